@@ -1,0 +1,181 @@
+"""What is traded: the entities of the catalogue, as an operator writes them (DESIGN 8).
+
+Each struct is one entry of a catalogue file, and one JSON document in the ledger. Names in files are the
+operator's (`floor: 5.00`, `tmax_ms: 500`); names in code carry their unit (`floor_micros`). What a struct
+cannot say by its types (a filter's operands, an order's buyer, a time zone's name) is checked by
+`catalogue.check`, which names every mistake at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from auction.market.money import Micros
+
+Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+FieldName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+FieldType = Literal[
+    "text", "integer", "number", "boolean", "choice", "date", "us_state", "us_zip", "phone", "email", "url"
+]
+FieldValue = str | int | float | bool
+"""A normalised value. Dates are ISO text (they order as text); phones are E.164 text."""
+Per = Literal["hour", "day", "week", "month", "total"]
+Mode = Literal["exclusive", "shared", "hybrid"]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What all entries share: immutable, and a key that is not known is a mistake."""
+
+
+class FieldSpec(Entry, frozen=True, kw_only=True):
+    """One field of a campaign's leads.
+
+    `required` says from which step on it must be there. A field goes to bidding buyers only if it is required
+    at ping or marked `ping: true`; `pii: true` keeps it out of every ping, whatever else is said (P7).
+    """
+
+    name: FieldName
+    type: FieldType
+    required: Literal["ping", "post", "no"] = "no"
+    ping: bool = False
+    pii: bool = False
+    min: int | float | str | None = None
+    max: int | float | str | None = None
+    max_length: Annotated[int, Meta(ge=1, le=4096)] | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def in_ping(self) -> bool:
+        """Whether a ping may carry this field, from the seller and to the buyers."""
+        return (self.ping or self.required == "ping") and not self.pii
+
+
+class AuctionRules(Entry, frozen=True, kw_only=True):
+    """How a campaign's auctions are held. See DESIGN 4."""
+
+    mode: Mode = "exclusive"
+    max_buyers: Annotated[int, Meta(ge=1, le=20)] = 1
+    tmax_ms: Annotated[int, Meta(ge=10, le=60_000)] = 500
+    floor_micros: Micros = field(default=Micros(0), name="floor")
+    pays: Literal["first", "second"] = "first"
+    select: Literal["price", "weight", "turn"] = "price"
+    hold_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    on_reject: Literal["next", "stop"] = "next"
+    on_mismatch: Literal["reject", "auction"] = "reject"
+    max_asks: Annotated[int, Meta(ge=1, le=1_000)] = 100
+
+
+class DuplicateRules(Entry, frozen=True, kw_only=True):
+    """A lead whose `fields` all equal those of a lead sold in the last `days` is a duplicate."""
+
+    fields: tuple[str, ...]
+    days: Annotated[int, Meta(ge=1, le=3_650)]
+
+
+class Campaign(Entry, frozen=True, kw_only=True):
+    """A kind of lead: its fields, its auction rules, its duplicate rules."""
+
+    id: Id
+    name: str = ""
+    fields: tuple[FieldSpec, ...]
+    auction: AuctionRules = AuctionRules()
+    duplicates: DuplicateRules | None = None
+    unknown_fields: Literal["reject", "ignore"] = "reject"
+
+
+class Cap(Entry, frozen=True, kw_only=True):
+    """A limit in a window, in the order's (or buyer's) time zone: on leads, on spend, or on pings."""
+
+    per: Per
+    leads: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    spend_micros: Micros | None = field(default=None, name="spend")
+    pings: Annotated[int, Meta(ge=1, le=1_000_000_000_000)] | None = None
+
+
+class Seller(Entry, frozen=True, kw_only=True):
+    """Who offers leads. `keys` are `sha256:` hashes; `margin` is `20%` or an amount; `rate_limit` `60/minute`."""
+
+    id: Id
+    name: str = ""
+    code: Annotated[str, Meta(pattern=r"^[A-Z0-9]{8}$")] | None = None
+    keys: tuple[Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")], ...] = ()
+    campaigns: tuple[Id, ...] = ()
+    margin: str | int | float = "0%"
+    rate_limit: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")] | None = None
+    paused: bool = False
+
+
+class Buyer(Entry, frozen=True, kw_only=True):
+    """Who bids and receives leads.
+
+    A value of `headers`, and `signing_secret`, may be `env:NAME`: then the secret stays out of the catalogue.
+    `idempotent: true` promises that the buyer takes a repeated `Idempotency-Key` for the same lead.
+    """
+
+    id: Id
+    name: str = ""
+    ping_url: str | None = None
+    post_url: str | None = None
+    headers: dict[str, str] = {}
+    signing_secret: str | None = None
+    ca_file: str | None = None
+    timeout_ms: Annotated[int, Meta(ge=5, le=60_000)] = 300
+    post_timeout_ms: Annotated[int, Meta(ge=50, le=120_000)] = 5_000
+    idempotent: bool = False
+    caps: tuple[Cap, ...] = ()
+    timezone: str | None = None
+    paused: bool = False
+
+
+class Price(Entry, frozen=True, kw_only=True):
+    """`{fixed: 25.00}`, or `{live: true, max: 80.00}`: the buyer is asked, and promises to bid at most `max`."""
+
+    fixed_micros: Micros | None = field(default=None, name="fixed")
+    live: bool = False
+    max_micros: Micros | None = field(default=None, name="max")
+
+
+class Order(Entry, frozen=True, kw_only=True):
+    """A buyer's standing terms in one campaign.
+
+    `filter` stays as written (see `filters.parse`). `tier` 1 is asked first; `priority` breaks ties of price,
+    higher first; `weight` counts where the campaign selects by weight. `sellers` empty means all.
+    """
+
+    id: Id
+    buyer: Id
+    campaign: Id
+    name: str = ""
+    filter: dict[str, Any] | None = None
+    hours: tuple[str, ...] = ()
+    timezone: str | None = None
+    price: Price
+    caps: tuple[Cap, ...] = ()
+    exclusive: bool = False
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    weight: Annotated[int, Meta(ge=1, le=10_000)] = 1
+    tier: Annotated[int, Meta(ge=1, le=20)] = 1
+    sellers: tuple[Id, ...] = ()
+    not_sellers: tuple[Id, ...] = ()
+    paused: bool = False
+
+
+class House(Entry, frozen=True, kw_only=True):
+    """The exchange itself: its name, the currency of all its money, the time zone of those who name none."""
+
+    name: str = "Exchange"
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] = "USD"
+    timezone: str = "UTC"
+
+
+class Catalogue(Entry, frozen=True, kw_only=True):
+    """All that is traded, as written. `market.compile_market` makes of it what an auction runs against."""
+
+    exchange: House = House()
+    campaigns: tuple[Campaign, ...] = ()
+    sellers: tuple[Seller, ...] = ()
+    buyers: tuple[Buyer, ...] = ()
+    orders: tuple[Order, ...] = ()
