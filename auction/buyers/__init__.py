@@ -1,0 +1,1 @@
+"""How we speak to buyers: the bid protocol, the fan-out client, the delivery of posts."""

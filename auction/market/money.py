@@ -41,7 +41,7 @@ def from_wire(value: object) -> int:
         raise ValueError("expected a finite amount")
     if exact < 0:
         raise ValueError("expected an amount of 0 or more")
-    if exact * MICROS > MOST_MICROS:
+    if exact > MOST_MICROS // MICROS:
         raise ValueError(f"expected an amount of at most {MOST_MICROS // MICROS}")
     ticks = exact * _TICKS_PER_UNIT
     if ticks != ticks.to_integral_value():

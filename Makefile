@@ -1,0 +1,47 @@
+# Everything is set up on the first use of any target: a virtual environment in .venv, nothing outside this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint format bench loadtest clean
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## real auctions on the embedded stores with mock buyers; ends by itself
+	@$(BIN)/auction demo
+
+serve: $(READY)  ## the exchange with the demo market on http://127.0.0.1:8080 (data in ./data)
+	@$(BIN)/auction serve
+
+test: $(READY)  ## the whole suite, on real Valkey, SQLite and PostgreSQL
+	@$(BIN)/pytest -n 2
+
+lint: $(READY)  ## ruff, mypy strict, and the house's floors
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY)  ## let ruff set the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY)  ## what a ping costs, against a bare fan-out of the same buyers
+	@$(BIN)/python -m loadtest.bench
+
+loadtest: $(READY)  ## a short Locust run against the demo stack; leaves report/loadtest.html
+	@$(BIN)/python -m loadtest.run
+
+clean:  ## remove what the targets made (not ./data)
+	rm -rf $(VENV) report build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY): requirements.lock pyproject.toml
+	@echo "setting up $(VENV) (once, about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

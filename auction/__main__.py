@@ -1,0 +1,5 @@
+"""`python -m auction` is `auction`."""
+
+from auction.cli import main
+
+main()

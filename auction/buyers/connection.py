@@ -1,0 +1,181 @@
+"""One open connection to a buyer: a request out, a response in, then idle until the next.
+
+A non-blocking socket whose reader stays registered with the loop for as long as it is open: nothing is added
+or removed per request, and a server that closes an idle connection is noticed at once.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from auction.buyers.ask import Ask
+from auction.buyers.http1 import ResponseReader
+from auction.errors import BuyerError
+from auction.market.reasons import Reason
+
+if TYPE_CHECKING:
+    from auction.buyers.pool import Pool
+
+_RECEIVE = 65_536
+_NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Connection:
+    """Carries one ask at a time; between asks it lies in its pool's `idle`.
+
+    A `fresh` connection was opened for the ask that it carries. One that is not may have been closed by the
+    server just when we wrote; a ping is idempotent, so if not a byte of an answer came it is asked once
+    more, on a fresh connection. Hence once and no more.
+    """
+
+    __slots__ = (
+        "_ask",
+        "_fd",
+        "_fresh",
+        "_pool",
+        "_reader",
+        "_receive",
+        "_send",
+        "_sock",
+        "_tls",
+        "_unsent",
+        "idle_since_ns",
+    )
+
+    def __init__(self, pool: Pool, sock: socket.socket) -> None:
+        self._pool = pool
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._tls = isinstance(sock, ssl.SSLSocket)
+        self._send = sock.send
+        self._receive = sock.recv
+        self._reader = ResponseReader(pool.limits.head_limit, pool.limits.body_limit)
+        self._ask: Ask | None = None
+        self._unsent = b""
+        self._fresh = True
+        self.idle_since_ns = 0
+        pool.loop.add_reader(self._fd, self._readable)
+
+    def carry(self, ask: Ask) -> None:
+        """Writes the request: usually one call of `send`, the rest when the socket takes it."""
+        self._ask = ask
+        request = ask[0]
+        try:
+            sent = self._send(request)
+        except _NOT_NOW:
+            sent = 0
+        except OSError:
+            self._lost(ask)
+            return
+        if sent != len(request):
+            self._unsent = request[sent:]
+            self._pool.loop.add_writer(self._fd, self._writable)
+
+    def rest(self, now_ns: int) -> None:
+        """Opened, and nothing to carry: idle from now on."""
+        self._fresh = False
+        self.idle_since_ns = now_ns
+        self._pool.idle.append(self)
+
+    def sweep(self, now_ns: int) -> None:
+        """Gives up an answer that has been awaited for too long."""
+        ask = self._ask
+        if ask is not None and now_ns - ask[3] > self._pool.drain_ns:
+            self._pool.counts.timed_out += 1
+            self.close(Reason.TIMEOUT)
+
+    def close(self, reason: Reason | None = None) -> None:
+        """Closes the socket. What it carries fails with `reason`, where one is given."""
+        ask, self._ask = self._ask, None
+        loop = self._pool.loop
+        loop.remove_reader(self._fd)
+        if self._unsent:
+            loop.remove_writer(self._fd)
+        self._reader.close()
+        self._sock.close()
+        self._pool.forget(self)
+        if ask is not None and reason is not None:
+            self._pool.fail(ask, reason)
+
+    def _readable(self) -> None:
+        while True:
+            try:
+                data = self._receive(_RECEIVE)
+            except _NOT_NOW:
+                return
+            except OSError:
+                data = b""
+            ask = self._ask
+            if ask is None:
+                self._woken_idle()
+                return
+            reader = self._reader
+            try:
+                whole = reader.feed(data) if data else reader.eof()
+            except BuyerError as error:
+                self._refuse(error)
+                return
+            if whole:
+                self._answered(ask, reader)
+                return
+            if not data:
+                self._lost(ask)
+                return
+            if not self._tls:  # a TLS socket may hold more that no selector knows of
+                return
+
+    def _answered(self, ask: Ask, reader: ResponseReader) -> None:
+        _, round_, slot, asked_ns = ask
+        pool = self._pool
+        now_ns = perf_counter_ns()
+        self._ask = None
+        if self._fresh:
+            self._fresh = False
+            pool.keep_session(self._sock)
+        if reader.keep_alive and not self._unsent:
+            self.idle_since_ns = now_ns
+            pool.idle.append(self)
+        else:
+            self.close()
+        if round_.closed:
+            pool.counts.late += 1
+        else:
+            pool.counts.answered += 1
+            round_.answered(slot, reader.status, reader.body, (now_ns - asked_ns) // 1000)
+
+    def _woken_idle(self) -> None:
+        self._pool.counts.closed_by_peer += 1  # or it spoke unasked: no better
+        self._pool.idle.remove(self)
+        self.close()
+
+    def _lost(self, ask: Ask) -> None:
+        if self._fresh or self._reader.started:
+            self._pool.counts.lost += 1
+            self.close(Reason.CONNECTION_LOST)
+        else:
+            self._ask = None
+            self.close()
+            self._pool.retry(ask)
+
+    def _refuse(self, error: BuyerError) -> None:
+        reason = Reason(error.code)
+        if reason is Reason.TOO_LARGE:
+            self._pool.counts.too_large += 1
+        else:
+            self._pool.counts.bad_http += 1
+        self.close(reason)
+
+    def _writable(self) -> None:
+        try:
+            sent = self._send(self._unsent)
+        except _NOT_NOW:
+            return
+        except OSError:  # the reader is told the same, after whatever was answered before
+            self._pool.loop.remove_writer(self._fd)
+            return
+        self._unsent = self._unsent[sent:]
+        if not self._unsent:
+            self._pool.loop.remove_writer(self._fd)

@@ -1,0 +1,103 @@
+"""`auction explain` and `auction lead`: one auction, one lead, in full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Connection
+
+from auction.applying import stored_catalogue
+from auction.cli.options import ledger_of, settings_of, store_flags
+from auction.errors import OperatorError
+from auction.ledger.engine import transaction
+from auction.ledger.leads import find_lead, find_lead_by_ping, lead_history_of, offers_of, sales_of
+from auction.ledger.pings import find_ping
+from auction.ledger.records import PingRow
+from auction.market.market import compile_market
+from auction.market.money import to_text
+from auction.ping.explain import Explained
+from auction.ping.explain import explain as explain_ping
+from auction.ping.offer import iso_utc
+
+
+@click.command()
+@click.argument("ping_id")
+@store_flags
+def explain(ping_id: str, **flags: object) -> None:
+    """Show one auction: every order, and whether it was asked, bid and won, or why not."""
+    with transaction(ledger_of(settings_of(**flags))) as conn:
+        row, orders = explained(conn, ping_id)
+    print_ping(Console(), row, orders)
+
+
+@click.command()
+@click.argument("lead_id")
+@store_flags
+def lead(lead_id: str, **flags: object) -> None:
+    """Show one lead's whole life: states, offers, sales. Nothing that names the person."""
+    with transaction(ledger_of(settings_of(**flags))) as conn:
+        print_lead(Console(), conn, lead_id)
+
+
+def explained(conn: Connection, ping_id: str) -> tuple[PingRow, list[Explained]]:
+    """A ping's row and what became of every order, on the market it was traded on. Raises `OperatorError`."""
+    row = find_ping(conn, ping_id)
+    if row is None:
+        raise OperatorError("unknown_ping", f"there is no ping {ping_id!r} in this ledger")
+    _, catalogue, _ = stored_catalogue(conn, row.market_version)
+    campaign = compile_market(catalogue, row.market_version).campaigns[row.campaign]
+    return row, explain_ping(row, campaign)
+
+
+def print_ping(console: Console, row: PingRow, orders: Sequence[Explained]) -> None:
+    """The auction as a table."""
+    outcome = f"offer, payout {to_text(row.payout_micros)}" if row.status == "offer" else f"no bid ({row.reason})"
+    console.print(f"[bold]ping {row.ping_id}[/bold]  {row.campaign}  from {row.seller}  {iso_utc(row.at_ms)}")
+    console.print(f"{outcome}; own time {row.own_us / 1000:.2f} ms, buyers {row.wait_us / 1000:.1f} ms")
+    console.print("lead: " + ", ".join(f"{name}={value}" for name, value in row.lead.items()))
+    table = Table("order", "buyer", "tier", "outcome", "reason", "price", "ms", "why", box=None, pad_edge=False)
+    for one in orders:
+        table.add_row(
+            one.order_id,
+            one.buyer_id,
+            str(one.tier),
+            one.family.value,
+            one.reason.value,
+            to_text(one.price_micros) if one.price_micros else "",
+            f"{one.elapsed_us / 1000:.1f}" if one.elapsed_us else "",
+            one.said or "",
+        )
+    console.print(table)
+
+
+def print_lead(console: Console, conn: Connection, lead_id: str) -> None:
+    """A lead with its history, offers and sales. Raises `OperatorError` for one that is not there."""
+    found = find_lead(conn, lead_id) or find_lead_by_ping(conn, lead_id)
+    if found is None:
+        raise OperatorError("unknown_lead", f"there is no lead {lead_id!r} in this ledger")
+    console.print(f"[bold]lead {found.lead_id}[/bold]  {found.campaign}  from {found.seller}")
+    console.print(f"{found.state}{f' ({found.reason})' if found.reason else ''}, payout {to_text(found.payout_micros)}")
+    history = Table("at", "state", "detail", box=None, pad_edge=False)
+    for moment in lead_history_of(conn, found.lead_id):
+        history.add_row(iso_utc(moment.at_ms), moment.state, ", ".join(f"{k}={v}" for k, v in moment.detail.items()))
+    console.print(history)
+    offers = Table("offer to", "order", "price", "state", "reason", "ms", box=None, pad_edge=False)
+    for offer in offers_of(conn, found.lead_id):
+        took_ms = "" if offer.answered_at_ms is None else str(offer.answered_at_ms - offer.sent_at_ms)
+        offers.add_row(
+            offer.buyer_id, offer.order_id, to_text(offer.price_micros), offer.state, offer.reason or "", took_ms
+        )
+    console.print(offers)
+    sales = Table("sold to", "order", "price", "payout", "margin", box=None, pad_edge=False)
+    for sale in sales_of(conn, found.lead_id):
+        sales.add_row(
+            sale.buyer_id,
+            sale.order_id,
+            to_text(sale.price_micros),
+            to_text(sale.payout_micros),
+            to_text(sale.margin_micros),
+        )
+    console.print(sales)

@@ -1,0 +1,91 @@
+"""What the counters answer: one small struct for each way a step can end. Instants are ms since the epoch."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """At most `limit` pings in every window of `per_ms`."""
+
+    limit: int
+    per_ms: int
+
+
+class Quota(msgspec.Struct, frozen=True):
+    """Where a seller stands in its rate limit: pings left until `reset_ms`. All None without a limit."""
+
+    limit: int | None
+    remaining: int | None
+    reset_ms: int | None
+
+
+class Admitted(Quota, frozen=True):
+    """A new ping: auction it."""
+
+
+class Limited(Quota, frozen=True):
+    """Over the rate limit: again after `retry_after_ms` (a duration)."""
+
+    retry_after_ms: int
+
+
+class Repeat(Quota, frozen=True):
+    """The same ping was answered, and the answer still holds."""
+
+    answer: bytes
+
+
+class Running(Quota, frozen=True):
+    """The same ping is being auctioned at this moment, as `ping_id`."""
+
+    ping_id: str
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The place is held in every cap (or was so already)."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The place stays until it is sold or released."""
+
+
+class Full(msgspec.Struct, frozen=True):
+    """No place in the cap `cap_key`; no expiry makes one before `free_at_ms` (a release can at any time)."""
+
+    cap_key: str
+    free_at_ms: int
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """The ping is the claimant's to post: what `open_ping` stored."""
+
+    record: bytes
+
+
+class Busy(msgspec.Struct, frozen=True):
+    """Another post of this ping is under way. `lapsed`: its lease ran out, so its worker may have died."""
+
+    same_body: bool
+    lapsed: bool
+
+
+class Done(msgspec.Struct, frozen=True):
+    """This ping's post was answered so."""
+
+    answer: bytes
+    same_body: bool
+
+
+class Expired(msgspec.Struct, frozen=True):
+    """The offer's time is over."""
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """No ping of this id is known (any more)."""
+
+
+HELD = Held()
+KEPT = Kept()
+EXPIRED = Expired()
+UNKNOWN = Unknown()

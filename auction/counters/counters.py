@@ -1,0 +1,275 @@
+"""Every step on the counters, each one atomic call.
+
+The methods are not coroutines: a call is under way when the method returns, and what it returns is awaited
+for the result. So steps that need nothing of each other begin in one turn of the loop and travel together.
+
+All of them can fail with `CountersUnavailable`; then it is open whether the step was done. Each is safe to do
+again, and what was taken in vain expires.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from auction.counters import scripts
+from auction.counters.answers import (
+    EXPIRED,
+    HELD,
+    KEPT,
+    UNKNOWN,
+    Admitted,
+    Busy,
+    Claimed,
+    Done,
+    Expired,
+    Full,
+    Held,
+    Kept,
+    Limited,
+    Rate,
+    Repeat,
+    Running,
+    Unknown,
+)
+from auction.counters.link import Argument, Link
+from auction.market.windows import CapRule
+
+DAY_MS = 86_400_000
+MOST_WINDOWS = 64
+"""The most windows that one hold may reach into: a day in hours, with clock changes, is well below."""
+BLOCK = 100
+"""The most pings that a worker leases at once."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One ping's place with one order: what it would take in each of the order's and its buyer's caps.
+
+    Keys of the caps are distinct under one buyer. Caps on pings are not looked at: they are leased.
+    """
+
+    buyer_id: str
+    order_id: str
+    ping_id: str
+    price_micros: int
+    caps: tuple[CapRule, ...]
+
+
+class Counters:
+    """The steps, over one link. Times are arguments throughout."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+
+    # -- a seller's pings ----------------------------------------------------------------------------
+
+    def admit(
+        self,
+        seller_id: str,
+        rate: Rate | None,
+        fingerprint: bytes | None,
+        ping_id: str,
+        now_ms: int,
+        lease_ms: int,
+    ) -> Future[Admitted | Limited | Repeat | Running]:
+        """Count a ping against its seller's rate, and see whether the same ping is known.
+
+        A new fingerprint is marked as this ping's for `lease_ms`; then `remember` or `forget` it. A repeat
+        counts in the rate like any ping, a ping that was limited does not.
+        """
+        keys: list[Argument]
+        if rate is None:
+            keys, limit, left_ms, reset_ms = [f"{{seller:{seller_id}}}:rate"], 0, 0, 0
+        else:
+            limit, per_ms = rate.limit, rate.per_ms
+            window = now_ms // per_ms
+            reset_ms = (window + 1) * per_ms
+            left_ms = reset_ms - now_ms
+            keys = [f"{{seller:{seller_id}}}:rate:{per_ms}:{window}"]
+        if fingerprint is not None:
+            keys.append(_mark(seller_id, fingerprint))
+
+        def read(reply: list[Any]) -> Admitted | Limited | Repeat | Running:
+            kind, used, extra = reply
+            top, left, reset = (limit, max(0, limit - used), reset_ms) if limit else (None, None, None)
+            if kind == 0:
+                return Admitted(top, left, reset)
+            if kind == 1:
+                return Limited(top, left, reset, left_ms)
+            return Repeat(top, left, reset, extra) if kind == 2 else Running(top, left, reset, extra.decode())
+
+        return self.link.run(scripts.ADMIT, read, len(keys), *keys, now_ms, ping_id, lease_ms, limit, left_ms)
+
+    def remember(
+        self, seller_id: str, fingerprint: bytes, ping_id: str, answer: bytes, now_ms: int, until_ms: int
+    ) -> Future[bool]:
+        """Give `answer` to repeats of this ping until `until_ms`. False if the marker is not its own."""
+        key = _mark(seller_id, fingerprint)
+        return self.link.run(scripts.REMEMBER, bool, 1, key, now_ms, ping_id, until_ms, answer)
+
+    def forget(self, seller_id: str, fingerprint: bytes, ping_id: str) -> Future[bool]:
+        """Let the same ping be auctioned anew. False if the marker is not its own by now."""
+        return self.link.run(scripts.FORGET, bool, 1, _mark(seller_id, fingerprint), ping_id)
+
+    # -- places in caps ------------------------------------------------------------------------------
+
+    def hold(self, place: Place, now_ms: int, until_ms: int) -> Future[Held | Full]:
+        """Hold the place until `until_ms` (included) in every cap and every window it could be offered in."""
+        return self.link.run(
+            scripts.HOLD,
+            _held,
+            *_buyer(place.buyer_id),
+            now_ms,
+            f"{place.ping_id}/{place.order_id}",
+            until_ms,
+            *_amounts(place, now_ms, until_ms),
+        )
+
+    def keep(self, place: Place, now_ms: int) -> Future[Kept | Full]:
+        """The lead is being offered: a live hold becomes permanent, and counts in the windows of now.
+
+        Never `Full` where the hold lives. Where there is none (a runner-up, or too late) a place is taken.
+        """
+        return self.link.run(
+            scripts.KEEP,
+            _kept,
+            *_buyer(place.buyer_id),
+            now_ms,
+            f"{place.ping_id}/{place.order_id}",
+            *_amounts(place, now_ms, now_ms),
+        )
+
+    def sold(self, place: Place, now_ms: int, price_micros: int) -> Future[bool]:
+        """The place is sold at `price_micros`, at most the price it was held at. False if there was none."""
+        named = f"{place.ping_id}/{place.order_id}"
+        return self.link.run(scripts.SOLD, bool, *_buyer(place.buyer_id), now_ms, named, price_micros)
+
+    def release(self, place: Place, now_ms: int) -> Future[bool]:
+        """Nothing was sold: the place is given back. False if there was none."""
+        named = f"{place.ping_id}/{place.order_id}"
+        return self.link.run(scripts.RELEASE, bool, *_buyer(place.buyer_id), now_ms, named)
+
+    def peek(self, buyer_id: str, caps: Sequence[CapRule], now_ms: int) -> Future[list[tuple[str, int, int]]]:
+        """`(cap key, used, limit)` of each cap now: sold and held, or pings leased."""
+
+        def read(reply: list[bytes | None]) -> list[tuple[str, int, int]]:
+            return [(cap.key, int(used or 0), cap.limit) for cap, used in zip(caps, reply, strict=True)]
+
+        names = [f"{cap.key}@{cap.window(now_ms).start_ms}" for cap in caps]
+        return self.link.run(scripts.PEEK, read, *_buyer(buyer_id), now_ms, *names)
+
+    def lease(
+        self, buyer_id: str, caps: Sequence[CapRule], now_ms: int, most: int = BLOCK
+    ) -> Future[tuple[int, int]]:
+        """Lease up to `most` pings out of all of `caps`: how many, and the instant they end at.
+
+        `(0, end_ms)` if one of the caps is full until then. See `allowances`.
+        """
+        words: list[Argument] = []
+        for cap in caps:
+            window = cap.window(now_ms)
+            words += (cap.key, 0, 1, cap.limit, 1, f"{cap.key}@{window.start_ms}", window.end_ms)
+        return self.link.run(scripts.LEASE, tuple, *_buyer(buyer_id), now_ms, most, *words)
+
+    # -- open pings ----------------------------------------------------------------------------------
+
+    def open_ping(self, ping_id: str, record: bytes, now_ms: int, until_ms: int) -> Future[bool]:
+        """Let the ping be posted until `until_ms` (included); opened again, it is as the last call said.
+
+        False if it was claimed already (then nothing is changed).
+        """
+        return self.link.run(scripts.OPEN_PING, bool, 1, _ping(ping_id), now_ms, until_ms, record)
+
+    def discard_ping(self, ping_id: str) -> Future[int]:
+        """Forget an open ping whose id nobody was told: its places could not be held after all."""
+        return self.link.call("DEL", _ping(ping_id))
+
+    def claim(
+        self, ping_id: str, claimant: str, fingerprint: bytes, now_ms: int, lease_ms: int
+    ) -> Future[Claimed | Busy | Done | Expired | Unknown]:
+        """Take the ping for one post; `claimant` is unique to it, `fingerprint` is of its body."""
+        return self.link.run(
+            scripts.CLAIM, _claimed, 1, _ping(ping_id), now_ms, claimant, fingerprint, lease_ms, DAY_MS
+        )
+
+    def finish(self, ping_id: str, claimant: str, answer: bytes, keep_ms: int = DAY_MS) -> Future[bool]:
+        """Store the post's answer for repeats of it. False if the claim is not this claimant's."""
+        return self.link.run(scripts.FINISH, bool, 1, _ping(ping_id), claimant, answer, keep_ms)
+
+    def unclaim(self, ping_id: str, claimant: str) -> Future[bool]:
+        """Nothing was offered: the ping opens again, if it still lives. False if not this claimant's."""
+        return self.link.run(scripts.UNCLAIM, bool, 1, _ping(ping_id), claimant)
+
+    # -- turns ---------------------------------------------------------------------------------------
+
+    def turn(self, campaign_id: str, order_ids: Sequence[str]) -> Future[list[str]]:
+        """The orders (one at least), least recently chosen first; the first is chosen by this call."""
+
+        def read(reply: list[int]) -> list[str]:
+            return [order_ids[at - 1] for at in reply]
+
+        return self.link.run(scripts.TURN, read, 1, f"{{campaign:{campaign_id}}}:turns", *order_ids)
+
+
+def _mark(seller_id: str, fingerprint: bytes) -> str:
+    return f"{{seller:{seller_id}}}:ping:{fingerprint.hex()}"
+
+
+def _ping(ping_id: str) -> str:
+    return f"{{ping:{ping_id}}}"
+
+
+@lru_cache(maxsize=4096)
+def _buyer(buyer_id: str) -> tuple[Argument, ...]:
+    """The keys of `places.lua`, with their number in front."""
+    return (4, *(f"{{buyer:{buyer_id}}}:{part}" for part in ("counts", "ends", "holds", "places")))
+
+
+def _amounts(place: Place, now_ms: int, until_ms: int) -> list[Argument]:
+    """The place's caps as `places.lua` reads them, each with its windows from `now_ms` to `until_ms`."""
+    words: list[Argument] = []
+    for cap in place.caps:
+        spend = cap.kind == "spend"
+        amount = place.price_micros if spend else 1
+        if cap.kind == "pings" or amount == 0:
+            continue
+        window = cap.window(now_ms)
+        if until_ms < window.end_ms:
+            words += (cap.key, int(spend), amount, cap.limit, 1)
+            words += (f"{cap.key}@{window.start_ms}", window.end_ms)
+            continue
+        windows = [window]
+        while windows[-1].end_ms <= until_ms:
+            assert len(windows) < MOST_WINDOWS, f"a hold until {until_ms} is too long for {cap!r}"
+            windows.append(cap.window(windows[-1].end_ms))
+        words += (cap.key, int(spend), amount, cap.limit, len(windows))
+        for window in windows:
+            words += (f"{cap.key}@{window.start_ms}", window.end_ms)
+    return words
+
+
+def _held(reply: int | list[Any]) -> Held | Full:
+    return HELD if isinstance(reply, int) else _full(reply)
+
+
+def _kept(reply: int | list[Any]) -> Kept | Full:
+    return KEPT if isinstance(reply, int) else _full(reply)
+
+
+def _full(reply: list[Any]) -> Full:
+    return Full(reply[0].decode(), reply[1])
+
+
+def _claimed(reply: list[Any]) -> Claimed | Busy | Done | Expired | Unknown:
+    kind = reply[0]
+    if kind == 0:
+        return Claimed(reply[1])
+    if kind == 1:
+        return Busy(same_body=reply[1] == 1, lapsed=reply[2] == 1)
+    if kind == 2:
+        return Done(reply[2], same_body=reply[1] == 1)
+    return EXPIRED if kind == 3 else UNKNOWN

@@ -1,0 +1,179 @@
+"""The composition root: opens the stores, holds the current market, starts and stops everything.
+
+One `Exchange` is one worker. Which stores it opens is settled before it (`cli.serve` starts the embedded
+Valkey once for all workers); here every part gets what it needs and nothing looks anything up by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+
+from sqlalchemy import Connection
+
+from auction import log
+from auction.applying import stored_catalogue
+from auction.buyers.delivery import Delivery
+from auction.buyers.fanout import Fanout
+from auction.clock import Clock, SystemClock
+from auction.counters.allowances import Allowances
+from auction.counters.counters import Counters
+from auction.counters.link import Link
+from auction.counters import scripts
+from auction.errors import HouseError, OperatorError, SellerError
+from auction.ledger import catalogue_store
+from auction.ledger.engine import open_engine
+from auction.ledger.migrations import upgrade
+from auction.ledger.reader import Reader
+from auction.ledger.sealing import Sealer, keys_from_text, load_or_make_key
+from auction.ledger.writer import Writer
+from auction.market.market import Market, TradedSeller, compile_market
+from auction.ping.floor import Floor
+from auction.ping.journal import PingJournal
+from auction.ping.service import PingService
+from auction.post.offering import Offering
+from auction.post.service import PostService
+from auction.post.status import Status
+from auction.settings import Settings
+
+WARM = 1
+"""Connections opened ahead to each buyer."""
+WATCH_S = 0.25
+"""How often the ledger is asked whether the catalogue changed: a new market trades within a second."""
+
+
+class Exchange:
+    """One worker of the house. Make it with `open`, end it with `close`."""
+
+    settings: Settings
+    floor: Floor
+    pings: PingService
+    posts: PostService
+    status: Status
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock(settings.clock_offset_ms)
+        self.worker = f"{os.uname().nodename}:{os.getpid()}"
+        self.swaps = 0
+        self._parts = AsyncExitStack()
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def open(self, redis_url: str) -> None:
+        """Open every part, lowest first. Raises `OperatorError` where a part cannot be had."""
+        settings = self.settings
+        sealer = sealer_of(settings)
+        self._engine = open_engine(settings.ledger_url)
+        self._parts.callback(self._engine.dispose)
+        await asyncio.to_thread(upgrade, self._engine)
+        self.reader = Reader(self._engine)
+        self._parts.callback(self.reader.close)
+        self.writer = Writer(self._engine)
+        self._parts.push_async_callback(self.writer.close)
+        self.link = Link(redis_url, scripts.ALL, bound_ms=settings.counters_timeout_ms)
+        await self.link.open()
+        self._parts.push_async_callback(self.link.close)
+        self.counters = Counters(self.link)
+        self.fanout = Fanout(allow_private=settings.allow_private_buyers)
+        self._parts.push_async_callback(self.fanout.close)
+        self.delivery = Delivery(allow_private=settings.allow_private_buyers, clock=self.clock)
+        self._parts.push_async_callback(self.delivery.close)
+        await self._swap(await self._load())
+        self._compose(sealer)
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        """Stop watching, then close every part, highest first; what is written is flushed."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+        await self._parts.aclose()
+
+    def seller_of(self, key: str | None) -> TradedSeller:
+        """Whose key this is. Raises `SellerError` 401."""
+        seller = self.floor.market.seller_of_key(key) if key else None
+        if seller is None:
+            raise SellerError(401, "unknown_key", "Send your API key as Authorization: Bearer KEY or x-api-key: KEY.")
+        return seller
+
+    async def what_is_away(self) -> list[str]:
+        """The parts without which no ping can be served."""
+        away = []
+        try:
+            await self.link.call("PING")
+        except HouseError:
+            away.append("counters")
+        return away
+
+    def _compose(self, sealer: Sealer) -> None:
+        settings, clock = self.settings, self.clock
+
+        def floor() -> Floor:
+            return self.floor
+
+        self.pings = PingService(
+            floor,
+            self.counters,
+            Allowances(self.counters),
+            self.fanout,
+            PingJournal(self.writer),
+            clock,
+            settings.most_auctions,
+        )
+        self.posts = PostService(
+            floor,
+            self.counters,
+            self.writer,
+            self.reader,
+            Offering(self.counters, self.delivery, clock),
+            self.pings,
+            sealer,
+            clock,
+            self.worker,
+            settings.post_wait_ms,
+        )
+        self.status = Status(self.reader)
+
+    async def _load(self, newer_than: int = -1) -> Market | None:
+        """The market of the catalogue as it stands; None if it is no newer than `newer_than`."""
+
+        def read(conn: Connection) -> Market | None:
+            if catalogue_store.current_version(conn) <= newer_than:
+                return None
+            version, catalogue, keys = stored_catalogue(conn)
+            return compile_market(catalogue, version, keys)
+
+        return await self.reader.read(read)
+
+    async def _swap(self, market: Market | None) -> None:
+        """Trade on `market` from now on. Auctions that are running keep the floor they began on."""
+        if market is None:
+            return
+        floor = Floor(market, os.environ)
+        for problem in await self.fanout.prepare([ask.target for ask in floor.asks.values()], warm=WARM):
+            log.warning("buyer_out_of_reach", problem=problem)
+        self.floor = floor
+        self.swaps += 1
+        log.event("market", version=market.version, orders=len(market.orders))
+
+    async def _watch(self) -> None:
+        """Swaps in a changed catalogue. Whatever goes wrong, the old market stays."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                await self._swap(await self._load(self.floor.market.version))
+            except (HouseError, OperatorError) as error:
+                log.warning("market_stays", version=self.floor.market.version, code=error.code)
+            except Exception:
+                log.bug("market_stays", version=self.floor.market.version)
+
+
+def sealer_of(settings: Settings) -> Sealer:
+    """The keys that seal what names a person: from the settings, or made once in the data folder."""
+    if settings.secret_key:
+        return Sealer(keys_from_text(settings.secret_key))
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Sealer([load_or_make_key(settings.data_dir / "secret.key")])
+
+

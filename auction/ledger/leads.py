@@ -1,0 +1,411 @@
+"""A lead's way through the ledger: plain functions on a connection, each one transaction's worth of work.
+
+`writer.write(partial(take_lead, lead=…, offers=…))` makes them durable. They may be run twice (a batch that
+fails is run again), so they read nothing but the database. Which moves are allowed is decided in
+`post/sale.py`; here a move is guarded: it happens from the states it was said to happen from, or not at
+all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import (
+    Connection,
+    Insert,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from auction.ledger.engine import is_postgresql
+from auction.ledger.faults import ImpossibleMove, SaleRefused
+from auction.ledger.records import (
+    AlreadyTaken,
+    Duplicate,
+    Lead,
+    LeadState,
+    Moment,
+    NewLead,
+    NewOffer,
+    NewSale,
+    Offer,
+    OfferResult,
+    Sale,
+    Settlement,
+    Taken,
+)
+from auction.ledger.schema import fingerprints, lead_history, leads, offers, sales
+
+DAY_MS: Final = 86_400_000
+STANDING: Final = ("offered", "pending", "sold", "delivered", "converted")
+"""States in which a lead makes a later equal one a duplicate: not when it was rejected, nor when it came
+back."""
+UNSETTLED: Final = ("received", "offered", "pending")
+
+_encode = msgspec.json.encode
+
+_LEAD_COLUMNS: dict[str, Any] = {
+    column.name: bindparam(column.name) for column in leads.c if column.name != "places"
+}
+_INSERT_LEAD: dict[bool, Insert] = {
+    # one statement for both databases, but each dialect has a construct of its own for ON CONFLICT;
+    # how many rows an INSERT wrote, SQLAlchemy keeps only when asked
+    on_postgresql: insert_or_not(leads)
+    .values(_LEAD_COLUMNS)
+    .on_conflict_do_nothing()
+    .execution_options(preserve_rowcount=True)
+    for on_postgresql, insert_or_not in ((False, sqlite.insert), (True, postgresql.insert))
+}
+_INSERT_OFFER = insert(offers)
+_INSERT_SALE = insert(sales)
+_INSERT_FINGERPRINT = insert(fingerprints)
+_INSERT_HISTORY = insert(lead_history)
+_APPEND_HISTORY = insert(lead_history).values(
+    lead_id=bindparam("lead_id"),
+    seq=select(func.coalesce(func.max(lead_history.c.seq), 0) + 1)
+    .where(lead_history.c.lead_id == bindparam("lead_id"))
+    .scalar_subquery(),
+    at_ms=bindparam("at_ms"),
+    state=bindparam("state"),
+    detail=bindparam("detail"),
+)
+_TAKEN = select(leads.c.lead_id, leads.c.state, leads.c.reason, leads.c.answer, leads.c.body_hash).where(
+    leads.c.ping_id == bindparam("ping_id")
+)
+_STATE = select(leads.c.state).where(leads.c.lead_id == bindparam("lead_id"))
+_DUPLICATE = (
+    select(fingerprints.c.lead_id)
+    .join(leads, leads.c.lead_id == fingerprints.c.lead_id)
+    .where(
+        fingerprints.c.campaign == bindparam("campaign"),
+        fingerprints.c.hash == bindparam("hash"),
+        fingerprints.c.at_ms >= bindparam("since_ms"),
+        leads.c.state.in_([literal_column(f"'{state}'") for state in STANDING]),
+        leads.c.test == bindparam("test"),
+    )
+    .limit(1)
+)
+_LOCK_HASH = select(func.pg_advisory_xact_lock(bindparam("key")))
+_TOUCH = (
+    update(leads)
+    .where(leads.c.lead_id == bindparam("key"), leads.c.state == "offered")
+    .values(updated_at_ms=bindparam("at_ms"))
+)
+_LAST_SEQ = select(func.coalesce(func.max(offers.c.seq), 0)).where(offers.c.lead_id == bindparam("lead_id"))
+_MOVE = (
+    update(leads)
+    .where(leads.c.lead_id == bindparam("key"), leads.c.state.in_(bindparam("from_states", expanding=True)))
+    .values(
+        state=bindparam("to_state"),
+        reason=bindparam("to_reason"),
+        updated_at_ms=bindparam("at_ms"),
+        payout_micros=func.coalesce(bindparam("to_payout"), leads.c.payout_micros),
+        answer=func.coalesce(bindparam("to_answer"), leads.c.answer),
+        places=func.coalesce(leads.c.places, bindparam("to_places")),
+    )
+    .returning(leads.c.seller, leads.c.campaign, leads.c.test, leads.c.places)
+)
+_ANSWERED = (
+    update(offers)
+    .where(
+        and_(offers.c.lead_id == bindparam("of_lead"), offers.c.order_id == bindparam("of_order")),
+        offers.c.state.in_([literal_column("'sent'"), literal_column("'unknown'")]),
+    )
+    .values(
+        state=bindparam("state"),
+        reason=bindparam("reason"),
+        answered_at_ms=bindparam("answered_at_ms"),
+        buyer_lead_id=bindparam("buyer_lead_id"),
+        redirect_url=bindparam("redirect_url"),
+    )
+)
+_VOID = tuple(
+    delete(table).where(table.c.lead_id == bindparam("key"))
+    for table in (lead_history, fingerprints, offers, leads)
+)
+_LEAD = select(leads).where(leads.c.lead_id == bindparam("lead_id"))
+_LEAD_BY_PING = select(leads).where(leads.c.ping_id == bindparam("ping_id"))
+_OFFERS = select(offers).where(offers.c.lead_id == bindparam("lead_id")).order_by(offers.c.seq)
+_SALES = select(sales).where(sales.c.lead_id == bindparam("lead_id")).order_by(sales.c.place)
+_HISTORY = (
+    select(lead_history.c.seq, lead_history.c.at_ms, lead_history.c.state, lead_history.c.detail)
+    .where(lead_history.c.lead_id == bindparam("lead_id"))
+    .order_by(lead_history.c.seq)
+)
+_UNSETTLED = (
+    select(leads)
+    .where(
+        leads.c.state.in_([literal_column(f"'{state}'") for state in UNSETTLED]),
+        leads.c.updated_at_ms < bindparam("before_ms"),
+    )
+    .order_by(leads.c.updated_at_ms)
+    .limit(bindparam("most"))
+)
+
+
+def take_lead(
+    conn: Connection, lead: NewLead, new_offers: Sequence[NewOffer]
+) -> Taken | AlreadyTaken | Duplicate:
+    """Takes a post in, with its first offers in state `sent`: the intent, before anything leaves the house.
+
+    Of any number of takes of one ping exactly one is `Taken` (or `Duplicate`); all others are `AlreadyTaken`
+    and change nothing.
+    """
+    earlier = _find_duplicate(conn, lead)
+    state: LeadState = "rejected" if earlier else "offered"
+    row = {
+        "lead_id": lead.lead_id,
+        "ping_id": lead.ping_id,
+        "seller": lead.seller,
+        "campaign": lead.campaign,
+        "test": lead.test,
+        "state": state,
+        "reason": "duplicate" if earlier else None,
+        "payout_micros": 0,
+        "created_at_ms": lead.created_at_ms,
+        "updated_at_ms": lead.created_at_ms,
+        "market_version": lead.market_version,
+        "sub_id": lead.sub_id,
+        "ping_fields": _encode(lead.ping_fields).decode(),
+        "sealed": lead.sealed,
+        "body_hash": lead.body_hash,
+        "answer": lead.duplicate_answer if earlier else None,
+        "worker": lead.worker,
+    }
+    if conn.execute(_INSERT_LEAD[is_postgresql(conn)], row).rowcount != 1:
+        return _already_taken(conn, lead)
+    at_ms = lead.created_at_ms
+    if earlier:
+        detail: dict[str, Any] = {"reason": "duplicate", "of": earlier}
+    else:
+        detail = {"orders": [offer.order_id for offer in new_offers]}
+        if lead.fingerprint is not None:
+            conn.execute(
+                _INSERT_FINGERPRINT,
+                {
+                    "campaign": lead.campaign,
+                    "hash": lead.fingerprint,
+                    "lead_id": lead.lead_id,
+                    "at_ms": at_ms,
+                },
+            )
+        if new_offers:
+            conn.execute(_INSERT_OFFER, _offer_rows(lead.lead_id, 0, at_ms, new_offers))
+    conn.execute(
+        _INSERT_HISTORY,
+        [
+            {"lead_id": lead.lead_id, "seq": 1, "at_ms": at_ms, "state": "received", "detail": "{}"},
+            {
+                "lead_id": lead.lead_id,
+                "seq": 2,
+                "at_ms": at_ms,
+                "state": state,
+                "detail": _encode(detail).decode(),
+            },
+        ],
+    )
+    if earlier:
+        return Duplicate(lead_id=lead.lead_id, of_lead_id=earlier)
+    return Taken(lead_id=lead.lead_id)
+
+
+def void_lead(conn: Connection, lead_id: str) -> None:
+    """Takes back an intent of which nothing left the house: as if the post had never come.
+
+    Only the worker that wrote it may call this, and only before it sent anything. Does nothing twice.
+    """
+    for statement in _VOID:
+        conn.execute(statement, {"key": lead_id})
+
+
+def add_offers(conn: Connection, lead_id: str, new_offers: Sequence[NewOffer], at_ms: int) -> None:
+    """Writes the intent to send an offered lead to more orders (runner-ups). Raises `ImpossibleMove`."""
+    if conn.execute(_TOUCH, {"key": lead_id, "at_ms": at_ms}).rowcount != 1:
+        raise ImpossibleMove(lead_id, _state_of(conn, lead_id), "offered")
+    last_seq = conn.execute(_LAST_SEQ, {"lead_id": lead_id}).scalar_one()
+    conn.execute(_INSERT_OFFER, _offer_rows(lead_id, last_seq, at_ms, new_offers))
+    _append_history(conn, lead_id, at_ms, "offered", {"orders": [offer.order_id for offer in new_offers]})
+
+
+def settle(conn: Connection, settlement: Settlement) -> None:
+    """Writes the outcomes of offers, the sales, the lead's new state, its history and the answer in one go.
+
+    Raises `ImpossibleMove` if the lead is in none of `from_states` or an offer was answered otherwise before;
+    `SaleRefused` if a sale breaks P1 or P8. Either way nothing of it is written.
+    """
+    moved = conn.execute(
+        _MOVE,
+        {
+            "key": settlement.lead_id,
+            "from_states": settlement.from_states,
+            "to_state": settlement.state,
+            "to_reason": settlement.reason,
+            "to_payout": settlement.payout_micros,
+            "to_answer": settlement.answer,
+            "to_places": settlement.places,
+            "at_ms": settlement.at_ms,
+        },
+    ).first()
+    if moved is None:
+        raise ImpossibleMove(settlement.lead_id, _state_of(conn, settlement.lead_id), settlement.state)
+    for result in settlement.results:
+        _record_result(conn, settlement.lead_id, result)
+    if settlement.sales:
+        shared = {
+            "lead_id": settlement.lead_id,
+            "places": settlement.places,
+            "seller": moved.seller,
+            "campaign": moved.campaign,
+            "test": moved.test,
+            "sold_at_ms": settlement.at_ms,
+        }
+        try:
+            conn.execute(_INSERT_SALE, [shared | _sale_row(sale) for sale in settlement.sales])
+        except IntegrityError as error:
+            raise SaleRefused(settlement.lead_id) from error
+    _append_history(conn, settlement.lead_id, settlement.at_ms, settlement.state, _history_of(settlement))
+
+
+def find_lead(conn: Connection, lead_id: str) -> Lead | None:
+    """The lead with this id."""
+    return _one_lead(conn.execute(_LEAD, {"lead_id": lead_id}).mappings().first())
+
+
+def find_lead_by_ping(conn: Connection, ping_id: str) -> Lead | None:
+    """The lead that was posted against this ping."""
+    return _one_lead(conn.execute(_LEAD_BY_PING, {"ping_id": ping_id}).mappings().first())
+
+
+def unsettled_leads(conn: Connection, before_ms: int, most: int = 100) -> list[Lead]:
+    """Leads received, offered or pending, untouched since `before_ms`, oldest first: somebody has to finish
+    them."""
+    rows = conn.execute(_UNSETTLED, {"before_ms": before_ms, "most": most}).mappings()
+    return [lead for row in rows if (lead := _one_lead(row))]
+
+
+def offers_of(conn: Connection, lead_id: str) -> list[Offer]:
+    """The offers of a lead, in the order they were sent."""
+    return [Offer(**row) for row in conn.execute(_OFFERS, {"lead_id": lead_id}).mappings()]
+
+
+def sales_of(conn: Connection, lead_id: str) -> list[Sale]:
+    """The sales of a lead, by place."""
+    return [Sale(**row) for row in conn.execute(_SALES, {"lead_id": lead_id}).mappings()]
+
+
+def lead_history_of(conn: Connection, lead_id: str) -> list[Moment]:
+    """Every move of a lead, first to last."""
+    return [
+        Moment(seq=row.seq, at_ms=row.at_ms, state=row.state, detail=msgspec.json.decode(row.detail))
+        for row in conn.execute(_HISTORY, {"lead_id": lead_id})
+    ]
+
+
+def _find_duplicate(conn: Connection, lead: NewLead) -> str | None:
+    """The standing lead that makes this one a duplicate. Exact: until we commit, nobody else looks for this
+    hash."""
+    if lead.fingerprint is None:
+        return None
+    if is_postgresql(conn):  # SQLite has one writer as it is
+        key = int.from_bytes(lead.fingerprint[:8], "big", signed=True)
+        conn.execute(_LOCK_HASH, {"key": key})
+    found = conn.execute(
+        _DUPLICATE,
+        {
+            "campaign": lead.campaign,
+            "hash": lead.fingerprint,
+            "since_ms": lead.created_at_ms - lead.duplicate_days * DAY_MS,
+            "test": lead.test,
+        },
+    ).scalar()
+    return None if found is None else str(found)
+
+
+def _already_taken(conn: Connection, lead: NewLead) -> AlreadyTaken:
+    row = conn.execute(_TAKEN, {"ping_id": lead.ping_id}).mappings().first()
+    if row is None:  # then it was the lead's id that was there before, under another ping
+        raise ImpossibleMove(lead.lead_id, _state_of(conn, lead.lead_id), "received")
+    return AlreadyTaken(**row)
+
+
+def _record_result(conn: Connection, lead_id: str, result: OfferResult) -> None:
+    row = {
+        "of_lead": lead_id,
+        "of_order": result.order_id,
+        "state": result.state,
+        "reason": result.reason,
+        "answered_at_ms": result.answered_at_ms,
+        "buyer_lead_id": result.buyer_lead_id,
+        "redirect_url": result.redirect_url,
+    }
+    if conn.execute(_ANSWERED, row).rowcount != 1:
+        raise ImpossibleMove(lead_id, f"not waiting for {result.order_id}", result.state)
+
+
+def _append_history(
+    conn: Connection, lead_id: str, at_ms: int, state: LeadState, detail: dict[str, Any]
+) -> None:
+    row = {"lead_id": lead_id, "at_ms": at_ms, "state": state, "detail": _encode(detail).decode()}
+    conn.execute(_APPEND_HISTORY, row)
+
+
+def _history_of(settlement: Settlement) -> dict[str, Any]:
+    detail = dict(settlement.detail)
+    if settlement.reason is not None:
+        detail["reason"] = settlement.reason
+    if settlement.results:
+        detail["offers"] = {result.order_id: result.state for result in settlement.results}
+    return detail
+
+
+def _offer_rows(
+    lead_id: str, last_seq: int, at_ms: int, new_offers: Sequence[NewOffer]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "lead_id": lead_id,
+            "order_id": offer.order_id,
+            "seq": seq,
+            "buyer_id": offer.buyer_id,
+            "price_micros": offer.price_micros,
+            "payout_micros": offer.payout_micros,
+            "exclusive": offer.exclusive,
+            "state": "sent",
+            "sent_at_ms": at_ms,
+        }
+        for seq, offer in enumerate(new_offers, last_seq + 1)
+    ]
+
+
+def _sale_row(sale: NewSale) -> dict[str, Any]:
+    return {
+        "place": sale.place,
+        "exclusive": sale.exclusive,
+        "order_id": sale.order_id,
+        "buyer_id": sale.buyer_id,
+        "price_micros": sale.price_micros,
+        "payout_micros": sale.payout_micros,
+        "margin_micros": sale.price_micros - sale.payout_micros,
+        "offered_at_ms": sale.offered_at_ms,
+    }
+
+
+def _state_of(conn: Connection, lead_id: str) -> str | None:
+    found = conn.execute(_STATE, {"lead_id": lead_id}).scalar()
+    return None if found is None else str(found)
+
+
+def _one_lead(row: Any) -> Lead | None:
+    if row is None:
+        return None
+    return Lead(**{**row, "ping_fields": msgspec.json.decode(row["ping_fields"])})

@@ -1,0 +1,117 @@
+"""The log of auctions: written off the hot path in batches, read to explain one auction or to sum up many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from sqlalchemy import Connection, Insert, and_, bindparam, case, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from auction.ledger.engine import is_postgresql
+from auction.ledger.records import PingRow, PingSums
+from auction.ledger.schema import pings
+
+MOST_PINGS: Final = 1_000
+
+_INSERT: dict[bool, Insert] = {
+    False: sqlite.insert(pings).on_conflict_do_nothing(),
+    True: postgresql.insert(pings).on_conflict_do_nothing(),
+}
+_FIND = select(pings).where(pings.c.ping_id == bindparam("ping_id"))
+_RECENT = select(pings).order_by(pings.c.at_ms.desc(), pings.c.ping_id.desc()).limit(bindparam("most"))
+_encode_json = msgspec.json.encode
+_encode_msgpack = msgspec.msgpack.encode
+
+
+def insert_pings(conn: Connection, rows: Sequence[PingRow]) -> None:
+    """Writes all of them with one statement. A ping that is there already stays as it is."""
+    conn.execute(_INSERT[is_postgresql(conn)], [_columns_of(row) for row in rows])
+
+
+def find_ping(conn: Connection, ping_id: str) -> PingRow | None:
+    """The auction of this ping, `detail` decoded. None if it is not known, or was dropped from the log."""
+    row = conn.execute(_FIND, {"ping_id": ping_id}).mappings().first()
+    return None if row is None else _row_of(row)
+
+
+def recent_pings(
+    conn: Connection,
+    *,
+    seller: str | None = None,
+    campaign: str | None = None,
+    before: tuple[int, str] | None = None,
+    most: int = 100,
+) -> list[PingRow]:
+    """The latest auctions, newest first, at most `MOST_PINGS`. `before` is the (at_ms, ping_id) of the last
+    one of the page before."""
+    query = _RECENT
+    if seller is not None:
+        query = query.where(pings.c.seller == seller)
+    if campaign is not None:
+        query = query.where(pings.c.campaign == campaign)
+    if before is not None:
+        at_ms, ping_id = before
+        query = query.where(
+            or_(pings.c.at_ms < at_ms, and_(pings.c.at_ms == at_ms, pings.c.ping_id < ping_id))
+        )
+    rows = conn.execute(query, {"most": min(most, MOST_PINGS)}).mappings()
+    return [_row_of(row) for row in rows]
+
+
+def sum_pings(
+    conn: Connection,
+    *,
+    by: Literal["campaign", "seller"],
+    since_ms: int,
+    until_ms: int,
+    test: bool = False,
+) -> list[PingSums]:
+    """For each campaign (or seller): its auctions with `since_ms <= at_ms < until_ms`, by name."""
+    name = pings.c[by]
+    offered = pings.c.status == "offer"
+    query = (
+        select(
+            name.label("name"),
+            func.count().label("pings"),
+            func.sum(case((offered, 1), else_=0)).label("offers"),
+            func.sum(pings.c.payout_micros).label("payout_micros"),
+        )
+        .where(pings.c.at_ms >= since_ms, pings.c.at_ms < until_ms, pings.c.test == test)
+        .group_by(name)
+        .order_by(name)
+    )
+    return [
+        # PostgreSQL sums big integers into a decimal
+        PingSums(name=row.name, pings=row.pings, offers=int(row.offers), payout_micros=int(row.payout_micros))
+        for row in conn.execute(query)
+    ]
+
+
+def _columns_of(row: PingRow) -> dict[str, Any]:
+    return {
+        "ping_id": row.ping_id,
+        "at_ms": row.at_ms,
+        "seller": row.seller,
+        "campaign": row.campaign,
+        "test": row.test,
+        "status": row.status,
+        "reason": row.reason,
+        "payout_micros": row.payout_micros,
+        "market_version": row.market_version,
+        "sub_id": row.sub_id,
+        "lead": _encode_json(row.lead).decode(),
+        "detail": _encode_msgpack(row.detail),
+        "own_us": row.own_us,
+        "wait_us": row.wait_us,
+    }
+
+
+def _row_of(row: Any) -> PingRow:
+    columns = {
+        **row,
+        "lead": msgspec.json.decode(row["lead"]),
+        "detail": msgspec.msgpack.decode(row["detail"]),
+    }
+    return PingRow(**columns)

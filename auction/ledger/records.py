@@ -1,0 +1,225 @@
+"""The rows that go into the ledger and come out of it. Ids are text, times milliseconds, money micros.
+
+The catalogue's documents and the lead's fields are plain JSON values here: what they mean is the market's
+business.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+LeadState = Literal[
+    "received", "offered", "sold", "rejected", "pending", "returned", "converted", "delivered"
+]
+OfferState = Literal["sent", "accepted", "rejected", "unknown"]
+PingStatus = Literal["offer", "no_bid"]
+
+
+class Row(Struct, frozen=True, kw_only=True, gc=False):
+    """What all rows share: immutable, never part of a cycle."""
+
+
+class PingRow(Row, frozen=True, kw_only=True, gc=False):
+    """One auction for the log. `lead` holds ping fields only; `detail` is anything msgpack can say (masks,
+    answers).
+
+    Both are encoded on the ledger's own thread, later: do not change them once the row is handed over.
+    """
+
+    ping_id: str
+    at_ms: int
+    seller: str
+    campaign: str
+    status: PingStatus
+    market_version: int
+    lead: dict[str, Any]
+    detail: Any
+    reason: str | None = None
+    payout_micros: int = 0
+    sub_id: str | None = None
+    test: bool = False
+    own_us: int = 0
+    wait_us: int = 0
+
+
+class NewLead(Row, frozen=True, kw_only=True, gc=False):
+    """A post that was taken in.
+
+    `sealed` is the ciphertext of the post fields, `body_hash` tells a repeat from another body under the same
+    ping. `fingerprint` (None: the campaign has no duplicate rule) forbids a second lead within
+    `duplicate_days`; `duplicate_answer` is the answer to store if it comes to that.
+    """
+
+    lead_id: str
+    ping_id: str
+    seller: str
+    campaign: str
+    created_at_ms: int
+    market_version: int
+    ping_fields: dict[str, Any]
+    sealed: bytes
+    body_hash: bytes
+    worker: str
+    sub_id: str | None = None
+    test: bool = False
+    fingerprint: bytes | None = None
+    duplicate_days: int = 0
+    duplicate_answer: str | None = None
+
+
+class NewOffer(Row, frozen=True, kw_only=True, gc=False):
+    """The intent to send a lead to one order's buyer."""
+
+    order_id: str
+    buyer_id: str
+    price_micros: int
+    payout_micros: int
+    exclusive: bool
+
+
+class OfferResult(Row, frozen=True, kw_only=True, gc=False):
+    """How one offer ended, or that nobody knows (`unknown`)."""
+
+    order_id: str
+    state: OfferState
+    answered_at_ms: int | None = None
+    reason: str | None = None
+    buyer_lead_id: str | None = None
+    redirect_url: str | None = None
+
+
+class NewSale(Row, frozen=True, kw_only=True, gc=False):
+    """A lead accepted by a buyer. The margin is what the price leaves over the payout."""
+
+    place: int
+    order_id: str
+    buyer_id: str
+    price_micros: int
+    payout_micros: int
+    offered_at_ms: int
+    exclusive: bool
+
+
+class Settlement(Row, frozen=True, kw_only=True, gc=False):
+    """All that one move of a lead writes, in one transaction.
+
+    The lead goes to `state` if it is in one of `from_states`. `places` (needed with sales) is into how many
+    the lead may be sold: 1 when exclusive, the campaign's N when shared; it stays what the first sale made
+    it. `payout_micros` and `answer` of None leave what is stored; `reason` is always replaced.
+    """
+
+    lead_id: str
+    from_states: tuple[LeadState, ...]
+    state: LeadState
+    at_ms: int
+    results: tuple[OfferResult, ...] = ()
+    sales: tuple[NewSale, ...] = ()
+    places: int | None = None
+    reason: str | None = None
+    payout_micros: int | None = None
+    answer: str | None = None
+    detail: dict[str, Any] = {}
+
+
+class Taken(Row, frozen=True, kw_only=True, gc=False):
+    """The lead is `offered` now, and its intended offers are durable."""
+
+    lead_id: str
+
+
+class AlreadyTaken(Row, frozen=True, kw_only=True, gc=False):
+    """This ping was posted before: what became of it. `answer` is None while it is not settled."""
+
+    lead_id: str
+    state: LeadState
+    reason: str | None
+    answer: str | None
+    body_hash: bytes
+
+
+class Duplicate(Row, frozen=True, kw_only=True, gc=False):
+    """The lead was written as rejected: it equals an earlier one."""
+
+    lead_id: str
+    of_lead_id: str
+
+
+class Lead(Row, frozen=True, kw_only=True, gc=False):
+    """A lead as it stands."""
+
+    lead_id: str
+    ping_id: str
+    seller: str
+    campaign: str
+    test: bool
+    state: LeadState
+    reason: str | None
+    payout_micros: int
+    created_at_ms: int
+    updated_at_ms: int
+    market_version: int
+    sub_id: str | None
+    ping_fields: dict[str, Any]
+    sealed: bytes
+    body_hash: bytes
+    answer: str | None
+    worker: str
+    places: int | None
+
+
+class Offer(Row, frozen=True, kw_only=True, gc=False):
+    """An offer as it stands. `seq` is the order in which they were sent."""
+
+    lead_id: str
+    order_id: str
+    seq: int
+    buyer_id: str
+    price_micros: int
+    payout_micros: int
+    exclusive: bool
+    state: OfferState
+    reason: str | None
+    sent_at_ms: int
+    answered_at_ms: int | None
+    buyer_lead_id: str | None
+    redirect_url: str | None
+
+
+class Sale(Row, frozen=True, kw_only=True, gc=False):
+    """A sale: `price = payout + margin`."""
+
+    lead_id: str
+    place: int
+    places: int
+    exclusive: bool
+    order_id: str
+    buyer_id: str
+    seller: str
+    campaign: str
+    price_micros: int
+    payout_micros: int
+    margin_micros: int
+    sold_at_ms: int
+    offered_at_ms: int
+    test: bool
+
+
+class Moment(Row, frozen=True, kw_only=True, gc=False):
+    """One line of a lead's history."""
+
+    seq: int
+    at_ms: int
+    state: LeadState
+    detail: dict[str, Any]
+
+
+class PingSums(Row, frozen=True, kw_only=True, gc=False):
+    """The pings of one campaign or seller over a time: how many, how many with an offer, what they
+    promised."""
+
+    name: str
+    pings: int
+    offers: int
+    payout_micros: int

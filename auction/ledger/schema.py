@@ -1,0 +1,229 @@
+"""The tables of the ledger: one description for SQLite and PostgreSQL.
+
+Kept alike on purpose: ids, states and JSON are text, times are milliseconds since the epoch, money is micros,
+so a row reads the same in either database and no dialect's type gets in between.
+
+P1 is a matter of the schema, not of care. A lead says into how many places it may be sold (`leads.places`:
+1 when it is sold exclusively, the campaign's N when it is shared) and every sale must repeat that number:
+the foreign key (lead_id, places) makes all sales of one lead agree. A sale then takes one place between 1
+and `places`, and a place can be taken once. So next to an exclusive sale there is no place for any other, a
+shared lead has N and no more, and `UNIQUE (lead_id, buyer_id)` keeps a buyer from buying twice. Only
+CHECKs, keys and foreign keys: no trigger, no exclusion constraint, nothing that one of the two databases
+does not know. A sale also needs its offer: nothing is sold that was not first written down as intended.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+LEAD_STATES: Final = (
+    "received",
+    "offered",
+    "sold",
+    "rejected",
+    "pending",
+    "returned",
+    "converted",
+    "delivered",
+)
+OFFER_STATES: Final = ("sent", "accepted", "rejected", "unknown")
+MOST_PLACES: Final = 20
+"""The highest `max_buyers` that a campaign may have."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _one_of(column: str, allowed: tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in allowed)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+catalogue_versions = Table(
+    "catalogue_versions",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("applied_at_ms", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+catalogue_entries = Table(
+    "catalogue_entries",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("added_in", Integer, ForeignKey(catalogue_versions.c.version), primary_key=True),
+    Column("removed_in", Integer, ForeignKey(catalogue_versions.c.version)),
+    Column("document", Text, nullable=False),
+    CheckConstraint("removed_in > added_in", name="lifetime"),
+)
+"""Temporal rows: version v is made of those with `added_in <= v < removed_in` (or no `removed_in`)."""
+
+Index(
+    "uq_catalogue_entries_live",
+    catalogue_entries.c.kind,
+    catalogue_entries.c.id,
+    unique=True,
+    sqlite_where=text("removed_in IS NULL"),
+    postgresql_where=text("removed_in IS NULL"),
+)
+
+seller_keys = Table(
+    "seller_keys",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("seller", Text, nullable=False, index=True),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("revoked_at_ms", BigInteger),
+)
+
+pings = Table(
+    "pings",
+    metadata,
+    Column("ping_id", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("seller", Text, nullable=False),
+    Column("campaign", Text, nullable=False),
+    Column("test", Boolean, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("payout_micros", BigInteger, nullable=False),
+    Column("market_version", Integer, nullable=False),
+    Column("sub_id", Text),
+    Column("lead", Text, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+    Column("own_us", Integer, nullable=False),
+    Column("wait_us", Integer, nullable=False),
+    _one_of("status", ("offer", "no_bid")),
+    Index("ix_pings_seller_at_ms", "seller", "at_ms"),
+    Index("ix_pings_at_ms", "at_ms"),
+)
+
+leads = Table(
+    "leads",
+    metadata,
+    Column("lead_id", Text, primary_key=True),
+    Column("ping_id", Text, nullable=False),
+    Column("seller", Text, nullable=False),
+    Column("campaign", Text, nullable=False),
+    Column("test", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("payout_micros", BigInteger, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("market_version", Integer, nullable=False),
+    Column("sub_id", Text),
+    Column("ping_fields", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("answer", Text),
+    Column("worker", Text, nullable=False),
+    Column("places", Integer),
+    UniqueConstraint("ping_id"),
+    UniqueConstraint("lead_id", "places"),
+    _one_of("state", LEAD_STATES),
+    Index("ix_leads_seller_created_at_ms", "seller", "created_at_ms"),
+    Index(
+        "ix_leads_unsettled",
+        "updated_at_ms",
+        sqlite_where=text("state IN ('received', 'offered', 'pending')"),
+        postgresql_where=text("state IN ('received', 'offered', 'pending')"),
+    ),
+)
+"""`ping_id` has no foreign key: the log of pings may drop a row, a lead may not be lost for it."""
+
+offers = Table(
+    "offers",
+    metadata,
+    Column("lead_id", Text, ForeignKey(leads.c.lead_id), primary_key=True),
+    Column("order_id", Text, primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("buyer_id", Text, nullable=False),
+    Column("price_micros", BigInteger, nullable=False),
+    Column("payout_micros", BigInteger, nullable=False),
+    Column("exclusive", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("sent_at_ms", BigInteger, nullable=False),
+    Column("answered_at_ms", BigInteger),
+    Column("buyer_lead_id", Text),
+    Column("redirect_url", Text),
+    _one_of("state", OFFER_STATES),
+    sqlite_with_rowid=False,
+)
+
+sales = Table(
+    "sales",
+    metadata,
+    Column("lead_id", Text, primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("places", Integer, nullable=False),
+    Column("exclusive", Boolean, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("buyer_id", Text, nullable=False),
+    Column("seller", Text, nullable=False),
+    Column("campaign", Text, nullable=False),
+    Column("price_micros", BigInteger, nullable=False),
+    Column("payout_micros", BigInteger, nullable=False),
+    Column("margin_micros", BigInteger, nullable=False),
+    Column("sold_at_ms", BigInteger, nullable=False),
+    Column("offered_at_ms", BigInteger, nullable=False),
+    Column("test", Boolean, nullable=False),
+    UniqueConstraint("lead_id", "buyer_id"),
+    ForeignKeyConstraint(["lead_id", "places"], [leads.c.lead_id, leads.c.places]),
+    ForeignKeyConstraint(["lead_id", "order_id"], [offers.c.lead_id, offers.c.order_id]),
+    CheckConstraint("price_micros = payout_micros + margin_micros", name="money"),
+    CheckConstraint("payout_micros >= 0 AND margin_micros >= 0", name="positive"),
+    CheckConstraint(f"places <= {MOST_PLACES} AND place >= 1 AND place <= places", name="place"),
+    CheckConstraint("NOT exclusive OR places = 1", name="exclusive"),
+    Index("ix_sales_order_id_offered_at_ms", "order_id", "offered_at_ms"),
+    Index("ix_sales_buyer_id_offered_at_ms", "buyer_id", "offered_at_ms"),
+    Index("ix_sales_seller_sold_at_ms", "seller", "sold_at_ms"),
+    sqlite_with_rowid=False,
+)
+
+lead_history = Table(
+    "lead_history",
+    metadata,
+    Column("lead_id", Text, ForeignKey(leads.c.lead_id), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("campaign", Text, primary_key=True),
+    Column("hash", LargeBinary, primary_key=True),
+    Column("lead_id", Text, ForeignKey(leads.c.lead_id), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,57 @@
+"""Structured logs: one line an event, JSON, on standard error. Facts only: nothing that names a person.
+
+Why the standard library's logging underneath: uvicorn, SQLAlchemy and aiohttp already speak it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+_LOGGER = logging.getLogger("auction")
+
+
+class _Lines(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.name != "auction":
+            facts["logger"] = record.name
+        if record.exc_info:
+            facts["traceback"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(facts, enc_hook=str).decode()
+
+
+def set_up(level: str) -> None:
+    """Send all logs of this process to standard error as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    _LOGGER.setLevel(level.upper())
+
+
+def event(name: str, **facts: Any) -> None:
+    """Something that happened, for whoever runs the house."""
+    _LOGGER.info(name, extra={"facts": facts})
+
+
+def warning(name: str, **facts: Any) -> None:
+    """Something that an operator should look at."""
+    _LOGGER.warning(name, extra={"facts": facts})
+
+
+def bug(name: str, **facts: Any) -> None:
+    """An error that is nobody's but ours: with its traceback. Call it in an `except` block."""
+    _LOGGER.exception(name, extra={"facts": facts})

@@ -1,0 +1,149 @@
+"""Catalogue files: read, with every mistake named at once, and written.
+
+Several files make one catalogue: their sections are joined in the order of the files. Reading is in three
+steps, so that one run tells all there is to tell: YAML to nodes (`yaml_source`), nodes to entries
+(`entries`), the rules between the entries (`check`). What a step could not read, the next ones do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from auction.market.catalogue_writer import write_catalogue
+from auction.market.check import check
+from auction.market.entries import EntryReader
+from auction.market.fields import ORDERED_TYPES
+from auction.market.mistakes import CatalogueMistakes, Mistake, Names, Path, show_path
+from auction.market.model import Buyer, Campaign, Catalogue, Entry, House, Order, Seller
+from auction.market.yaml_source import Items, Node, Scalar, Source, Table, Unreadable, line_at, parse_yaml
+
+__all__ = ["CatalogueMistakes", "Mistake", "Source", "read_catalogue", "write_catalogue"]
+
+_SECTIONS: dict[str, type[Campaign | Seller | Buyer | Order]] = {
+    "campaigns": Campaign,
+    "sellers": Seller,
+    "buyers": Buyer,
+    "orders": Order,
+}
+"""In the order in which they are read: an order's filter is read by the types of its campaign's fields."""
+_KEYS = Names(("exchange", *_SECTIONS))
+_NOT_TEXT = ORDERED_TYPES - {"date"} | {"boolean"}
+
+
+def read_catalogue(sources: Sequence[Source]) -> Catalogue:
+    """The catalogue that the files make together. Raises `CatalogueMistakes` with all that is wrong."""
+    reading = _Reading()
+    for source in sources:
+        reading.open(source)
+    catalogue = reading.catalogue()
+    reading.check(catalogue)
+    if reading.mistakes:
+        order = {source.name: at for at, source in reversed(list(enumerate(sources)))}
+        raise CatalogueMistakes(
+            sorted(reading.mistakes, key=lambda mistake: (order[mistake.source], mistake.line))
+        )
+    return catalogue
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where an entry (or a section) stands in its file."""
+
+    reader: EntryReader
+    node: Node
+    path: Path
+
+
+class _Reading:
+    """One run over all files: what was found where, and what is wrong."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[Mistake] = []
+        self._sections: dict[str, list[_Place]] = {"exchange": [], **{name: [] for name in _SECTIONS}}
+        self._places: dict[str, list[_Place]] = {name: [] for name in _SECTIONS}
+        self._unread: dict[str, set[str]] = {name: set() for name in _SECTIONS}
+        self._text_fields: dict[str, frozenset[str]] = {}
+
+    def open(self, source: Source) -> None:
+        """Finds the sections of one file."""
+        reader = EntryReader(source.name, self.mistakes)
+        try:
+            root = parse_yaml(source.text)
+        except Unreadable as error:
+            self.mistakes.append(Mistake(source.name, error.line, "", error.error))
+            return
+        if root is None:
+            return
+        if not isinstance(root, Table):
+            reader.expected(root, (), "the keys exchange, campaigns, sellers, buyers and orders")
+            return
+        for key, value in reader.pairs(root, ()):
+            if key.text not in self._sections:
+                reader.wrong(key, (), f"unknown key `{key.text[:64]}`{_KEYS.hint(key.text)}")
+            elif not (isinstance(value, Scalar) and value.is_null):
+                self._sections[key.text].append(_Place(reader, value, (key.text,)))
+
+    def catalogue(self) -> Catalogue:
+        """All entries that can be read."""
+        house = self._house()
+        sections: dict[str, Any] = {name: tuple(self._entries(name)) for name in _SECTIONS}
+        return Catalogue(exchange=house, **sections)
+
+    def check(self, catalogue: Catalogue) -> None:
+        """Holds the entries that can be read against each other."""
+        for problem in check(catalogue, self._unread):
+            place, inside = self._place_of(problem.path)
+            line = line_at(place.node, inside)
+            error = problem.error
+            if problem.first is not None:
+                first, inside_first = self._place_of(problem.first)
+                error += f" (the first is at {first.reader.source}:{line_at(first.node, inside_first)})"
+            self.mistakes.append(Mistake(place.reader.source, line, show_path((*place.path, *inside)), error))
+
+    def _house(self) -> House:
+        found = self._sections["exchange"]
+        for place in found[1:]:
+            first = f"{found[0].reader.source}:{found[0].node.line}"
+            place.reader.wrong(place.node, place.path, f"expected one in all files; the first is at {first}")
+        house = found[0].reader.read(found[0].node, House, found[0].path) if found else None
+        return house or House()
+
+    def _entries(self, section: str) -> Iterable[Entry]:
+        entry_type = _SECTIONS[section]
+        for place in self._sections[section]:
+            if not isinstance(place.node, Items):
+                example = f"a list, such as [{{id: {section[:-1]}-1, ...}}]"
+                place.reader.expected(place.node, place.path, example)
+                continue
+            for at, node in enumerate(place.node.items):
+                here = _Place(place.reader, node, (section, at))
+                text_fields = self._text_fields.get(_text_at(node, "campaign"), frozenset())
+                entry = place.reader.read(node, entry_type, here.path, text_fields=text_fields)
+                if entry is None:
+                    self._unread[section].add(_text_at(node, "id"))
+                    continue
+                self._places[section].append(here)
+                if isinstance(entry, Campaign):
+                    self._text_fields[entry.id] = _text_fields(entry)
+                yield entry
+
+    def _place_of(self, path: Path) -> tuple[_Place, Path]:
+        """Where the entry stands that a path of the catalogue begins with, and the path inside it."""
+        section, *inside = path
+        if section == "exchange":
+            return self._sections["exchange"][0], tuple(inside)
+        at, *rest = inside
+        assert isinstance(section, str)
+        assert isinstance(at, int)
+        return self._places[section][at], tuple(rest)
+
+
+def _text_fields(campaign: Campaign) -> frozenset[str]:
+    return frozenset(spec.name for spec in campaign.fields if spec.type not in _NOT_TEXT)
+
+
+def _text_at(node: Node, key: str) -> str:
+    value = node.get(key) if isinstance(node, Table) else None
+    return value.text if isinstance(value, Scalar) else ""

@@ -1,0 +1,193 @@
+"""The rules between entries: what types alone cannot say of a catalogue.
+
+Each rule says what is wrong and what to write instead; all broken ones are told at once. The rules read the
+catalogue's entries, not a file, so that a change that comes by the admin API is held to the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from functools import cache
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, available_timezones
+
+from auction.market.campaign_rules import campaign_problems
+from auction.market.cap_rules import cap_problems
+from auction.market.endpoint_rules import endpoint_problems
+from auction.market.filters import FilterMistakes
+from auction.market.filters import parse as parse_filter
+from auction.market.hours import HoursError, parse_hours
+from auction.market.mistakes import Names, Path, Problem
+from auction.market.model import Buyer, Campaign, Catalogue, FieldSpec, Order, Seller
+from auction.market.money import margin_from_text
+from auction.market.price_rules import price_problems
+
+
+def check(catalogue: Catalogue, unread: Mapping[str, AbstractSet[str]] = {}) -> list[Problem]:
+    """All broken rules of `catalogue`; none means that it can be compiled.
+
+    `unread` holds ids of entries that were written but could not be read, by section (`buyers`): to name one
+    of those is no mistake of its own.
+    """
+    return list(_Check(catalogue, unread).problems())
+
+
+Entity = Campaign | Seller | Buyer | Order
+_Entity = TypeVar("_Entity", bound=Entity)
+
+
+class _Check:
+    def __init__(self, catalogue: Catalogue, unread: Mapping[str, AbstractSet[str]]) -> None:
+        self._catalogue = catalogue
+        self._campaigns = _by_id(catalogue.campaigns)
+        self._buyers = _by_id(catalogue.buyers)
+        self._campaign_ids = Names((*self._campaigns, *unread.get("campaigns", ())))
+        self._seller_ids = Names((*_by_id(catalogue.sellers), *unread.get("sellers", ())))
+        self._buyer_ids = Names((*self._buyers, *unread.get("buyers", ())))
+        self._doubtful_fields: set[str] = set()
+        self._buyers_with_orders = {order.buyer for order in catalogue.orders}
+        self._first_uses: dict[tuple[str, str], Path] = {}
+        self._specs: dict[str, dict[str, FieldSpec]] = {}
+        self._hours_errors: dict[tuple[str, ...], list[tuple[Path, str]]] = {}
+
+    def problems(self) -> Iterator[Problem]:
+        catalogue = self._catalogue
+        yield from _zone_problems(catalogue.exchange.timezone, ("exchange", "timezone"))
+        for at, campaign in enumerate(catalogue.campaigns):
+            yield from self._campaign(campaign, ("campaigns", at))
+        for at, seller in enumerate(catalogue.sellers):
+            yield from self._seller(seller, ("sellers", at))
+        for at, buyer in enumerate(catalogue.buyers):
+            yield from self._buyer(buyer, ("buyers", at))
+        for at, order in enumerate(catalogue.orders):
+            yield from self._order(order, ("orders", at))
+        yield from _twice("campaign", "campaigns", catalogue.campaigns)
+        yield from _twice("seller", "sellers", catalogue.sellers)
+        yield from _twice("buyer", "buyers", catalogue.buyers)
+        yield from _twice("order", "orders", catalogue.orders)
+
+    def _campaign(self, campaign: Campaign, path: Path) -> Iterator[Problem]:
+        problems = list(campaign_problems(campaign, path))
+        if any("fields" in problem.path for problem in problems):
+            self._doubtful_fields.add(campaign.id)
+        yield from problems
+
+    def _seller(self, seller: Seller, path: Path) -> Iterator[Problem]:
+        yield from _unknown("campaign", seller.campaigns, self._campaign_ids, (*path, "campaigns"))
+        try:
+            margin_from_text(seller.margin)
+        except ValueError as error:
+            yield Problem((*path, "margin"), str(error))
+        yield from self._twice_among_sellers(seller, path)
+
+    def _twice_among_sellers(self, seller: Seller, path: Path) -> Iterator[Problem]:
+        """A key or a code must lead to one seller: it is how a request is told whose it is."""
+        told = [("code", seller.code, (*path, "code"))] if seller.code is not None else []
+        told += [("key", key, (*path, "keys", at)) for at, key in enumerate(seller.keys)]
+        for what, value, here in told:
+            first = self._first_uses.setdefault((what, value), here)
+            if first != here:
+                yield Problem(here, f"this {what} stands twice; each seller needs its own", first)
+
+    def _buyer(self, buyer: Buyer, path: Path) -> Iterator[Problem]:
+        yield from endpoint_problems(buyer, path)
+        yield from cap_problems(buyer.caps, (*path, "caps"))
+        if buyer.timezone is not None:
+            yield from _zone_problems(buyer.timezone, (*path, "timezone"))
+        if buyer.post_url is None and buyer.id in self._buyers_with_orders:
+            yield Problem((*path, "post_url"), "a buyer with orders needs one: leads are sent there")
+
+    def _order(self, order: Order, path: Path) -> Iterator[Problem]:
+        campaign, buyer = self._campaigns.get(order.campaign), self._buyers.get(order.buyer)
+        yield from _unknown("buyer", [order.buyer], self._buyer_ids, (*path, "buyer"))
+        yield from _unknown("campaign", [order.campaign], self._campaign_ids, (*path, "campaign"))
+        yield from _unknown("seller", order.sellers, self._seller_ids, (*path, "sellers"))
+        yield from _unknown("seller", order.not_sellers, self._seller_ids, (*path, "not_sellers"))
+        for at, seller in enumerate(order.not_sellers):
+            if seller in order.sellers:
+                yield Problem((*path, "not_sellers", at), f"`{seller}` is also in `sellers`; take one out")
+        if order.exclusive and campaign is not None and campaign.auction.mode == "shared":
+            error = f"`{campaign.id}` sells shared leads only, so it can never win; take it out"
+            yield Problem((*path, "exclusive"), error)
+        if order.timezone is not None:
+            yield from _zone_problems(order.timezone, (*path, "timezone"))
+        if order.hours:
+            yield from self._hours(order.hours, (*path, "hours"))
+        yield from price_problems(order, path, campaign, buyer)
+        yield from cap_problems(order.caps, (*path, "caps"))
+        if order.filter is not None and campaign is not None and campaign.id not in self._doubtful_fields:
+            yield from self._filter(order.filter, campaign, (*path, "filter"))
+
+    def _filter(self, raw: dict[str, Any], campaign: Campaign, path: Path) -> Iterator[Problem]:
+        specs = self._specs.get(campaign.id)
+        if specs is None:
+            specs = self._specs[campaign.id] = {spec.name: spec for spec in campaign.fields}
+        try:
+            parse_filter(raw, specs)
+        except FilterMistakes as error:
+            for inside, sentence in error.mistakes:
+                yield Problem((*path, *inside), sentence)
+
+    def _hours(self, lines: tuple[str, ...], path: Path) -> Iterator[Problem]:
+        errors = self._hours_errors.get(lines)
+        if errors is None:
+            errors = self._hours_errors[lines] = _hours_errors(lines)
+        for inside, sentence in errors:
+            yield Problem((*path, *inside), sentence)
+
+
+def _hours_errors(lines: tuple[str, ...]) -> list[tuple[Path, str]]:
+    """What is wrong with the lines one by one, or else with all of them together."""
+    if _hours_error(lines) is None:
+        return []
+    singly = [((at,), _hours_error((line,))) for at, line in enumerate(lines)]
+    found: list[tuple[Path, str]] = [(path, error) for path, error in singly if error is not None]
+    return found or [((), _hours_error(lines) or "")]
+
+
+def _hours_error(lines: tuple[str, ...]) -> str | None:
+    try:
+        parse_hours(lines, "UTC")  # the zone is checked where it is named
+    except HoursError as error:
+        return str(error)
+    return None
+
+
+def _unknown(what: str, named: Iterable[str], known: Names, path: Path) -> Iterator[Problem]:
+    for at, name in enumerate(named):
+        if name not in known:
+            here = path if path[-1] == what else (*path, at)
+            yield Problem(here, f"there is no {what} `{name}`{known.hint(name)}")
+
+
+def _twice(what: str, section: str, entries: Iterable[Entity]) -> Iterator[Problem]:
+    firsts: dict[str, int] = {}
+    for at, entry in enumerate(entries):
+        first = firsts.setdefault(entry.id, at)
+        if first != at:
+            error = f"the {what} `{entry.id}` stands twice; give one another id"
+            yield Problem((section, at, "id"), error, (section, first, "id"))
+
+
+def _zone_problems(name: str, path: Path) -> Iterator[Problem]:
+    if not _is_zone(name):
+        example = _zone_names().hint(name) or "; write one such as America/Chicago"
+        yield Problem(path, f"there is no time zone `{name}`{example}")
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # unknown, a folder of zones, not even a path
+        return False
+    return True
+
+
+@cache
+def _zone_names() -> Names:
+    return Names(available_timezones())
+
+
+def _by_id(entries: Iterable[_Entity]) -> dict[str, _Entity]:
+    return {entry.id: entry for entry in reversed(tuple(entries))}

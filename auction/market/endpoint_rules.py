@@ -1,0 +1,83 @@
+"""What a buyer's endpoints must look like: URLs, headers, secrets. No secret is ever part of a sentence."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from auction.market.mistakes import Path, Problem
+from auction.market.model import Buyer
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_VALUE = re.compile(r"[\x20-\x7e\t]*")
+_ENV = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+_SET_BY_US = frozenset(
+    (
+        *("connection", "content-length", "content-type", "expect", "host", "idempotency-key", "keep-alive"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+        *("webhook-id", "webhook-signature", "webhook-timestamp"),
+    )
+)
+_SECRET_BYTES = range(24, 65)  # Standard Webhooks: "between 24 and 64 bytes"
+_SIGNING_SHAPE = "expected `env:NAME`, or `whsec_` and 24 to 64 random bytes in base64"
+
+
+def endpoint_problems(buyer: Buyer, path: Path) -> Iterator[Problem]:
+    """What is wrong with the URLs, headers and signing secret of the buyer at `path`."""
+    for key, url in (("ping_url", buyer.ping_url), ("post_url", buyer.post_url)):
+        error = None if url is None else _url_error(url)
+        if error is not None:
+            yield Problem((*path, key), error)
+    yield from _header_problems(buyer.headers, (*path, "headers"))
+    if buyer.signing_secret is not None and not _is_secret(buyer.signing_secret):
+        yield Problem((*path, "signing_secret"), _SIGNING_SHAPE)
+
+
+def _url_error(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return "expected a URL such as https://buyer.example/ping"
+    if parts.scheme not in ("http", "https") or not host:
+        return "expected a URL such as https://buyer.example/ping"
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "expected a URL of printable ASCII; write other characters percent-encoded"
+    if parts.username is not None or parts.password is not None:
+        return "a URL may not hold a user or a password; write an `authorization` under `headers`"
+    if parts.fragment:
+        return "a URL's part after `#` is never sent; take it out"
+    return None
+
+
+def _header_problems(headers: dict[str, str], path: Path) -> Iterator[Problem]:
+    firsts: dict[str, str] = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        if not _TOKEN.fullmatch(name):
+            yield Problem((*path, name), "expected a header's name of letters, digits and `-`")
+        elif lower in _SET_BY_US:
+            yield Problem((*path, name), "this header is set by the exchange; take it out")
+        elif lower in firsts:
+            yield Problem((*path, name), "this header stands twice", (*path, firsts[lower]))
+        firsts.setdefault(lower, name)
+        if not _VALUE.fullmatch(value) or value != value.strip():
+            yield Problem(
+                (*path, name), "expected a value of one line of printable ASCII, no space around it"
+            )
+        elif value.startswith("env:") and not _ENV.fullmatch(value):
+            yield Problem((*path, name), "expected `env:NAME`, the name of an environment variable")
+
+
+def _is_secret(text: str) -> bool:
+    if text.startswith("env:"):
+        return _ENV.fullmatch(text) is not None
+    if not text.startswith("whsec_"):
+        return False
+    try:
+        return len(base64.b64decode(text.removeprefix("whsec_"), validate=True)) in _SECRET_BYTES
+    except (binascii.Error, ValueError):
+        return False

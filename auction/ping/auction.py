@@ -1,0 +1,182 @@
+"""One auction, pure: collects the bids of one ping, and knows when it can close.
+
+No sockets, no clock: the service tells it who was asked, what came back and when to stop. It never asks twice,
+never takes a bid after it closed, and keeps for every asked order why it did not bid (P9).
+
+**When it can close** (DESIGN 4.6): when nobody is outstanding, or when no outstanding order can still win. The
+proof is the highest price each outstanding order may bid, its declared `max`: if the worst bid that would win now
+is *above* all of them, no answer can change the winners (at an equal price a tie could, so equal is not enough).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from auction.market.market import TradedOrder
+from auction.market.reasons import Reason
+from auction.ping.bids import Bid, Terms
+
+
+class Outcome(msgspec.Struct, gc=False, array_like=True):
+    """What became of one order that was asked (or bid a fixed price): for `explain` and the statistics."""
+
+    order_id: str
+    bit: int
+    reason: Reason
+    price_micros: int = 0
+    elapsed_us: int = 0
+    said: str | None = None
+
+
+class Auction:
+    """The bids of one ping. `slot` numbers the asks, in the order in which they were made."""
+
+    __slots__ = ("_asked", "_best", "_ceilings", "_open", "bids", "outcomes", "outstanding", "terms")
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self.bids: list[Bid] = []
+        self.outcomes: list[Outcome] = []
+        self.outstanding = 0
+        self._asked: list[TradedOrder] = []
+        self._open: list[bool] = []
+        self._ceilings: list[int] = []  # slots that are asked, highest declared max first
+        self._best: dict[str, int] = {}  # each buyer's best price
+
+    def fixed(self, order: TradedOrder) -> None:
+        """An order with a fixed price bids at once."""
+        price = order.fixed_micros
+        assert price is not None, f"{order.id} has no fixed price"
+        slot = self._add(order)
+        self._open[slot] = False
+        self.outstanding -= 1
+        self._take(slot, price, order.exclusive, None)
+
+    def ask(self, order: TradedOrder) -> int:
+        """`order` is asked now: the slot under which its answer must come."""
+        return self._add(order)
+
+    def next_tier(self) -> None:
+        """The tiers above gave no offer: what they bid does not count any more (what became of it is kept)."""
+        self.bids.clear()
+        self._best.clear()
+
+    def asks_done(self) -> None:
+        """All asks of this tier are out: put the ceilings in order, once."""
+        asked, still_open = self._asked, self._open
+        self._ceilings = sorted(
+            (slot for slot in range(len(asked)) if still_open[slot]), key=lambda slot: asked[slot].max_micros
+        )
+
+    def bid(self, slot: int, offers: Sequence[tuple[int, bool, str | None]], elapsed_us: int) -> None:
+        """`offers`: (price_micros, exclusive, bid_id) each; those below the floor or over the max are refused."""
+        if not self._close(slot, elapsed_us):
+            return
+        for price_micros, exclusive, bid_id in offers:
+            self._take(slot, price_micros, exclusive, bid_id)
+
+    def refuse(self, slot: int, reason: Reason, elapsed_us: int = 0, said: str | None = None) -> None:
+        """The order of `slot` gave no bid that counts, for this reason; `said` are the buyer's own words."""
+        if self._close(slot, elapsed_us):
+            outcome = self.outcomes[slot]
+            outcome.reason = reason
+            outcome.said = said
+
+    def order(self, slot: int) -> TradedOrder:
+        """Who was asked under `slot`."""
+        return self._asked[slot]
+
+    def is_open(self, slot: int) -> bool:
+        """Whether the answer of `slot` is still awaited."""
+        return self._open[slot]
+
+    def cut_off(self, reason: Reason, elapsed_us: int, slots: Sequence[int] | None = None) -> None:
+        """These slots (or all that are outstanding) are not awaited any more."""
+        for slot in range(len(self._open)) if slots is None else slots:
+            self.refuse(slot, reason, elapsed_us)
+
+    def can_close(self) -> bool:
+        """Whether no answer that is still out could change who wins, or what the winners pay."""
+        if self.outstanding == 0:
+            return True
+        terms = self.terms
+        if terms.select == "weight" or not self.bids:
+            return False
+        ceilings = self._ceilings
+        while ceilings and not self._open[ceilings[-1]]:
+            ceilings.pop()
+        ceiling = self._asked[ceilings[-1]].max_micros if ceilings else 0
+        if terms.mode == "exclusive":
+            if terms.pays == "first":
+                return max(self._best.values()) > ceiling
+            top = sorted(self._best.values(), reverse=True)[:2]
+            return len(top) == 2 and top[1] > ceiling
+        return self._mix_is_settled(ceiling)
+
+    def _mix_is_settled(self, ceiling_micros: int) -> bool:
+        """Shared and hybrid: the last place of the best shared mix is priced above every outstanding `max` —
+        and in hybrid also nothing outstanding can outbid the best whole."""
+        terms = self.terms
+        shared: dict[str, int] = {}
+        best_alone = 0
+        for bid in self.bids:
+            if bid.exclusive:
+                best_alone = max(best_alone, bid.price_micros)
+            else:
+                shared[bid.buyer_id] = max(shared.get(bid.buyer_id, 0), bid.price_micros)
+        needed = terms.max_buyers + (1 if terms.pays == "second" else 0)
+        top = sorted(shared.values(), reverse=True)[:needed]
+        places_settled = len(top) == needed and top[-1] > ceiling_micros
+        if terms.mode == "shared":
+            return places_settled
+        payout = terms.margin.payout_micros
+        together = sum(payout(price) for price in top)
+        if places_settled:  # only an exclusive bid could still come between
+            return max(together, payout(best_alone)) > payout(ceiling_micros)
+        # the best that outstanding shared bids could make of the mix: every place at the ceiling or better
+        hoped = sorted([*top, *[ceiling_micros] * min(self.outstanding, terms.max_buyers)], reverse=True)
+        most = sum(payout(price) for price in hoped[: terms.max_buyers])
+        return payout(best_alone) > max(most, payout(ceiling_micros))
+
+    def _add(self, order: TradedOrder) -> int:
+        slot = len(self._asked)
+        self._asked.append(order)
+        self._open.append(True)
+        self.outcomes.append(Outcome(order.id, order.bit, Reason.TIMEOUT))
+        self.outstanding += 1
+        return slot
+
+    def _close(self, slot: int, elapsed_us: int) -> bool:
+        if not self._open[slot]:
+            return False
+        self._open[slot] = False
+        self.outstanding -= 1
+        self.outcomes[slot].elapsed_us = elapsed_us
+        return True
+
+    def _take(self, slot: int, price_micros: int, exclusive: bool, bid_id: str | None) -> None:
+        order, outcome = self._asked[slot], self.outcomes[slot]
+        if price_micros > outcome.price_micros:
+            outcome.price_micros = price_micros
+        reason = self._objection(order, price_micros, exclusive)
+        if reason is not None:
+            if outcome.reason is not Reason.OUTBID:
+                outcome.reason = reason
+            return
+        outcome.reason = Reason.OUTBID  # until it wins
+        self.bids.append(
+            Bid(order.id, order.buyer_id, price_micros, exclusive, order.priority, order.weight, bid_id)
+        )
+        if price_micros > self._best.get(order.buyer_id, 0):
+            self._best[order.buyer_id] = price_micros
+
+    def _objection(self, order: TradedOrder, price_micros: int, exclusive: bool) -> Reason | None:
+        if price_micros > order.max_micros:
+            return Reason.OVER_MAX
+        if price_micros < self.terms.lowest_price_micros or price_micros == 0:
+            return Reason.BELOW_FLOOR
+        if exclusive and self.terms.mode == "shared":
+            return Reason.WANTS_EXCLUSIVE
+        return None

@@ -1,0 +1,93 @@
+"""One fan-out, from the first request written to the close: the auction's ear on the wire.
+
+The fan-out client calls `answered` and `failed`; this reads what was said, tells the pure auction, and resolves one
+future when the auction can close. There is one timer at a time for the whole auction, set to the nearest time-out
+among the orders that are still out: no task and no timer per buyer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from time import perf_counter
+
+from auction.buyers.protocol import NoBid, Offered, read_bids
+from auction.market.reasons import Reason
+from auction.ping.auction import Auction
+
+
+class Collecting:
+    """The answers of one tier of one auction. `closed` tells the fan-out client that nobody listens any more."""
+
+    __slots__ = ("_auction", "_left_s", "_loop", "_started_s", "_timer", "_waits", "closed", "done", "saved_ms")
+
+    def __init__(self, auction: Auction, loop: asyncio.AbstractEventLoop, left_s: float) -> None:
+        self.closed = False
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.saved_ms = 0.0
+        self._auction = auction
+        self._loop = loop
+        self._left_s = left_s
+        self._started_s = perf_counter()
+        self._timer: asyncio.TimerHandle | None = None
+        self._waits: list[tuple[float, int]] = []  # (seconds from the start, slot), the longest first
+
+    def wait_for(self, slots: Sequence[tuple[int, int]]) -> asyncio.Future[None]:
+        """All asks are out. `slots`: (slot, the buyer's own time-out in ms). Resolves at the close."""
+        self._auction.asks_done()
+        self._waits = sorted(((min(ms / 1000, self._left_s), slot) for slot, ms in slots), reverse=True)
+        if self._auction.can_close():
+            self._close()
+        else:
+            self._arm()
+        return self.done
+
+    def answered(self, slot: int, status: int, body: bytes, elapsed_us: int) -> None:
+        """A whole answer came (called by the fan-out client, never after `closed`)."""
+        auction = self._auction
+        order = auction.order(slot)
+        read = read_bids(status, body, max_micros=order.max_micros, order_exclusive=order.exclusive)
+        if isinstance(read, Offered):
+            offers = [(bid.price_micros, bid.exclusive, bid.bid_id) for bid in read.bids]
+            auction.bid(slot, offers, elapsed_us)
+        elif isinstance(read, NoBid):
+            auction.refuse(slot, Reason.NO_BID, elapsed_us, read.reason)
+        else:
+            auction.refuse(slot, read.reason, elapsed_us)
+        self._close_if_settled()
+
+    def failed(self, slot: int, reason: Reason, elapsed_us: int) -> None:
+        """This buyer gave no answer, and will not (called by the fan-out client)."""
+        self._auction.refuse(slot, reason, elapsed_us)
+        self._close_if_settled()
+
+    def _close_if_settled(self) -> None:
+        # Before `wait_for` the asks are still going out: nothing can be settled yet.
+        if self._timer is not None and self._auction.can_close():
+            self._close()
+
+    def _arm(self) -> None:
+        after_s = self._waits[-1][0] - (perf_counter() - self._started_s)
+        self._timer = self._loop.call_later(max(0.0, after_s), self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        elapsed_s = perf_counter() - self._started_s
+        # A millisecond of grace: the loop's timers count in whole ones.
+        while self._waits and self._waits[-1][0] <= elapsed_s + 0.001:
+            _, slot = self._waits.pop()
+            self._auction.refuse(slot, Reason.TIMEOUT, int(elapsed_s * 1e6))
+        if not self._waits or self._auction.can_close():
+            self._close()
+        else:
+            self._arm()
+
+    def _close(self) -> None:
+        elapsed_s = perf_counter() - self._started_s
+        if self._auction.outstanding:
+            self.saved_ms = max(0.0, (self._left_s - elapsed_s) * 1000)
+            self._auction.cut_off(Reason.CUT_OFF, int(elapsed_s * 1e6))
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.done.done():
+            self.done.set_result(None)

@@ -1,0 +1,67 @@
+"""Why each order did or did not bid in one auction (P9): a ping's row and its market, put together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from auction.ledger.records import PingRow
+from auction.market.market import CampaignMarket, Eligibility
+from auction.market.masks import bits
+from auction.market.reasons import Family, Reason
+from auction.ping.journal import read_detail
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """One order in one auction. `said` is the filter's clause that failed, or the buyer's own words."""
+
+    order_id: str
+    buyer_id: str
+    tier: int
+    family: Family
+    reason: Reason
+    price_micros: int
+    elapsed_us: int
+    said: str | None
+
+
+def explain(row: PingRow, campaign: CampaignMarket) -> list[Explained]:
+    """Every order of the campaign, those that came nearest first. `campaign` is of the version that was traded."""
+    detail = read_detail(row.detail)
+    found: dict[int, Explained] = {}
+    for outcome in detail.outcomes:
+        order = campaign.orders[outcome.bit]
+        found[outcome.bit] = Explained(
+            order.id,
+            order.buyer_id,
+            order.tier,
+            outcome.reason.family,
+            outcome.reason,
+            outcome.price_micros,
+            outcome.elapsed_us,
+            outcome.said,
+        )
+    reasons = {dropped.bit: dropped.reason for dropped in detail.dropped}
+    eligibility = Eligibility.from_bytes(detail.eligibility)
+    for bit in bits(eligibility.all):
+        if bit not in found:
+            # An eligible order that was not asked, and not dropped, was in a tier that the auction never got to.
+            reason = reasons.get(bit) or eligibility.why_not(bit) or Reason.TIER_NOT_REACHED
+            found[bit] = _not_asked(row, campaign, bit, reason)
+    return sorted(found.values(), key=_nearest_first)
+
+
+def _not_asked(row: PingRow, campaign: CampaignMarket, bit: int, reason: Reason) -> Explained:
+    order = campaign.orders[bit]
+    said = None
+    if reason is Reason.FILTERED and order.filter is not None:
+        said = order.filter.failing(row.lead)
+    return Explained(order.id, order.buyer_id, order.tier, Family.NOT_ASKED, reason, 0, 0, said)
+
+
+def _nearest_first(one: Explained) -> tuple[int, int, str]:
+    return (_NEAREST.index(one.family), -one.price_micros, one.order_id)
+
+
+_NEAREST: Sequence[Family] = (Family.WON, Family.REFUSED, Family.FAILED, Family.NOT_ASKED)

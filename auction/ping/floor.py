@@ -1,0 +1,84 @@
+"""The trading floor: one market with what this process needs to trade on it.
+
+A change of the catalogue makes a new floor and swaps it in; an auction keeps the floor that it started on. What is
+known about full caps lives here and starts empty with each floor, because a change may have raised a cap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from auction.buyers.protocol import order_json
+from auction.buyers.signing import Signer, resolve_secret
+from auction.buyers.target import Target, compile_target
+from auction.market.market import CampaignMarket, Market, TradedOrder
+
+RECHECK_MS = 1_000
+"""A full order is tried again after this, whatever was said: places come back by releases and by returns."""
+
+
+class Ask(msgspec.Struct, frozen=True, gc=False):
+    """How one live order is asked: where, how long it may take, its name as JSON, who signs."""
+
+    target: Target
+    timeout_ms: int
+    order_json: bytes
+    signer: Signer | None
+
+    def signature(self, ping_id: str, at_ms: int, body: bytes) -> bytes:
+        """The header lines that sign one request, if this buyer has a secret."""
+        return b"" if self.signer is None else self.signer.lines(ping_id, at_ms // 1000, body)
+
+
+class Floor:
+    """A market, how each live order is asked, and which orders are known to be full just now."""
+
+    def __init__(self, market: Market, environ: Mapping[str, str]) -> None:
+        """`environ` fills in the `env:NAME` of buyers' secrets. Raises `OperatorError` for one that is not set."""
+        self.market = market
+        self._headers = {
+            buyer.id: {name: resolve_secret(value, environ) for name, value in buyer.headers.items()}
+            for buyer in market.buyers.values()
+        }
+        self._secrets = {
+            buyer.id: resolve_secret(buyer.signing_secret, environ)
+            for buyer in market.buyers.values()
+            if buyer.signing_secret
+        }
+        signers = {buyer_id: Signer(secret) for buyer_id, secret in self._secrets.items()}
+        self.asks: dict[str, Ask] = {}
+        self._full: dict[str, dict[int, int]] = {campaign: {} for campaign in market.campaigns}
+        for order in market.orders.values():
+            url = order.buyer.ping_url
+            if order.live and url:
+                buyer = order.buyer
+                target = compile_target(url, self._headers[buyer.id], buyer.timeout_ms, buyer.ca_file)
+                signer = signers.get(buyer.id)
+                self.asks[order.id] = Ask(target, buyer.timeout_ms, order_json(order.id), signer)
+
+    def headers_of(self, buyer_id: str) -> Mapping[str, str]:
+        """What every request to this buyer carries, its secrets filled in."""
+        return self._headers[buyer_id]
+
+    def secret_of(self, buyer_id: str) -> str | None:
+        """What requests to this buyer are signed with, if they are."""
+        return self._secrets.get(buyer_id)
+
+    def known_full(self, campaign: CampaignMarket, now_ms: int) -> int:
+        """The mask of orders that a hold found full, until they may have room again."""
+        full = self._full[campaign.id]
+        if not full:
+            return 0
+        mask = 0
+        for bit, free_at_ms in list(full.items()):
+            if free_at_ms <= now_ms:
+                del full[bit]
+            else:
+                mask |= 1 << bit
+        return mask
+
+    def note_full(self, order: TradedOrder, free_at_ms: int, now_ms: int) -> None:
+        """A hold on `order` was refused: one of its caps is full until about `free_at_ms`."""
+        self._full[order.campaign_id][order.bit] = min(free_at_ms, now_ms + RECHECK_MS)

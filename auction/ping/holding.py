@@ -1,0 +1,149 @@
+"""From bids to held places: rank, choose, hold; where a place is full, choose again without it.
+
+The usual case is one write to the counters and one wait: the holds, the open ping and the answer for a repeated ping
+leave together, because the first choice nearly always holds. Where it does not, the record is written again with the
+next choice; until the answer leaves, nobody knows the ping's id.
+"""
+
+from __future__ import annotations
+
+
+from collections.abc import Awaitable
+
+from auction.counters.answers import Full
+from auction.counters.counters import Counters, Place
+from auction.market.market import CampaignMarket
+from auction.market.reasons import Reason
+from auction.ping.auction import Auction
+from auction.ping.bids import Bid, Mix, choose, leading_equals, rank, without
+from auction.ping.floor import Floor
+from auction.ping.journal import Trace
+from auction.ping.offer import (
+    KeptAnswer,
+    OpenPing,
+    PingAnswer,
+    encode_kept_answer,
+    encode_open_ping,
+    offer_answer,
+)
+
+
+class Holding:
+    """Takes the places of a winning mix."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    async def hold_best(
+        self,
+        floor: Floor,
+        campaign: CampaignMarket,
+        trace: Trace,
+        book: Auction,
+        print_of: bytes | None,
+        now_ms: int,
+    ) -> tuple[OpenPing, PingAnswer] | None:
+        """The best mix whose places could all be held, kept as an open ping; None if there is none.
+
+        A test ping holds nothing and wins by price alone.
+        """
+        ranked = await self._ranked(campaign, trace, book)
+        until_ms = now_ms + campaign.rules.hold_s * 1000
+        held: dict[str, Place] = {}
+        written = False
+        while (mix := choose(ranked, book.terms)) is not None:
+            ping = _open_ping(trace, book, ranked, mix, now_ms, until_ms)
+            answer = offer_answer(ping, now_ms, floor.market.house.currency)
+            full = await self._take(floor, trace, ping, answer, print_of, held)
+            written = True
+            if not full:
+                await self._give_back([place for order, place in held.items() if order not in _orders(mix)], now_ms)
+                for win in mix.wins:
+                    trace.won(win.bid.order_id)
+                return ping, answer
+            for order_id, refused in full.items():
+                order = floor.market.orders[order_id]
+                floor.note_full(order, refused.free_at_ms, now_ms)
+                trace.lost(order_id, Reason.FULL_AT_HOLD)
+            ranked = without(ranked, orders=full)
+        await self._give_back(list(held.values()), now_ms)
+        if written and trace.opens:
+            await self._counters.discard_ping(trace.ping_id)
+        book.next_tier()
+        return None
+
+    async def _ranked(self, campaign: CampaignMarket, trace: Trace, book: Auction) -> list[Bid]:
+        ranked = rank(book.bids, book.terms, trace.ping_id)
+        if book.terms.select != "turn" or trace.request.test:
+            return ranked
+        equals = leading_equals(ranked)
+        if len(equals) < 2:
+            return ranked
+        queue = await self._counters.turn(campaign.id, equals)
+        return rank(book.bids, book.terms, trace.ping_id, {order: at for at, order in enumerate(queue)})
+
+    async def _take(
+        self,
+        floor: Floor,
+        trace: Trace,
+        ping: OpenPing,
+        answer: PingAnswer,
+        print_of: bytes | None,
+        held: dict[str, Place],
+    ) -> dict[str, Full]:
+        """One write: the places that are not held yet, the open ping, the answer for a repeat."""
+        counters, now_ms, until_ms = self._counters, ping.at_ms, ping.until_ms
+        places = [] if ping.test else [place_of(floor, ping, win.bid.order_id, win.price_micros) for win in ping.wins]
+        new = [place for place in places if place.order_id not in held]
+        calls: list[Awaitable[object]] = [counters.hold(place, now_ms, until_ms) for place in new]
+        if trace.opens:
+            calls.append(counters.open_ping(ping.ping_id, encode_open_ping(ping), now_ms, until_ms))
+        if print_of is not None:
+            kept = encode_kept_answer(KeptAnswer(until_ms, answer))
+            calls.append(counters.remember(ping.seller, print_of, ping.ping_id, kept, now_ms, until_ms))
+        results = [await call for call in calls]
+        full: dict[str, Full] = {}
+        for place, result in zip(new, results, strict=False):
+            if isinstance(result, Full):
+                full[place.order_id] = result
+            else:
+                held[place.order_id] = place
+        return full
+
+    async def _give_back(self, places: list[Place], now_ms: int) -> None:
+        for release in [self._counters.release(place, now_ms) for place in places]:
+            await release
+
+
+def place_of(floor: Floor, ping: OpenPing, order_id: str, price_micros: int) -> Place:
+    """The place in all caps that one order's win takes. An order that is gone from the market has no caps."""
+    order = floor.market.orders.get(order_id)
+    buyer_id = next(bid.buyer_id for bid in ping.ranked if bid.order_id == order_id)
+    caps = order.caps if order is not None else ()
+    return Place(buyer_id, order_id, ping.ping_id, price_micros, caps)
+
+
+def _orders(mix: Mix) -> set[str]:
+    return {win.bid.order_id for win in mix.wins}
+
+
+def _open_ping(
+    trace: Trace, book: Auction, ranked: list[Bid], mix: Mix, now_ms: int, until_ms: int
+) -> OpenPing:
+    request = trace.request
+    return OpenPing(
+        ping_id=trace.ping_id,
+        seller=trace.seller.id,
+        campaign=trace.campaign,
+        test=request.test,
+        at_ms=now_ms,
+        until_ms=until_ms,
+        market_version=trace.market_version,
+        sub_id=request.sub_id,
+        values=trace.values,
+        terms=book.terms,
+        ranked=ranked,
+        wins=mix.wins,
+    )
+
+

@@ -1,0 +1,163 @@
+"""What is kept of every ping: who was asked, who was not and why, what each answered (P9).
+
+The hot path only fills a `Trace`; encoding and writing happen on the ledger's thread, and a full queue costs a
+log entry, never an auction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from auction.ledger.records import PingRow
+from auction.market.market import Eligibility, TradedOrder, TradedSeller
+from auction.market.model import FieldValue
+from auction.market.reasons import Reason
+from auction.ping.auction import Outcome
+from auction.ping.offer import OpenPing, PingAnswer, PingRequest
+
+
+class Dropped(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An order that was eligible and still not asked."""
+
+    bit: int
+    reason: Reason
+
+
+class PingDetail(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The part of a ping's row that `explain` reads: the eligibility masks and what became of every ask."""
+
+    eligibility: bytes
+    outcomes: list[Outcome]
+    dropped: list[Dropped]
+    saved_ms: float
+
+
+class Trace:
+    """One auction as it happens. `opens`: its offer is kept for a post that comes later."""
+
+    __slots__ = (
+        "at_ms",
+        "buyers_us",
+        "campaign",
+        "dropped",
+        "eligibility",
+        "market_version",
+        "opens",
+        "outcomes",
+        "ping_id",
+        "request",
+        "saved_ms",
+        "seller",
+        "values",
+    )
+
+    def __init__(
+        self,
+        ping_id: str,
+        seller: TradedSeller,
+        campaign: str,
+        market_version: int,
+        at_ms: int,
+        request: PingRequest,
+        values: dict[str, FieldValue],
+        opens: bool,
+    ) -> None:
+        self.ping_id = ping_id
+        self.seller = seller
+        self.campaign = campaign
+        self.market_version = market_version
+        self.at_ms = at_ms
+        self.request = request
+        self.values = values
+        self.opens = opens
+        self.buyers_us = 0
+        self.saved_ms = 0.0
+        self.eligibility: Eligibility | None = None
+        self.outcomes: list[Outcome] = []
+        self.dropped: list[Dropped] = []
+
+    def drop(self, orders: Iterable[TradedOrder], reason: Reason) -> None:
+        """These eligible orders are not asked, for this reason."""
+        self.dropped += [Dropped(order.bit, reason) for order in orders]
+
+    def won(self, order_id: str) -> None:
+        """This order's place is held."""
+        self._mark(order_id, Reason.WON)
+
+    def lost(self, order_id: str, reason: Reason) -> None:
+        """This order's bid came to nothing."""
+        self._mark(order_id, reason)
+
+    def why_no_bid(self) -> str:
+        """One code for the seller: the nearest that anybody came to an offer."""
+        outcomes = self.outcomes
+        if not outcomes:
+            return self.dropped[0].reason.value if self.dropped else "no_eligible_order"
+        reasons = {outcome.reason for outcome in outcomes}
+        for telling, code in _TELLING:
+            if telling in reasons:
+                return code
+        return "no_bid"
+
+    def _mark(self, order_id: str, reason: Reason) -> None:
+        for outcome in self.outcomes:
+            if outcome.order_id == order_id:
+                outcome.reason = reason
+
+
+_TELLING = (
+    (Reason.FULL_AT_HOLD, "caps_full"),
+    (Reason.BELOW_FLOOR, "below_floor"),
+    (Reason.NO_BID, "no_bid"),
+    (Reason.TIMEOUT, "timeout"),
+)
+
+
+class PingLog(Protocol):
+    """Where the rows of pings go: the ledger's bounded queue."""
+
+    def log_ping(self, row: PingRow) -> bool:
+        """False when the queue is full and the row was dropped (and counted)."""
+        ...
+
+
+class PingJournal:
+    """Turns traces into rows of the ledger, off the hot path."""
+
+    def __init__(self, log: PingLog) -> None:
+        self._log = log
+
+    def keep(self, trace: Trace, answer: PingAnswer, open_ping: OpenPing | None, own_us: int) -> None:
+        """Queue the row of one ping; counted by the ledger where its queue is full."""
+        request = trace.request
+        self._log.log_ping(
+            PingRow(
+                ping_id=trace.ping_id,
+                at_ms=trace.at_ms,
+                seller=trace.seller.id,
+                campaign=trace.campaign,
+                test=request.test,
+                status="no_bid" if open_ping is None else "offer",
+                reason=answer.reason,
+                payout_micros=0 if open_ping is None else open_ping.payout_micros,
+                market_version=trace.market_version,
+                sub_id=request.sub_id,
+                lead=trace.values,
+                detail=PingDetail(
+                    trace.eligibility.to_bytes() if trace.eligibility else b"",
+                    trace.outcomes,
+                    trace.dropped,
+                    trace.saved_ms,
+                ),
+                own_us=own_us,
+                wait_us=trace.buyers_us,
+            )
+        )
+
+
+def read_detail(detail: Any) -> PingDetail:
+    """The detail of a row, as it comes out of the ledger."""
+    return msgspec.convert(detail, PingDetail)

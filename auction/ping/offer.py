@@ -1,0 +1,123 @@
+"""The open ping: what is kept between the ping and its post, and the answers a ping can have."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from auction.market.model import FieldValue
+from auction.market.money import to_wire
+from auction.ping.bids import Bid, Terms, Win
+
+
+class PingRequest(msgspec.Struct, frozen=True, gc=False):
+    """A ping as a door hands it in: shape checked, the lead's fields not yet."""
+
+    campaign: str
+    lead: dict[str, Any]
+    tmax_ms: int | None = None
+    floor_micros: int = 0
+    sub_id: str | None = None
+    test: bool = False
+
+
+class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Kept by the counters under the ping's id until it is posted or expires.
+
+    `ranked` are all bids that could still win, best first; `wins` those whose places are held.
+    """
+
+    ping_id: str
+    seller: str
+    campaign: str
+    test: bool
+    at_ms: int
+    until_ms: int
+    market_version: int
+    sub_id: str | None
+    values: dict[str, FieldValue]
+    terms: Terms
+    ranked: list[Bid]
+    wins: tuple[Win, ...]
+
+    @property
+    def payout_micros(self) -> int:
+        """What the seller was promised if every winner takes the lead."""
+        return sum(win.payout_micros for win in self.wins)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the lead would go to one buyer alone."""
+        return self.terms.mode == "exclusive" or any(win.bid.exclusive for win in self.wins)
+
+
+class OfferedBid(msgspec.Struct, frozen=True, gc=False):
+    """One winner, as the seller sees it."""
+
+    bid_id: str
+    payout: float
+    exclusive: bool
+
+
+class PingAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """`200` of `POST /ping` (DESIGN 7): an offer, or no bid with the reason."""
+
+    ping_id: str
+    status: str
+    reason: str | None = None
+    payout: float | None = None
+    currency: str | None = None
+    exclusive: bool | None = None
+    expires_in: int | None = None
+    expires_at: str | None = None
+    bids: tuple[OfferedBid, ...] = ()
+    test: bool = False
+
+
+class KeptAnswer(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An offer's answer as it is kept for a repeated ping: `expires_in` is worked out anew each time."""
+
+    until_ms: int
+    answer: PingAnswer
+
+    def at(self, now_ms: int) -> PingAnswer:
+        """The same answer, some time later."""
+        return msgspec.structs.replace(self.answer, expires_in=seconds_left(self.until_ms, now_ms))
+
+
+def seconds_left(until_ms: int, now_ms: int) -> int:
+    """Whole seconds, rounded down: a seller that trusts it is never late."""
+    return max(0, (until_ms - now_ms) // 1000)
+
+
+def iso_utc(at_ms: int) -> str:
+    """RFC 3339 with milliseconds."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
+
+
+def offer_answer(ping: OpenPing, now_ms: int, currency: str) -> PingAnswer:
+    """The answer to a ping whose winners' places are held."""
+    alone = ping.exclusive
+    return PingAnswer(
+        ping_id=ping.ping_id,
+        status="offer",
+        payout=to_wire(ping.payout_micros),
+        currency=currency,
+        exclusive=alone,
+        expires_in=seconds_left(ping.until_ms, now_ms),
+        expires_at=iso_utc(ping.until_ms),
+        bids=tuple(
+            OfferedBid(f"{ping.ping_id}-{place}", to_wire(win.payout_micros), alone)
+            for place, win in enumerate(ping.wins, start=1)
+        ),
+        test=ping.test,
+    )
+
+
+encode_open_ping = msgspec.msgpack.Encoder().encode
+decode_open_ping = msgspec.msgpack.Decoder(OpenPing).decode
+encode_kept_answer = msgspec.msgpack.Encoder().encode
+decode_kept_answer = msgspec.msgpack.Decoder(KeptAnswer).decode

@@ -1,0 +1,322 @@
+"""The ping's way, top to bottom (DESIGN 4). `PingService.ping` is the whole of it on one screen.
+
+The rules are elsewhere: eligibility in the market, bids and closing in `auction`, choosing in `bids`, caps in the
+counters' scripts. What lives here is the order of things, and the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from collections.abc import Callable
+from time import perf_counter
+
+import msgspec
+import uuid_utils
+
+from auction.buyers.fanout import Fanout
+from auction.buyers.protocol import PingBody
+from auction.clock import Clock
+from auction.counters.allowances import Allowances
+from auction.counters.allowances import Ask as PingAllowance
+from auction.counters.answers import Admitted, Limited, Repeat, Running
+from auction.counters.counters import Counters
+from auction.errors import HouseError, SellerError
+from auction.market.eligibility import bits
+from auction.market.market import CampaignMarket, Eligibility, TradedOrder, TradedSeller
+from auction.market.model import FieldValue
+from auction.market.reasons import Reason
+from auction.ping.auction import Auction
+from auction.ping.bids import Terms
+from auction.ping.collect import Collecting
+from auction.ping.deadlines import LEAST_ASK_MS, granted_tmax_ms, reserve_ms, tier_share_ms
+from auction.ping.floor import Floor
+from auction.ping.holding import Holding
+from auction.ping.journal import PingJournal, Trace
+from auction.ping.offer import (
+    OpenPing,
+    PingAnswer,
+    PingRequest,
+    decode_kept_answer,
+)
+
+RUNNING_RECHECK_S = 0.02
+LEASE_SLACK_MS = 2_000
+
+
+class RateState(msgspec.Struct, frozen=True, gc=False):
+    """What a seller may still send, for the `X-RateLimit-*` headers; None where no limit is set."""
+
+    limit: int
+    remaining: int
+    reset_ms: int
+
+
+class Pinged(msgspec.Struct, frozen=True, gc=False):
+    """An answer to a ping with what the door adds in headers: our own time, the buyers', the seller's rate."""
+
+    answer: PingAnswer
+    own_us: int
+    buyers_us: int
+    rate: RateState | None
+    open_ping: OpenPing | None = None
+
+
+class PingService:
+    """Holds auctions. One per process; every auction in flight is bounded by `most_auctions`."""
+
+    def __init__(
+        self,
+        floor: Callable[[], Floor],
+        counters: Counters,
+        allowances: Allowances,
+        fanout: Fanout,
+        journal: PingJournal,
+        clock: Clock,
+        most_auctions: int,
+    ) -> None:
+        self._floor = floor
+        self._counters = counters
+        self._allowances = allowances
+        self._fanout = fanout
+        self._journal = journal
+        self._clock = clock
+        self._holding = Holding(counters)
+        self._most_auctions = most_auctions
+        self.running = 0
+        self.turned_away = 0
+        self.repeats = 0
+
+    async def ping(
+        self, seller: TradedSeller, request: PingRequest, arrived_s: float, *, opens: bool = True
+    ) -> Pinged:
+        """One ping, from the door to the answer. `arrived_s` is `perf_counter()` at its first byte.
+
+        `opens` false (a direct lead): the offer is for the caller alone; nothing is kept for a post, nor for an
+        equal ping.
+
+        Raises `SellerError` (what is wrong with the request) and `HouseError` (a store away, the house full).
+        """
+        floor, now_ms = self._floor(), self._clock.now_ms()
+        campaign = campaign_for(floor, seller, request.campaign)
+        tmax_ms = granted_tmax_ms(request.tmax_ms, campaign.rules.tmax_ms)
+        deadline_s = arrived_s + (tmax_ms - reserve_ms(tmax_ms)) / 1000
+        values, mistakes = campaign.decoder.ping(request.lead)
+        ping_id = uuid_utils.uuid7().hex
+        print_of = fingerprint(request, values) if opens and not mistakes else None
+        gate = await self._admit(seller, print_of, ping_id, now_ms, tmax_ms, deadline_s)
+        if isinstance(gate, Repeat):
+            self.repeats += 1
+            kept = decode_kept_answer(gate.answer)
+            return Pinged(kept.at(now_ms), _us_since(arrived_s), 0, _rate(gate))
+        if mistakes:
+            raise SellerError(422, "bad_fields", "Some fields of the lead are wrong.", mistakes=mistakes)
+        trace = Trace(ping_id, seller, campaign.id, floor.market.version, now_ms, request, values, opens)
+        open_ping: OpenPing | None = None
+        try:
+            open_ping, answer = await self._auction(floor, campaign, trace, deadline_s, print_of)
+        finally:
+            if open_ping is None and print_of is not None:  # no offer to repeat: the next such ping is a new one
+                await self._counters.forget(seller.id, print_of, ping_id)
+        own_us = _us_since(arrived_s) - trace.buyers_us
+        self._journal.keep(trace, answer, open_ping, own_us)
+        return Pinged(answer, own_us, trace.buyers_us, _rate(gate), open_ping)
+
+    async def again(
+        self,
+        floor: Floor,
+        campaign: CampaignMarket,
+        seller: TradedSeller,
+        ping: OpenPing,
+        values: dict[str, FieldValue],
+    ) -> OpenPing | None:
+        """The auction of a lead that changed between ping and post: a new one, under the same ping's id."""
+        known = {name: values[name] for name in campaign.ping_fields if name in values}
+        request = PingRequest(ping.campaign, known, sub_id=ping.sub_id, test=ping.test)
+        trace = Trace(
+            ping.ping_id, seller, campaign.id, floor.market.version, self._clock.now_ms(), request, known, False
+        )
+        deadline_s = perf_counter() + campaign.rules.tmax_ms / 1000
+        open_ping, _ = await self._auction(floor, campaign, trace, deadline_s, None)
+        return open_ping
+
+    async def _auction(
+        self, floor: Floor, campaign: CampaignMarket, trace: Trace, deadline_s: float, print_of: bytes | None
+    ) -> tuple[OpenPing | None, PingAnswer]:
+        """One auction: eligible orders are asked tier by tier until the places of a winning mix are held."""
+        if self.running >= self._most_auctions:
+            self.turned_away += 1
+            raise HouseError("house_full", "Too many auctions are running; try again shortly.")
+        self.running += 1
+        try:
+            terms = terms_for(campaign, trace.seller, trace.request)
+            eligible = self._eligible(floor, campaign, trace, terms)
+            book = Auction(terms)
+            trace.outcomes = book.outcomes
+            tiers = [tier for tier in campaign.tiers if eligible & campaign.tier_masks[tier]]
+            for place, tier in enumerate(tiers):
+                left_ms = (deadline_s - perf_counter()) * 1000
+                share_s = tier_share_ms(left_ms, len(tiers) - place) / 1000
+                orders = await self._to_ask(campaign, trace, eligible & campaign.tier_masks[tier])
+                await self._collect(floor, trace, book, orders, share_s)
+                held = await self._holding.hold_best(floor, campaign, trace, book, print_of, self._clock.now_ms())
+                if held is not None:
+                    return held
+            return None, PingAnswer(trace.ping_id, "no_bid", reason=trace.why_no_bid(), test=trace.request.test)
+        finally:
+            self.running -= 1
+
+    async def _admit(
+        self,
+        seller: TradedSeller,
+        print_of: bytes | None,
+        ping_id: str,
+        now_ms: int,
+        tmax_ms: int,
+        deadline_s: float,
+    ) -> Admitted | Repeat:
+        """Rate limit and repeated ping, in one atomic call. A repeat of a ping that is still running waits for it."""
+        rate, lease_ms = seller.rate, tmax_ms + LEASE_SLACK_MS
+        while True:
+            gate = await self._counters.admit(seller.id, rate, print_of, ping_id, now_ms, lease_ms)
+            if isinstance(gate, Limited):
+                raise SellerError(
+                    429,
+                    "rate_limited",
+                    f"More than {gate.limit} pings in the window of your rate limit.",
+                    headers=rate_headers(RateState(gate.limit or 0, 0, gate.reset_ms or 0), gate.retry_after_ms),
+                )
+            if not isinstance(gate, Running):
+                return gate
+            if perf_counter() + RUNNING_RECHECK_S >= deadline_s:
+                raise SellerError(409, "ping_in_progress", "The same ping is being auctioned just now.")
+            await asyncio.sleep(RUNNING_RECHECK_S)
+            rate = None  # it was counted once
+
+    def _eligible(self, floor: Floor, campaign: CampaignMarket, trace: Trace, terms: Terms) -> int:
+        found: Eligibility = campaign.eligible(
+            trace.values,
+            trace.at_ms,
+            trace.seller.id,
+            full=floor.known_full(campaign, trace.at_ms),
+            unhealthy=0,
+            lowest_price_micros=terms.lowest_price_micros,
+        )
+        trace.eligibility = found
+        return found.eligible
+
+    async def _to_ask(self, campaign: CampaignMarket, trace: Trace, mask: int) -> list[TradedOrder]:
+        """The orders of this tier that are asked: at most `max_asks`, and only where a ping cap allows it."""
+        orders = [campaign.orders[bit] for bit in bits(mask)]
+        most = campaign.rules.max_asks
+        if len(orders) > most:  # another stretch of the ring for every ping: fair, and the same every time for one
+            first = zlib.crc32(trace.ping_id.encode()) % len(orders)
+            ring = orders[first:] + orders[:first]
+            trace.drop(ring[most:], Reason.ASK_LIMIT)
+            orders = ring[:most]
+        if trace.request.test or not any(order.ping_caps for order in orders):
+            return orders
+        return await self._within_ping_caps(trace, orders)
+
+    async def _within_ping_caps(self, trace: Trace, orders: list[TradedOrder]) -> list[TradedOrder]:
+        """Spends one ping of each order that has ping caps; most come out of this worker's own block."""
+        allowed, unsure = [], []
+        for order in orders:
+            may = self._allowances.take(order.id, trace.at_ms) if order.ping_caps else True
+            if may:
+                allowed.append(order)
+            elif may is None:
+                unsure.append(order)
+            else:
+                trace.drop([order], Reason.PING_CAP)
+        if unsure:
+            asks = [PingAllowance(order.id, order.buyer_id, order.ping_caps) for order in unsure]
+            granted = await self._allowances.refill(asks, trace.at_ms)
+            for order, may in zip(unsure, granted, strict=True):
+                if may:
+                    allowed.append(order)
+                else:
+                    trace.drop([order], Reason.PING_CAP)
+        return allowed
+
+    async def _collect(
+        self, floor: Floor, trace: Trace, book: Auction, orders: list[TradedOrder], share_s: float
+    ) -> None:
+        """All requests are written first, then one deadline for them all. Fixed prices bid at once."""
+        live: list[TradedOrder] = []
+        for order in orders:
+            if order.live:
+                live.append(order)
+            else:
+                book.fixed(order)
+        if not live:
+            return
+        if share_s * 1000 < LEAST_ASK_MS:
+            trace.drop(live, Reason.NO_TIME)
+            return
+        started_s = perf_counter()
+        request = trace.request
+        body = PingBody(
+            ping_id=trace.ping_id,
+            campaign=trace.campaign,
+            floor_micros=book.terms.lowest_price_micros,
+            currency=floor.market.house.currency,
+            test=request.test,
+            lead=trace.values,
+        )
+        most_ms = int(share_s * 1000)
+        collecting = Collecting(book, asyncio.get_running_loop(), share_s)
+        asked = [(book.ask(order), floor.asks[order.id]) for order in live]
+        for slot, ask in asked:
+            message = body.for_order(ask.order_json, min(ask.timeout_ms, most_ms))
+            lines = ask.signature(trace.ping_id, trace.at_ms, message)
+            self._fanout.ask(ask.target, message, collecting, slot, lines)
+        await collecting.wait_for([(slot, ask.timeout_ms) for slot, ask in asked])
+        trace.saved_ms += collecting.saved_ms
+        trace.buyers_us += _us_since(started_s)
+
+
+def campaign_for(floor: Floor, seller: TradedSeller, campaign_id: str) -> CampaignMarket:
+    """The campaign, if it is there and this seller may sell in it. Raises `SellerError` 404 or 403."""
+    campaign = floor.market.campaigns.get(campaign_id)
+    if campaign is None:
+        raise SellerError(404, "unknown_campaign", f"There is no campaign {campaign_id!r}.")
+    if campaign_id not in seller.campaigns:
+        raise SellerError(403, "not_your_campaign", f"Campaign {campaign_id!r} is not open to you.")
+    return campaign
+
+
+def terms_for(campaign: CampaignMarket, seller: TradedSeller, request: PingRequest) -> Terms:
+    """The campaign's rules with this seller's margin and floor worked in."""
+    rules = campaign.rules
+    lowest = max(int(rules.floor_micros), seller.margin.lowest_price_micros(request.floor_micros))
+    return Terms(rules.mode, rules.max_buyers, rules.pays, rules.select, lowest, seller.margin)
+
+
+def fingerprint(request: PingRequest, values: dict[str, FieldValue]) -> bytes:
+    """What makes two pings of one seller the same ping: campaign, floor, test, and the normalised fields."""
+    same = (request.campaign, request.floor_micros, request.test, request.sub_id, sorted(values.items()))
+    return hashlib.blake2b(msgspec.msgpack.encode(same), digest_size=16).digest()
+
+
+def rate_headers(rate: RateState, retry_after_ms: int | None = None) -> list[tuple[str, str]]:
+    """The `X-RateLimit-*` headers; `Reset` in whole seconds since the epoch."""
+    headers = [
+        ("x-ratelimit-limit", str(rate.limit)),
+        ("x-ratelimit-remaining", str(rate.remaining)),
+        ("x-ratelimit-reset", str(-(-rate.reset_ms // 1000))),
+    ]
+    if retry_after_ms is not None:
+        headers.append(("retry-after", str(max(1, -(-retry_after_ms // 1000)))))
+    return headers
+
+
+def _rate(gate: Admitted | Repeat) -> RateState | None:
+    if gate.limit is None or gate.remaining is None or gate.reset_ms is None:
+        return None
+    return RateState(gate.limit, gate.remaining, gate.reset_ms)
+
+
+def _us_since(start_s: float) -> int:
+    return int((perf_counter() - start_s) * 1e6)

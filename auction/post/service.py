@@ -1,0 +1,293 @@
+"""The post's way, top to bottom (DESIGN 5). `PostService.post` and `_sell` are the whole of it.
+
+The order of things is the promise: a post is *claimed* before it is read, the intent is *durable* before anything
+leaves the house, a place is *kept* before its buyer is asked to pay for it, and the answer is *durable* before
+it is given (P1, P3, P4). Whom to offer to next, and what the lead then is, `sale` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import perf_counter
+
+import uuid_utils
+from msgspec.structs import replace
+
+from auction import log
+from auction.clock import Clock
+from auction.counters.answers import Busy, Claimed, Expired
+from auction.counters.counters import Counters
+from auction.errors import FieldMistake, HouseError, SellerError
+from auction.ledger.leads import add_offers, find_lead_by_ping, settle, take_lead, void_lead
+from auction.ledger.pings import find_ping
+from auction.ledger.reader import Reader
+from auction.ledger.records import AlreadyTaken, Duplicate
+from auction.ledger.sealing import Sealer
+from auction.ledger.writer import Writer
+from auction.market.fields import Changed
+from auction.market.market import CampaignMarket, TradedSeller
+from auction.market.model import FieldValue
+from auction.ping.bids import Win
+from auction.ping.floor import Floor
+from auction.ping.offer import OpenPing, PingRequest, decode_open_ping
+from auction.ping.service import Pinged, PingService, campaign_for
+from auction.post.answer import PostRequest, encode_post_answer
+from auction.post.offering import Offering
+from auction.post.records import LeadDraft, Told, draft_lead
+from auction.post.sale import Sale
+
+WAIT_STEP_S = 0.05
+CLAIM_LEASE_MS = 120_000
+SETTLE_TRIES = 5
+
+
+class PostService:
+    """Sells leads. One per process."""
+
+    def __init__(
+        self,
+        floor: Callable[[], Floor],
+        counters: Counters,
+        writer: Writer,
+        reader: Reader,
+        offering: Offering,
+        pings: PingService,
+        sealer: Sealer,
+        clock: Clock,
+        worker: str,
+        wait_ms: int,
+    ) -> None:
+        self._floor = floor
+        self._counters = counters
+        self._writer = writer
+        self._reader = reader
+        self._offering = offering
+        self._pings = pings
+        self._sealer = sealer
+        self._clock = clock
+        self._worker = worker
+        self._wait_s = wait_ms / 1000
+
+    async def post(self, seller: TradedSeller, request: PostRequest) -> bytes:
+        """One post, from the door to its answer (JSON). Raises `SellerError` and `HouseError`."""
+        lead_id = uuid_utils.uuid7().hex
+        ping = await self._claim(seller, request, lead_id)
+        if isinstance(ping, bytes):
+            return ping
+        try:
+            floor = self._floor()
+            campaign = campaign_for(floor, seller, ping.campaign)
+            values, changed = _decode(campaign, request, ping)
+            if changed:
+                ping = await self._auction_again(floor, campaign, seller, ping, values)
+        except BaseException:
+            await self._counters.unclaim(request.ping_id, lead_id)
+            raise
+        return await self._sell(floor, campaign, ping, values, request.body_hash, lead_id)
+
+    async def direct(
+        self, seller: TradedSeller, request: PingRequest, body_hash: bytes, arrived_s: float
+    ) -> Pinged | bytes:
+        """Ping and post in one: the ping's fields go to auction, all fields to the winner.
+
+        Gives the post's answer (JSON), or the ping's where nobody bid.
+        """
+        floor = self._floor()
+        campaign = campaign_for(floor, seller, request.campaign)
+        decoded = campaign.decoder.post(request.lead, {})
+        if decoded.mistakes:
+            raise SellerError(422, "bad_fields", "Some fields of the lead are wrong.", mistakes=decoded.mistakes)
+        known = {name: request.lead[name] for name in campaign.ping_fields if name in request.lead}
+        pinged = await self._pings.ping(seller, replace(request, lead=known), arrived_s, opens=False)
+        if pinged.open_ping is None:
+            return pinged
+        lead_id = uuid_utils.uuid7().hex
+        return await self._sell(floor, campaign, pinged.open_ping, decoded.values, body_hash, lead_id)
+
+    async def _claim(self, seller: TradedSeller, request: PostRequest, lead_id: str) -> OpenPing | bytes:
+        """The open ping, now this lead's alone; or the answer that an earlier post of it got (P5)."""
+        give_up_s = perf_counter() + self._wait_s
+        while True:
+            now_ms = self._clock.now_ms()
+            gate = await self._counters.claim(
+                request.ping_id, lead_id, request.body_hash, now_ms, CLAIM_LEASE_MS
+            )
+            if isinstance(gate, Claimed):
+                ping = decode_open_ping(gate.record)
+                if ping.seller != seller.id:
+                    await self._counters.unclaim(request.ping_id, lead_id)
+                    raise SellerError(403, "not_your_ping", "This ping is another seller's.")
+                return ping
+            if isinstance(gate, Busy):
+                if not gate.same_body:
+                    raise _another_body()
+                if perf_counter() >= give_up_s:
+                    raise _in_progress()
+                await asyncio.sleep(WAIT_STEP_S)
+                continue
+            return await self._known_answer(seller, request, gate)
+
+    async def _known_answer(self, seller: TradedSeller, request: PostRequest, gate: object) -> bytes:
+        """What the ledger knows of a ping that is not open: its lead's answer, or why there is none."""
+        lead = await self._reader.read(partial(find_lead_by_ping, ping_id=request.ping_id))
+        if lead is not None:
+            if lead.seller != seller.id:
+                raise SellerError(403, "not_your_ping", "This ping is another seller's.")
+            if lead.body_hash != request.body_hash:
+                raise _another_body()
+            if lead.answer is None:
+                raise _in_progress()
+            return lead.answer.encode()
+        if isinstance(gate, Expired):
+            raise SellerError(410, "offer_expired", "The offer has expired; ping again.")
+        row = await self._reader.read(partial(find_ping, ping_id=request.ping_id))
+        if row is None:
+            raise SellerError(404, "unknown_ping", "There is no such ping.")
+        if row.seller != seller.id:
+            raise SellerError(403, "not_your_ping", "This ping is another seller's.")
+        if row.status != "offer":
+            raise SellerError(410, "no_offer", "This ping had no offer.")
+        raise SellerError(410, "offer_expired", "The offer has expired; ping again.")
+
+    async def _auction_again(
+        self,
+        floor: Floor,
+        campaign: CampaignMarket,
+        seller: TradedSeller,
+        ping: OpenPing,
+        values: dict[str, FieldValue],
+    ) -> OpenPing:
+        """The lead is not what was pinged: by the campaign's `on_mismatch: auction` it is auctioned as it is."""
+        await self._offering.give_back(floor, ping, ping.wins)
+        again = await self._pings.again(floor, campaign, seller, ping, values)
+        if again is None:
+            raise SellerError(410, "no_offer", "The lead changed since the ping, and nobody bid on it as it is now.")
+        return again
+
+    async def _sell(
+        self,
+        floor: Floor,
+        campaign: CampaignMarket,
+        ping: OpenPing,
+        values: dict[str, FieldValue],
+        body_hash: bytes,
+        lead_id: str,
+    ) -> bytes:
+        """Offers the lead until it is sold, refused by all, or nobody knows; every step durable before the next."""
+        draft = draft_lead(
+            campaign,
+            ping,
+            values,
+            body_hash=body_hash,
+            lead_id=lead_id,
+            worker=self._worker,
+            at_ms=self._clock.now_ms(),
+            currency=floor.market.house.currency,
+            sealer=self._sealer,
+        )
+        sale = Sale(ping.ranked, ping.wins, ping.terms, campaign.rules.on_reject)
+        wins = sale.next_offers()
+        earlier = await self._take(floor, draft, wins)
+        if earlier is not None:
+            return earlier
+        told: list[Told] = []
+        while wins:
+            kept = await self._keep(floor, draft, wins, first=not told)
+            offers = [self._offering.offer(floor, draft, win, kept[win.bid.order_id]) for win in wins]
+            for one in await asyncio.gather(*offers):
+                sale.record(one.win.bid.order_id, one.state, one.reason)
+                told.append(one)
+            wins = sale.next_offers()
+            if wins:
+                intent = partial(add_offers, lead_id=draft.lead_id, new_offers=draft.offers(wins))
+                await self._writer.write(partial(intent, at_ms=self._clock.now_ms()))
+        return await self._settle(floor, draft, sale, told)
+
+    async def _take(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> bytes | None:
+        """The intent, durable before anything leaves the house; or the answer, if the lead is not to be offered."""
+        try:
+            taken = await self._writer.write(partial(take_lead, lead=draft.lead, new_offers=draft.offers(wins)))
+        except HouseError:
+            await self._counters.unclaim(draft.ping.ping_id, draft.lead_id)
+            raise
+        if isinstance(taken, AlreadyTaken):
+            if taken.answer is None:
+                raise _in_progress()
+            return taken.answer.encode()
+        if isinstance(taken, Duplicate):
+            await self._offering.give_back(floor, draft.ping, wins)
+            assert draft.lead.duplicate_answer is not None
+            return await self._finish(draft, draft.lead.duplicate_answer.encode())
+        return None
+
+    async def _keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win], first: bool) -> dict[str, bool]:
+        """The places of these wins. If the counters are away before anything was sent, the post never was."""
+        try:
+            return await self._offering.keep(floor, draft, wins)
+        except HouseError:
+            if not first:
+                return {win.bid.order_id: False for win in wins}
+            await self._writer.write(partial(void_lead, lead_id=draft.lead_id))
+            await self._counters.unclaim(draft.ping.ping_id, draft.lead_id)
+            raise
+
+    async def _settle(self, floor: Floor, draft: LeadDraft, sale: Sale, told: Sequence[Told]) -> bytes:
+        """Everything that came of the offers, in one durable step; then the counters; then the answer."""
+        body = encode_post_answer(draft.answer(sale.state, told, sale.reason))
+        settlement = draft.settlement(sale, told, body.decode(), self._clock.now_ms())
+        for attempt in range(1, SETTLE_TRIES + 1):
+            try:
+                await self._writer.write(partial(settle, settlement=settlement))
+                break
+            except HouseError:
+                # A buyer may have the lead: the claim stays, so that nobody offers it again.
+                if attempt == SETTLE_TRIES:
+                    log.warning("settle_failed", lead_id=draft.lead_id, state=sale.state.value)
+                    raise
+                await asyncio.sleep(0.1 * attempt)
+        await self._offering.close(floor, draft, told)
+        lead = draft.lead
+        log.event(
+            "lead", lead_id=lead.lead_id, state=sale.state.value, seller=lead.seller, campaign=lead.campaign
+        )
+        return await self._finish(draft, body)
+
+    async def _finish(self, draft: LeadDraft, body: bytes) -> bytes:
+        """Mark the ping as posted. The answer is durable already: a store that is away now takes nothing from it."""
+        try:
+            await self._counters.finish(draft.ping.ping_id, draft.lead_id, body)
+        except HouseError as error:
+            log.warning("finish_failed", lead_id=draft.lead_id, code=error.code)
+        return body
+
+
+def _decode(
+    campaign: CampaignMarket, request: PostRequest, ping: OpenPing
+) -> tuple[dict[str, FieldValue], tuple[Changed, ...]]:
+    """All fields of the lead; and what changed since the ping, where the campaign allows that."""
+    decoded = campaign.decoder.post(request.lead, ping.values)
+    if decoded.mistakes:
+        raise SellerError(422, "bad_fields", "Some fields of the lead are wrong.", mistakes=decoded.mistakes)
+    if decoded.changed and campaign.rules.on_mismatch == "reject":
+        mistakes = [
+            FieldMistake(f"lead.{change.field}", f"was {change.was!r} in the ping, is {change.now!r} now")
+            for change in decoded.changed
+        ]
+        raise SellerError(
+            422, "ping_fields_changed", "The lead is not the one that was pinged.", mistakes=mistakes
+        )
+    return decoded.values, decoded.changed
+
+
+def _in_progress() -> SellerError:
+    return SellerError(
+        409, "post_in_progress", "A post of this ping is on its way.", headers=[("retry-after", "1")]
+    )
+
+
+def _another_body() -> SellerError:
+    return SellerError(409, "used_ping", "This ping was posted with another body.")
+
+

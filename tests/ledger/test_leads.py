@@ -1,0 +1,293 @@
+"""A lead's way: taken once, moved only from where it was, sold within P1, never a duplicate."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from auction.ledger.engine import open_engine, transaction
+from auction.ledger.faults import ImpossibleMove, SaleRefused
+from auction.ledger.leads import (
+    DAY_MS,
+    add_offers,
+    find_lead,
+    find_lead_by_ping,
+    lead_history_of,
+    offers_of,
+    sales_of,
+    settle,
+    take_lead,
+    unsettled_leads,
+)
+from auction.ledger.records import AlreadyTaken, Duplicate, NewLead, OfferResult, Settlement, Taken
+from auction.ledger.writer import Writer
+from tests.ledger.rows import AT_MS, a_lead, a_sale, an_offer, sold
+
+
+def take(engine: Engine, lead: NewLead, *orders: str) -> Taken | AlreadyTaken | Duplicate:
+    with transaction(engine) as conn:
+        return take_lead(conn, lead, [an_offer(order) for order in orders or ("sunrise-tx",)])
+
+
+def do_settle(engine: Engine, settlement: Settlement) -> None:
+    with transaction(engine) as conn:
+        settle(conn, settlement)
+
+
+def test_taken_is_the_intent(engine: Engine) -> None:
+    assert take(engine, a_lead(sub_id="fb-7"), "sunrise-tx", "helios-1") == Taken(lead_id="lead-1")
+    with engine.connect() as conn:
+        lead = find_lead(conn, "lead-1")
+        assert lead is not None
+        assert lead == find_lead_by_ping(conn, "ping-1")
+        assert (lead.state, lead.answer, lead.places, lead.sub_id) == ("offered", None, None, "fb-7")
+        assert lead.ping_fields == {"state": "TX", "electric_bill": 120}
+        assert (lead.sealed, lead.body_hash, lead.test) == (b"sealed", b"hash", False)
+        sent = [(offer.seq, offer.order_id, offer.state) for offer in offers_of(conn, "lead-1")]
+        assert sent == [(1, "sunrise-tx", "sent"), (2, "helios-1", "sent")]
+        assert [moment.state for moment in lead_history_of(conn, "lead-1")] == ["received", "offered"]
+        assert find_lead(conn, "lead-2") is None
+        assert find_lead_by_ping(conn, "ping-2") is None
+
+
+def test_a_ping_is_taken_once(engine: Engine) -> None:
+    take(engine, a_lead())
+    again = a_lead(lead_id="lead-other", body_hash=b"other")
+    expected: dict[str, Any] = {"lead_id": "lead-1", "reason": None, "body_hash": b"hash"}
+    assert take(engine, again) == AlreadyTaken(state="offered", answer=None, **expected)
+    do_settle(engine, sold())
+    assert take(engine, again) == AlreadyTaken(state="sold", answer='{"status":"sold"}', **expected)
+    with engine.connect() as conn:
+        assert find_lead(conn, "lead-other") is None
+        assert len(offers_of(conn, "lead-1")) == 1
+
+
+def test_a_lead_id_under_another_ping_is_refused(engine: Engine) -> None:
+    take(engine, a_lead())
+    with pytest.raises(ImpossibleMove):
+        take(engine, a_lead(ping_id="ping-other"))
+
+
+async def test_of_many_takes_of_one_ping_one_is_taken(engine: Engine, ledger_url: str) -> None:
+    other_engine = open_engine(ledger_url)
+    writers = [Writer(engine), Writer(other_engine)]
+    results = await asyncio.gather(
+        *[
+            writers[number % 2].write(
+                partial(take_lead, lead=a_lead(number, ping_id="ping-1"), new_offers=[an_offer()])
+            )
+            for number in range(40)
+        ]
+    )
+    taken = [result for result in results if isinstance(result, Taken)]
+    assert len(taken) == 1
+    others = {result.lead_id for result in results if isinstance(result, AlreadyTaken)}
+    assert others == {taken[0].lead_id}
+    for writer in writers:
+        await writer.close()
+    other_engine.dispose()
+
+
+def test_settling_writes_everything(engine: Engine) -> None:
+    take(engine, a_lead(), "sunrise-tx")
+    do_settle(engine, sold())
+    with engine.connect() as conn:
+        lead = find_lead(conn, "lead-1")
+        assert lead is not None
+        assert (lead.state, lead.payout_micros, lead.answer) == ("sold", 25_200_000, '{"status":"sold"}')
+        assert (lead.places, lead.updated_at_ms) == (1, AT_MS + 50)
+        (offer,) = offers_of(conn, "lead-1")
+        assert (offer.state, offer.answered_at_ms) == ("accepted", AT_MS + 40)
+        (sale,) = sales_of(conn, "lead-1")
+        assert (sale.seller, sale.campaign, sale.exclusive) == ("acme", "solar-us", True)
+        assert sale.margin_micros == sale.price_micros - sale.payout_micros == 6_300_000
+        moment = lead_history_of(conn, "lead-1")[-1]
+        assert (moment.seq, moment.state) == (3, "sold")
+        assert moment.detail == {"offers": {"sunrise-tx": "accepted"}}
+
+
+def test_a_runner_up_buys(engine: Engine) -> None:
+    take(engine, a_lead(), "sunrise-tx")
+    with transaction(engine) as conn:
+        add_offers(conn, "lead-1", [an_offer("helios-1")], AT_MS + 20)
+    refused = OfferResult(
+        order_id="sunrise-tx", state="rejected", reason="duplicate", answered_at_ms=AT_MS + 10
+    )
+    accepted = OfferResult(
+        order_id="helios-1",
+        state="accepted",
+        answered_at_ms=AT_MS + 40,
+        buyer_lead_id="h-9",
+        redirect_url="https://helios.example/thanks",
+    )
+    do_settle(engine, sold(results=(refused, accepted), sales=(a_sale("helios-1"),)))
+    with engine.connect() as conn:
+        first, second = offers_of(conn, "lead-1")
+        assert (first.state, first.reason) == ("rejected", "duplicate")
+        assert (second.seq, second.sent_at_ms, second.buyer_lead_id) == (2, AT_MS + 20, "h-9")
+        assert second.redirect_url == "https://helios.example/thanks"
+        assert [moment.state for moment in lead_history_of(conn, "lead-1")] == [
+            "received",
+            "offered",
+            "offered",
+            "sold",
+        ]
+
+
+def test_a_pending_lead_is_settled_later_and_keeps_what_is_not_said(engine: Engine) -> None:
+    take(engine, a_lead())
+    unknown = OfferResult(order_id="sunrise-tx", state="unknown", reason="timeout")
+    pending = sold(
+        state="pending", results=(unknown,), sales=(), places=None, payout_micros=None, answer="{}"
+    )
+    do_settle(engine, pending)
+    with engine.connect() as conn:
+        assert [lead.lead_id for lead in unsettled_leads(conn, AT_MS + 51)] == ["lead-1"]
+        assert unsettled_leads(conn, AT_MS + 50) == []
+    do_settle(engine, sold(from_states=("pending",), at_ms=AT_MS + DAY_MS, answer=None))
+    with engine.connect() as conn:
+        lead = find_lead(conn, "lead-1")
+        assert lead is not None
+        assert (lead.state, lead.answer, lead.payout_micros) == ("sold", "{}", 25_200_000)
+        assert unsettled_leads(conn, AT_MS + 2 * DAY_MS) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(sold(), id="sold twice"),
+        pytest.param(sold(from_states=("pending", "offered")), id="from several states"),
+        pytest.param(sold(2), id="an unknown lead"),
+        pytest.param(sold(from_states=("sold",), sales=()), id="an offer answered twice"),
+        pytest.param(sold(from_states=("sold",), sales=(), order="nobody-1"), id="an order never asked"),
+    ],
+)
+def test_an_impossible_move_changes_nothing(engine: Engine, wrong: Settlement) -> None:
+    take(engine, a_lead())
+    do_settle(engine, sold())
+    before = everything(engine)
+    with pytest.raises(ImpossibleMove):
+        do_settle(engine, wrong)
+    assert everything(engine) == before
+
+
+def test_no_more_offers_once_it_is_settled(engine: Engine) -> None:
+    take(engine, a_lead())
+    do_settle(engine, sold())
+    with pytest.raises(ImpossibleMove) as caught, transaction(engine) as conn:
+        add_offers(conn, "lead-1", [an_offer("helios-1")], AT_MS)
+    assert (caught.value.found, caught.value.wanted) == ("sold", "offered")
+
+
+def test_a_shared_lead_is_sold_into_its_places_and_no_further(engine: Engine) -> None:
+    take(engine, a_lead(), "one-a", "two-a", "two-b", "three-a")
+
+    def sell(order: str, place: int, places: int = 2, exclusive: bool = False) -> None:
+        result = OfferResult(order_id=order, state="accepted", answered_at_ms=AT_MS)
+        sale = a_sale(order, place, exclusive=exclusive)
+        states: Any = ("offered", "sold")
+        do_settle(engine, sold(results=(result,), sales=(sale,), places=places, from_states=states))
+
+    sell("two-a", 1)
+    before = everything(engine)
+    for order, place, places, exclusive in (
+        ("two-b", 2, 2, False),  # the same buyer
+        ("one-a", 1, 2, False),  # a place that is taken
+        ("one-a", 3, 3, False),  # a place that the lead does not have
+        ("one-a", 1, 1, True),  # exclusively, next to a shared sale
+    ):
+        with pytest.raises(SaleRefused):
+            sell(order, place, places, exclusive)
+        assert everything(engine) == before
+    sell("one-a", 2)
+    with engine.connect() as conn:
+        assert [sale.buyer_id for sale in sales_of(conn, "lead-1")] == ["two", "one"]
+
+
+def a_print(number: int, **more: Any) -> NewLead:
+    known: dict[str, Any] = {"fingerprint": b"f" * 32, "duplicate_days": 30, "duplicate_answer": "{}"}
+    return a_lead(number, **(known | more))
+
+
+def test_a_duplicate_is_rejected_and_says_of_what(engine: Engine) -> None:
+    assert take(engine, a_print(1)) == Taken(lead_id="lead-1")
+    assert take(engine, a_print(2)) == Duplicate(lead_id="lead-2", of_lead_id="lead-1")
+    assert take(engine, a_print(1)) == AlreadyTaken(
+        lead_id="lead-1", state="offered", reason=None, answer=None, body_hash=b"hash"
+    )
+    with engine.connect() as conn:
+        lead = find_lead(conn, "lead-2")
+        assert lead is not None
+        assert (lead.state, lead.reason, lead.answer) == ("rejected", "duplicate", "{}")
+        assert offers_of(conn, "lead-2") == []
+        moment = lead_history_of(conn, "lead-2")[-1]
+        assert (moment.state, moment.detail) == ("rejected", {"reason": "duplicate", "of": "lead-1"})
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        pytest.param({"campaign": "roofing-us"}, id="another campaign"),
+        pytest.param({"fingerprint": b"g" * 32}, id="another lead"),
+        pytest.param({"fingerprint": None}, id="no rule"),
+        pytest.param({"test": True}, id="a test"),
+        pytest.param({"created_at_ms": AT_MS + 30 * DAY_MS + 1}, id="later than the rule reaches"),
+    ],
+)
+def test_not_a_duplicate(engine: Engine, different: dict[str, Any]) -> None:
+    take(engine, a_print(1))
+    assert take(engine, a_print(2, **different)) == Taken(lead_id="lead-2")
+
+
+@pytest.mark.parametrize(
+    ("state", "stands"),
+    [
+        ("sold", True),
+        ("pending", True),
+        ("delivered", True),
+        ("converted", True),
+        ("rejected", False),
+        ("returned", False),
+    ],
+)
+def test_which_leads_stand(engine: Engine, state: Any, stands: bool) -> None:
+    take(engine, a_print(1))
+    do_settle(engine, Settlement(lead_id="lead-1", from_states=("offered",), state=state, at_ms=AT_MS))
+    result = take(engine, a_print(2, created_at_ms=AT_MS + 30 * DAY_MS))
+    assert isinstance(result, Duplicate if stands else Taken)
+
+
+async def test_of_many_equal_leads_at_once_one_is_taken(engine: Engine, ledger_url: str) -> None:
+    """Exact under concurrency: two processes' writers, each with batches full of the same person."""
+    other_engine = open_engine(ledger_url)
+    writers = [Writer(engine, max_batch=5), Writer(other_engine, max_batch=5)]
+    results = await asyncio.gather(
+        *[
+            writers[number % 2].write(partial(take_lead, lead=a_print(number), new_offers=[an_offer()]))
+            for number in range(40)
+        ]
+    )
+    taken = [result for result in results if isinstance(result, Taken)]
+    assert len(taken) == 1
+    of = {result.of_lead_id for result in results if isinstance(result, Duplicate)}
+    assert of == {taken[0].lead_id}
+    for writer in writers:
+        await writer.close()
+    other_engine.dispose()
+
+
+def everything(engine: Engine) -> list[object]:
+    def of(conn: Connection) -> list[object]:
+        return [
+            find_lead(conn, "lead-1"),
+            offers_of(conn, "lead-1"),
+            sales_of(conn, "lead-1"),
+            lead_history_of(conn, "lead-1"),
+        ]
+
+    with engine.connect() as conn:
+        return of(conn)

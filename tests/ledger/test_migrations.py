@@ -1,0 +1,104 @@
+"""The migrated schema is the one that the code describes, whoever migrates and however many at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+
+from auction.errors import HouseError, OperatorError
+from auction.ledger.engine import open_engine, transaction
+from auction.ledger.migrations import upgrade
+from auction.ledger.schema import metadata
+
+START = """
+import sys
+from auction.ledger.engine import open_engine
+from auction.ledger.migrations import upgrade
+sys.stdin.read()
+upgrade(open_engine(sys.argv[1]))
+"""
+
+
+def test_nothing_differs_from_the_metadata(engine: Engine) -> None:
+    with engine.connect() as conn:
+        context = MigrationContext.configure(conn, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_constraints_are_those_of_the_metadata(engine: Engine, ledger_url: str) -> None:
+    migrated = _constraints(engine)
+    with transaction(engine) as conn:
+        metadata.drop_all(conn)
+        metadata.create_all(conn)
+    assert _constraints(engine) == migrated
+    assert len(migrated) == len(metadata.tables)
+
+
+def test_a_second_upgrade_changes_nothing(engine: Engine) -> None:
+    with transaction(engine) as conn:
+        conn.execute(text("INSERT INTO catalogue_versions VALUES (1, 2, 'kept')"))
+    upgrade(engine)
+    with engine.connect() as conn:
+        assert conn.execute(text("SELECT note FROM catalogue_versions")).scalars().all() == ["kept"]
+
+
+def test_several_processes_start_at_once(ledger_url: str) -> None:
+    starters = [
+        subprocess.Popen(
+            [sys.executable, "-c", START, ledger_url], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    for starter in starters:  # all of them are imported and wait at the line
+        assert starter.stdin is not None
+        starter.stdin.close()
+        starter.stdin = None
+    for starter in starters:
+        _, said = starter.communicate(timeout=60)
+        assert starter.returncode == 0, said.decode()
+    engine = open_engine(ledger_url)
+    assert set(inspect(engine).get_table_names()) == {*metadata.tables, "alembic_version"}
+    engine.dispose()
+
+
+def test_who_cannot_get_the_lock_gives_up(engine: Engine, ledger_url: str) -> None:
+    other = open_engine(ledger_url)
+    with transaction(engine) as conn:
+        if engine.dialect.name == "postgresql":
+            from auction.ledger import migrations
+
+            conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({migrations._LOCK})")
+        with pytest.raises(HouseError) as caught:
+            upgrade(other, wait_ms=100)
+    assert caught.value.code == "ledger_unavailable"
+    upgrade(other)
+    other.dispose()
+
+
+def test_a_ledger_of_a_later_version_is_refused(engine: Engine) -> None:
+    with transaction(engine) as conn:
+        conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(OperatorError) as caught:
+        upgrade(engine)
+    assert caught.value.code == "ledger_too_new"
+
+
+def _constraints(engine: Engine) -> dict[str, Any]:
+    look = inspect(engine)
+    return {
+        table: (
+            sorted((found["name"], found["sqltext"]) for found in look.get_check_constraints(table)),
+            sorted((found["name"], found["column_names"]) for found in look.get_unique_constraints(table)),
+            sorted((found["name"], found["constrained_columns"]) for found in look.get_foreign_keys(table)),
+            look.get_pk_constraint(table)["constrained_columns"],
+            sorted(str(found["name"]) for found in look.get_indexes(table)),
+        )
+        for table in look.get_table_names()
+        if table != "alembic_version"
+    }

