@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from buyers_mock.manner import http
+from buyers_mock.manner import NOT_JSON, http
 from buyers_mock.script import Mistake, ScriptError, changed
 from buyers_mock.stage import Stage
 
@@ -78,7 +78,7 @@ def _change(stage: Stage, buyer: str, body: bytes) -> bytes:
         return problem("404 Not Found", f"no buyer `{buyer}` is played")
     try:
         player.change(changed(player.manner, msgspec.json.decode(body)))
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         return problem("422 Unprocessable Content", "the manner is no JSON", [Mistake("manner", str(error))])
     except ScriptError as error:
         return problem("422 Unprocessable Content", "the manner has mistakes", error.mistakes)

@@ -6,7 +6,7 @@ from collections import deque
 
 import msgspec
 
-from buyers_mock.manner import Play
+from buyers_mock.manner import NOT_JSON, Play
 from buyers_mock.player import Kind
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -86,7 +86,7 @@ def _shown(entry: Entry) -> Shown:
     try:
         msgspec.json.decode(entry.body)
         body = msgspec.Raw(entry.body)
-    except msgspec.DecodeError:
+    except NOT_JSON:
         body = msgspec.Raw(msgspec.json.encode(entry.body.decode("utf-8", "replace")))
     key = None if entry.key is None else entry.key.decode("latin-1")
     play = entry.play

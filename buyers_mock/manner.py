@@ -75,6 +75,8 @@ def http(status: str, body: bytes, content_type: str = "application/json") -> by
 
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 _NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises at a body that is no JSON, or not of the shape asked for."""
 BAD_REQUEST = Decision("bad_request", http("400 Bad Request", b'{"error":"expected a JSON object"}'))
 
 _SPOILED: dict[str, tuple[bytes | None, Delivery]] = {

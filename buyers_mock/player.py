@@ -14,6 +14,7 @@ import msgspec
 
 from buyers_mock.manner import (
     BAD_REQUEST,
+    NOT_JSON,
     UNDECIDED,
     Bidding,
     Decision,
@@ -131,7 +132,7 @@ class Player:
             return None
         try:
             post = _decode_post(body)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             counts.bad_requests += 1
             return BAD_REQUEST
         self._number += 1

@@ -1,4 +1,4 @@
-"""Makes plausible leads out of a campaign's fields: by each field's type, and by its name where that says more.
+"""Makes plausible leads out of a campaign's fields: by each field's type, and its name where that says more.
 
 PURE and seeded: the same generator makes the same leads. Nobody is named by them: phones are of the range
 555-0100 … 555-0199 that is kept for fiction, addresses of mail are at example.com.
@@ -21,24 +21,33 @@ SHARE_LEFT_OUT = 0.2
 # state, the first three digits of its zip codes, a city there
 _PLACES = [
     place.split(" ", 2)
-    for place in (
-        "TX 750 Plano,TX 770 Houston,TX 782 San Antonio,TX 787 Austin,TX 799 El Paso,OK 731 Oklahoma City,"
-        "AZ 850 Phoenix,AZ 857 Tucson,NM 871 Albuquerque,NV 891 Las Vegas,CA 900 Los Angeles,CA 921 San Diego,"
-        "CA 941 San Francisco,CA 958 Sacramento,CA 960 Redding,CO 802 Denver,UT 841 Salt Lake City,ID 837 Boise,"
-        "MT 591 Billings,WY 820 Cheyenne,WA 981 Seattle,OR 972 Portland,NY 100 New York,NY 112 Brooklyn,"
-        "NJ 071 Newark,CT 061 Hartford,MA 021 Boston,PA 191 Philadelphia,PA 152 Pittsburgh,NH 031 Manchester,"
-        "VT 054 Burlington,ME 041 Portland,RI 029 Providence,FL 331 Miami,FL 328 Orlando,GA 303 Atlanta,"
-        "NC 282 Charlotte,SC 292 Columbia,VA 232 Richmond,TN 372 Nashville,KY 402 Louisville,OH 432 Columbus,"
-        "MI 482 Detroit,IL 606 Chicago,WI 532 Milwaukee,MN 554 Minneapolis,MO 631 St. Louis,KS 672 Wichita,"
-        "IA 503 Des Moines,LA 701 New Orleans,AL 352 Birmingham,AR 722 Little Rock,AK 995 Anchorage,HI 968 Honolulu"
-    ).split(",")
+    for place in """
+TX 750 Plano|TX 770 Houston|TX 782 San Antonio|TX 787 Austin|TX 799 El Paso|OK 731 Oklahoma City
+AZ 850 Phoenix|AZ 857 Tucson|NM 871 Albuquerque|NV 891 Las Vegas|CA 900 Los Angeles|CA 921 San Diego
+CA 941 San Francisco|CA 958 Sacramento|CA 960 Redding|CO 802 Denver|UT 841 Salt Lake City|ID 837 Boise
+MT 591 Billings|WY 820 Cheyenne|WA 981 Seattle|OR 972 Portland|NY 100 New York|NY 112 Brooklyn
+NJ 071 Newark|CT 061 Hartford|MA 021 Boston|PA 191 Philadelphia|PA 152 Pittsburgh|NH 031 Manchester
+VT 054 Burlington|ME 041 Portland|RI 029 Providence|FL 331 Miami|FL 328 Orlando|GA 303 Atlanta
+NC 282 Charlotte|SC 292 Columbia|VA 232 Richmond|TN 372 Nashville|KY 402 Louisville|OH 432 Columbus
+MI 482 Detroit|IL 606 Chicago|WI 532 Milwaukee|MN 554 Minneapolis|MO 631 St. Louis|KS 672 Wichita
+IA 503 Des Moines|LA 701 New Orleans|AL 352 Birmingham|AR 722 Little Rock|AK 995 Anchorage|HI 968 Honolulu""".strip()
+    .replace("\n", "|")
+    .split("|")
 ]
-_FIRST_NAMES = "Ann Ben Carla David Elena Frank Grace Henry Ines Jack Karen Luis Mary Noah Olga Paul Rosa Sam Zoë".split()
-_LAST_NAMES = (
-    "Adams Baker Clark Diaz Evans Flores Garcia Hill Ito Jones King Lopez Müller Nguyen O'Brien Smith".split()
+# fmt: off
+_FIRST_NAMES = (
+    "Ann", "Ben", "Carla", "David", "Elena", "Frank", "Grace", "Henry", "Ines", "Jack", "Karen", "Luis",
+    "Mary", "Noah", "Olga", "Paul", "Rosa", "Sam", "Zoë",
 )
-_STREETS = "Oak St,Maple Ave,Cedar Ln,Main St,Lakeview Dr,2nd St,Sunset Blvd,Hillcrest Rd".split(",")
-_COMPANIES = "Acme Mutual,Blue Ridge,Capitol,Eagle Rock,First Plains,Northway".split(",")
+_LAST_NAMES = (
+    "Adams", "Baker", "Clark", "Diaz", "Evans", "Flores", "Garcia", "Hill", "Ito", "Jones", "King", "Lopez",
+    "Müller", "Nguyen", "O'Brien", "Smith",
+)
+_STREETS = (
+    "Oak St", "Maple Ave", "Cedar Ln", "Main St", "Lakeview Dr", "2nd St", "Sunset Blvd", "Hillcrest Rd",
+)
+# fmt: on
+_COMPANIES = ("Acme Mutual", "Blue Ridge", "Capitol", "Eagle Rock", "First Plains", "Northway")
 
 # A word of a field's name (the first that fits) → the range its numbers are plausible in.
 _RANGES = {
@@ -79,7 +88,7 @@ Maker = Callable[[Random, Person], FieldValue]
 
 
 class LeadMaker:
-    """Leads of one campaign, one after the other: `ping_fields()` begins one, `post_fields()` completes it."""
+    """Leads of one campaign, one after another: `ping_fields()` begins one, `post_fields()` completes it."""
 
     def __init__(self, fields: Sequence[FieldSpec], rng: Random) -> None:
         self._rng = rng
@@ -202,11 +211,10 @@ def _day(text: str) -> float:
 def _within(
     usual_low: float, usual_high: float, low: float | None, high: float | None
 ) -> tuple[float, float]:
-    """The usual range, or what of it the field's own bounds leave; one of its bounds where that is nothing."""
+    """What the field's own bounds leave of the usual range; where that is nothing, the bounds themselves."""
     first = usual_low if low is None else max(usual_low, low)
     last = usual_high if high is None else min(usual_high, high)
     if first <= last:
         return first, last
-    only = low if low is not None and first == low else high
-    assert only is not None, "the usual range by itself is not empty"
-    return only, only
+    bounds = [bound for bound in (low, high) if bound is not None]
+    return bounds[0], bounds[-1]

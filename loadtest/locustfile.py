@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import gevent
 import msgspec
 from locust import FastHttpUser, events, task
 from locust.argument_parser import LocustArgumentParser
@@ -52,7 +53,6 @@ MOST_LATE = 50
 MOST_SEEN = 100_000
 
 
-@events.init_command_line_parser.add_listener
 def _add_arguments(parser: LocustArgumentParser) -> None:
     helps = {
         "seller_key": "Key that the sellers ping with",
@@ -72,6 +72,9 @@ def _add_arguments(parser: LocustArgumentParser) -> None:
         )
 
 
+events.init_command_line_parser.add_listener(_add_arguments)  # type: ignore[no-untyped-call]
+
+
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
@@ -88,8 +91,8 @@ class _Late(msgspec.Struct, frozen=True):
 
 
 class _Seen:
-    """Ping ids that were offered to any user here. Two random leads may say the same in their pings: then they are one
-    ping to the exchange, and only one of them can be posted."""
+    """Ping ids that were offered to any user here. Two random leads may say the same in their pings: then
+    they are one ping to the exchange, and only one of them can be posted."""
 
     def __init__(self) -> None:
         self._ids: dict[str, None] = {}
@@ -155,12 +158,14 @@ class SellerUser(FastHttpUser):
                 self._send("/post", post, "POST /post (repeat)", again)
 
     def _think(self) -> None:
-        self._sleep(self.wait_time())
+        gevent.sleep(self.wait_time())
 
     def _send(
         self, path: str, body: bytes | dict[str, Any], name: str, judge: Callable[[Answer], str | None]
     ) -> Answer:
-        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        data: Any = (
+            body if isinstance(body, bytes) else msgspec.json.encode(body)
+        )  # typed as text, takes bytes
         with self.client.post(path, data=data, headers=self._headers, name=name, catch_response=True) as got:
             content_type = (got.headers or {}).get("content-type") or ""
             answer = Answer(got.status_code, content_type, got.content or b"")

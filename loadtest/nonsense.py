@@ -1,4 +1,4 @@
-"""Pings that no exchange may take: each must be answered 4xx with a problem that says why. PURE and seeded."""
+"""Pings that no exchange may take: each must be answered 4xx with a problem that says why. PURE, seeded."""
 
 from __future__ import annotations
 

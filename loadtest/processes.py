@@ -1,23 +1,22 @@
 """Processes that a run starts and ends: exactly those, and each within a bound.
 
-A child's output goes to a file and not to a pipe: a pipe that nobody reads stops the child, and the file is what a
-failure shows. A child has a session of its own, so that a Ctrl-C reaches it through us, once, and
+A child's output goes to a file and not to a pipe: a pipe that nobody reads stops the child, and the file is
+what a failure shows. A child has a session of its own, so that a Ctrl-C reaches it through us, once, and
 whatever it started itself can be ended with it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 LOOK_EVERY_S = 0.02
 SHOWN_LINES = 20
@@ -47,7 +46,7 @@ class Process:
         self._cwd = cwd
         self._end_within_s = end_within_s
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         with self.output.open("wb") as output:
             try:
                 self._child = subprocess.Popen(  # noqa: S603 (our own command)
@@ -92,10 +91,8 @@ class Process:
         until_s = time.monotonic() + within_s
         while True:
             running = self._child.poll() is None
-            with contextlib.suppress(OSError, urllib.error.URLError):
-                with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 (our own http)
-                    if answer.status == 200:
-                        return
+            if _answers(url):
+                return
             self._look_again(running, until_s, url)
 
     def wait(self, within_s: float) -> int:
@@ -126,3 +123,11 @@ class Process:
     def _failed(self, what: str) -> ProcessError:
         last = "".join(f"\n  {line}" for line in self.printed().splitlines()[-SHOWN_LINES:])
         return ProcessError(f"{self._name} {what}; it printed last:{last or ' nothing'}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 (our own http)
+            return bool(answer.status == 200)
+    except OSError:  # URLError and HTTPError are ones
+        return False

@@ -1,7 +1,7 @@
 """Whether an answer of the exchange is one that its door promises (DESIGN 7). PURE.
 
 A business outcome is no failure: a ping without a bid and a lead that was rejected are answers. A verdict is
-None for what was promised, else a sentence for the report; sentences hold no ids, so that Locust can count them.
+None for what was promised, else a sentence for the report; they hold no ids, so that Locust can count them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Answer(msgspec.Struct, frozen=True):
         """The body's JSON object; empty if it is none."""
         try:
             said = msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return {}
         return said if isinstance(said, dict) else {}
 

@@ -25,8 +25,10 @@ class Mistake(msgspec.Struct, frozen=True):
     error: str
 
     def __str__(self) -> str:
-        place = f"{self.source}:{self.line}: "
-        return f"{place}{self.path}: {self.error}" if self.path else f"{place}{self.error}"
+        parts = [f"{self.source}:{self.line}", self.path, self.error]
+        shown = ": ".join(part for part in parts if part)
+        # what an operator wrote may hold anything: one mistake stays one line, and commands no terminal
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in shown)
 
 
 class CatalogueMistakes(OperatorError):  # noqa: N818  (it holds many)

@@ -1,28 +1,17 @@
-"""Buyers of all manners on loopback, and a round that remembers what it was told. All on both event loops."""
+"""Every asynchronous test of this folder runs on both event loops, against real servers on loopback."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
-import socket
 import ssl
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from auction.buyers.fanout import Fanout, FanoutLimits, Target, compile_target
-from auction.market.reasons import Reason
-
-Manner = Callable[["Line"], Awaitable[None]]
-OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"bid":1.5}'
+from auction.buyers.fanout import Fanout, FanoutLimits
+from tests.buyers.authority import Authority
+from tests.buyers.served import Fanouts, Manner, Serve, Served
 
 
 def pytest_asyncio_loop_factories(
@@ -30,118 +19,6 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Every asynchronous test of this folder runs on both loops."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-
-
-class Told:
-    """A round that remembers, and whom a test can wait for."""
-
-    def __init__(self) -> None:
-        self.closed = False
-        self.answers: dict[int, tuple[int, bytes]] = {}
-        self.failures: dict[int, Reason] = {}
-        self.elapsed_us: dict[int, int] = {}
-        self._changed = asyncio.Event()
-
-    def answered(self, slot: int, status: int, body: bytes, elapsed_us: int) -> None:
-        assert not self.closed
-        self._note(slot, elapsed_us)
-        self.answers[slot] = (status, body)
-
-    def failed(self, slot: int, reason: Reason, elapsed_us: int) -> None:
-        assert not self.closed
-        self._note(slot, elapsed_us)
-        self.failures[slot] = reason
-
-    async def all_of(self, count: int) -> None:
-        while len(self.elapsed_us) < count:
-            self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), 10)
-
-    def _note(self, slot: int, elapsed_us: int) -> None:
-        assert slot not in self.elapsed_us, f"slot {slot} was told twice"
-        self.elapsed_us[slot] = elapsed_us
-        self._changed.set()
-
-
-class Line:
-    """One connection as a buyer's server sees it."""
-
-    def __init__(self, server: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.number = server.lines
-        self._server = server
-
-    async def request(self) -> bytes:
-        """The next whole request; raises `IncompleteReadError` when there is none."""
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        body = await self.reader.readexactly(length)
-        self._server.requests.append(head + body)
-        return head + body
-
-    async def write(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    def reset(self) -> None:
-        """Closes with a RST."""
-        sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
-
-class Served:
-    """A server of one manner."""
-
-    def __init__(self, manner: Manner) -> None:
-        self._manner = manner
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-        self.lines = 0
-        self.open = 0
-        self.requests: list[bytes] = []
-        self.port = 0
-        self.scheme = "http"
-
-    async def start(self, context: ssl.SSLContext | None) -> None:
-        self._server = await asyncio.start_server(
-            self._connected, "127.0.0.1", 0, ssl=context, backlog=2048, limit=2**24
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
-        self.scheme = "https" if context else "http"
-
-    def target(
-        self, path: str = "/bid", *, ca_file: str | None = None, host: str = "127.0.0.1"
-    ) -> Target:
-        return compile_target(f"{self.scheme}://{host}:{self.port}{path}", {}, 300, ca_file)
-
-    async def stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.lines += 1
-        self.open += 1
-        try:
-            await self._manner(Line(self, reader, writer))
-        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.transport.abort() if writer.transport.is_closing() else writer.close()
-            self.open -= 1
-            self._tasks.discard(task)
-
-
-Serve = Callable[..., Awaitable[Served]]
-Fanouts = Callable[..., Fanout]
 
 
 @pytest.fixture
@@ -174,70 +51,6 @@ async def fanouts() -> AsyncIterator[Fanouts]:
     for fanout in made:
         await fanout.close()
         assert fanout.connections == 0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Waits for what no event tells."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.002)
-
-
-class Authority:
-    """A certificate authority of the tests' own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
-        self._folder = folder
-        self.ca_file = str(folder / "ca.pem")
-        certificate = self._certificate(self._name, self._key.public_key(), ca=True, names=[])
-        (folder / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    def server(self, *hosts: str) -> ssl.SSLContext:
-        """A server's context with a certificate for `hosts`."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "buyer")])
-        names = [_general_name(host) for host in hosts]
-        certificate = self._certificate(subject, key.public_key(), ca=False, names=names)
-        path = self._folder / f"{'-'.join(hosts)}.pem"
-        path.write_bytes(
-            certificate.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
-
-    def _certificate(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, ca: bool, names: list[x509.GeneralName]
-    ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        day = datetime.timedelta(days=1)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - day)
-            .not_valid_after(now + day)
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(self._key, hashes.SHA256())
-
-
-def _general_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,7 @@ def test_a_plain_bid_has_its_orders_exclusivity() -> None:
 
 
 def test_texts_are_cut_and_cleaned() -> None:
-    assert read({"reason": "a\nb\u202ec\x00" + "d" * 300}) == NoBid("abc" + "d" * 195)
+    assert read({"reason": "a\nb\u202ec\x00" + "d" * 300}) == NoBid("abc" + "d" * 194)
     assert read({"bid": 1, "bid_id": "x" * 300}).bids[0].bid_id == "x" * 200
 
 

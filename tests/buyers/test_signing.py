@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 
 import pytest
@@ -21,8 +22,6 @@ SECRET = "whsec_" + base64.b64encode(b"a secret of 24 bytes or so").decode()
 )
 def test_the_reference_library_verifies(key: bytes, message_id: str, content: dict[str, int]) -> None:
     secret = base64.b64encode(key).decode()
-    import json
-
     body = json.dumps(content)
     headers = Signer("whsec_" + secret).headers(message_id, int(time.time()), body.encode())
     assert Webhook(secret).verify(body, headers) == content

@@ -8,18 +8,36 @@ import pytest
 from sqlalchemy import Engine
 
 from auction.ledger.engine import open_engine
-from auction.ledger.migrations import upgrade
 from auction.ledger.writer import Writer
-from tests.stores import ledger_url, postgres, postgres_url, sqlite_url
+from tests.stores import (
+    empty_url,
+    ledger_url,
+    migrated_postgres,
+    migrated_sqlite,
+    postgres,
+    postgres_ledger,
+    postgres_url,
+    sqlite_ledger,
+    sqlite_url,
+)
 
-__all__ = ["ledger_url", "postgres", "postgres_url", "sqlite_url"]
+__all__ = [
+    "empty_url",
+    "ledger_url",
+    "migrated_postgres",
+    "migrated_sqlite",
+    "postgres",
+    "postgres_ledger",
+    "postgres_url",
+    "sqlite_ledger",
+    "sqlite_url",
+]
 
 
 @pytest.fixture
 def engine(ledger_url: str) -> Iterator[Engine]:
     """A migrated ledger, SQLite and PostgreSQL in turn."""
-    opened = open_engine(ledger_url, busy_ms=2_000)
-    upgrade(opened)
+    opened = open_engine(ledger_url)
     yield opened
     opened.dispose()
 

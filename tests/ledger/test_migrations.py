@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
 from auction.errors import HouseError, OperatorError
+from auction.ledger import migrations
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.migrations import upgrade
 from auction.ledger.schema import metadata
@@ -25,13 +27,22 @@ upgrade(open_engine(sys.argv[1]))
 """
 
 
+@pytest.fixture
+def engine(empty_url: str) -> Iterator[Engine]:
+    """Migrated here and now, not a copy."""
+    opened = open_engine(empty_url)
+    upgrade(opened)
+    yield opened
+    opened.dispose()
+
+
 def test_nothing_differs_from_the_metadata(engine: Engine) -> None:
     with engine.connect() as conn:
         context = MigrationContext.configure(conn, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
 
 
-def test_constraints_are_those_of_the_metadata(engine: Engine, ledger_url: str) -> None:
+def test_constraints_are_those_of_the_metadata(engine: Engine) -> None:
     migrated = _constraints(engine)
     with transaction(engine) as conn:
         metadata.drop_all(conn)
@@ -48,10 +59,10 @@ def test_a_second_upgrade_changes_nothing(engine: Engine) -> None:
         assert conn.execute(text("SELECT note FROM catalogue_versions")).scalars().all() == ["kept"]
 
 
-def test_several_processes_start_at_once(ledger_url: str) -> None:
+def test_several_processes_start_at_once(empty_url: str) -> None:
     starters = [
         subprocess.Popen(
-            [sys.executable, "-c", START, ledger_url], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-c", START, empty_url], stdin=subprocess.PIPE, stderr=subprocess.PIPE
         )
         for _ in range(4)
     ]
@@ -62,17 +73,15 @@ def test_several_processes_start_at_once(ledger_url: str) -> None:
     for starter in starters:
         _, said = starter.communicate(timeout=60)
         assert starter.returncode == 0, said.decode()
-    engine = open_engine(ledger_url)
+    engine = open_engine(empty_url)
     assert set(inspect(engine).get_table_names()) == {*metadata.tables, "alembic_version"}
     engine.dispose()
 
 
-def test_who_cannot_get_the_lock_gives_up(engine: Engine, ledger_url: str) -> None:
-    other = open_engine(ledger_url)
+def test_who_cannot_get_the_lock_gives_up(engine: Engine, empty_url: str) -> None:
+    other = open_engine(empty_url)
     with transaction(engine) as conn:
         if engine.dialect.name == "postgresql":
-            from auction.ledger import migrations
-
             conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({migrations._LOCK})")
         with pytest.raises(HouseError) as caught:
             upgrade(other, wait_ms=100)

@@ -15,7 +15,6 @@ from sqlalchemy import Connection, Engine, exc, select, text
 
 from auction.errors import HouseError
 from auction.ledger.engine import open_engine, transaction, writing
-from auction.ledger.migrations import upgrade
 from auction.ledger.schema import catalogue_versions, pings
 from auction.ledger.writer import Writer
 from tests.ledger.rows import a_ping
@@ -112,9 +111,8 @@ async def test_the_queue_is_bounded(engine: Engine) -> None:
     assert numbers(engine) == [1, 2, 3]
 
 
-async def test_a_locked_sqlite_is_told_in_time_and_survived(sqlite_url: str) -> None:
-    engine = open_engine(sqlite_url, busy_ms=200)
-    upgrade(engine)
+async def test_a_locked_sqlite_is_told_in_time_and_survived(sqlite_ledger: str) -> None:
+    engine = open_engine(sqlite_ledger, busy_ms=200)
     writer = Writer(engine)
     with transaction(engine):
         started = time.monotonic()
@@ -129,9 +127,8 @@ async def test_a_locked_sqlite_is_told_in_time_and_survived(sqlite_url: str) -> 
     engine.dispose()
 
 
-async def test_a_full_disk_is_told_and_survived(sqlite_url: str) -> None:
-    engine = open_engine(sqlite_url)
-    upgrade(engine)
+async def test_a_full_disk_is_told_and_survived(sqlite_ledger: str) -> None:
+    engine = open_engine(sqlite_ledger)
     writer = Writer(engine)
 
     def too_much(conn: Connection) -> None:
@@ -167,9 +164,8 @@ async def test_a_database_that_hangs_is_given_up_on(engine: Engine) -> None:
     await writer.close()
 
 
-async def test_a_server_that_comes_back_is_used_again(postgres: PostgresServer, postgres_url: str) -> None:
-    engine = open_engine(postgres_url)
-    upgrade(engine)
+async def test_a_server_that_comes_back_is_used_again(postgres: PostgresServer, postgres_ledger: str) -> None:
+    engine = open_engine(postgres_ledger)
     writer = Writer(engine)
     await writer.write(partial(insert, 1))
     database = engine.url.database
@@ -187,10 +183,9 @@ async def test_a_server_that_comes_back_is_used_again(postgres: PostgresServer, 
     engine.dispose()
 
 
-async def test_deadlocks_are_run_again(postgres_url: str) -> None:
+async def test_deadlocks_are_run_again(postgres_ledger: str) -> None:
     """Two transactions lock the same two rows the other way round: PostgreSQL ends one, we run it again."""
-    engine = open_engine(postgres_url)
-    upgrade(engine)
+    engine = open_engine(postgres_ledger)
     writer = Writer(engine)
     await asyncio.gather(writer.write(partial(insert, 1)), writer.write(partial(insert, 2)))
     first_locked, runs = threading.Event(), []

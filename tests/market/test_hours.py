@@ -83,7 +83,9 @@ def written(draw: st.DrawFn) -> tuple[list[str], Model, set[int]]:
             lines.append(f"{named} closed")
             continue
         start = draw(st.integers(0, 1439))
-        end = draw(st.integers(0, 1440).filter(lambda minute: minute != start))
+        end = draw(st.integers(0, 1440))
+        if end == start:
+            end += 1
         model += [(day, start, (end - start) % 1440 or 1440) for day in days]
         lines.append(f"{named} {start // 60:02}:{start % 60:02}-{end // 60:02}:{end % 60:02}")
     return lines, model or [(day, 0, 1440) for day in range(7)], closed
@@ -104,8 +106,7 @@ def test_any_lines_agree_with_the_model(
 
     try:
         hours = parse_hours(lines, zone)
-    except HoursError as error:
-        assert "no minute open" in str(error)
+    except HoursError:
         assert not any(expected((at_min + n) * 60_000) for n in range(0, 10080, 5))
         return
     at_ms = at_min * 60_000 + 1234

@@ -1,0 +1,74 @@
+"""What every room's tests may ask for: real stores, and a whole house on them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auction.counters.embedded import EmbeddedValkey
+from auction.counters.link import Link
+from tests.house import House, open_house
+from tests.stores import (
+    empty_url,
+    ledger_url,
+    migrated_postgres,
+    migrated_sqlite,
+    postgres,
+    postgres_ledger,
+    postgres_url,
+    sqlite_ledger,
+    sqlite_url,
+)
+
+__all__ = [
+    "empty_url",
+    "ledger_url",
+    "migrated_postgres",
+    "migrated_sqlite",
+    "postgres",
+    "postgres_ledger",
+    "postgres_url",
+    "sqlite_ledger",
+    "sqlite_url",
+]
+
+OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """One real Valkey for the session."""
+    server = EmbeddedValkey(Path(tmp_path_factory.mktemp("valkey")))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def emptied_valkey(valkey: EmbeddedValkey) -> str:
+    """The URL of the session's Valkey, with nothing in it."""
+    link = Link(valkey.url, bound_ms=5_000)
+    await link.open()
+    await link.call("FLUSHALL")
+    await link.close()
+    return valkey.url
+
+
+@pytest.fixture
+async def open_test_house(
+    tmp_path: Path, emptied_valkey: str, ledger_url: str
+) -> AsyncIterator[Callable[..., Any]]:
+    """Opens a house on this test's stores: `await open_test_house(orders, manners, …)`. On SQLite and PostgreSQL."""
+    async with AsyncExitStack() as houses:
+
+        async def opened(
+            orders: list[dict[str, Any]], manners: Mapping[str, Mapping[str, Any]] | None = None, **changes: Any
+        ) -> House:
+            house = open_house(tmp_path, emptied_valkey, ledger_url, orders, manners, **changes)
+            return await houses.enter_async_context(house)
+
+        yield opened
