@@ -55,7 +55,9 @@ def stored_catalogue(
     return version, Catalogue(exchange=house, **sections), keys
 
 
-def apply_catalogue(engine: Engine, catalogue: Catalogue, at_ms: int, note: str, *, dry_run: bool = False) -> Applied:
+def apply_catalogue(
+    engine: Engine, catalogue: Catalogue, at_ms: int, note: str, *, dry_run: bool = False
+) -> Applied:
     """Make what is stored match `catalogue`, in one transaction; with `dry_run` only tell what would change."""
     with transaction(writing(engine)) as conn:
         version, before, _ = stored_catalogue(conn)
@@ -71,5 +73,3 @@ def documents_of(catalogue: Catalogue) -> dict[tuple[str, str], dict[str, object
     for section, kind in _SECTIONS.items():
         documents |= {(kind, entry.id): to_document(entry) for entry in getattr(catalogue, section)}
     return documents
-
-

@@ -17,10 +17,10 @@ from auction.applying import stored_catalogue
 from auction.buyers.delivery import Delivery
 from auction.buyers.fanout import Fanout
 from auction.clock import Clock, SystemClock
+from auction.counters import scripts
 from auction.counters.allowances import Allowances
 from auction.counters.counters import Counters
 from auction.counters.link import Link
-from auction.counters import scripts
 from auction.errors import HouseError, OperatorError, SellerError
 from auction.ledger import catalogue_store
 from auction.ledger.engine import open_engine
@@ -94,7 +94,9 @@ class Exchange:
         """Whose key this is. Raises `SellerError` 401."""
         seller = self.floor.market.seller_of_key(key) if key else None
         if seller is None:
-            raise SellerError(401, "unknown_key", "Send your API key as Authorization: Bearer KEY or x-api-key: KEY.")
+            raise SellerError(
+                401, "unknown_key", "Send your API key as Authorization: Bearer KEY or x-api-key: KEY."
+            )
         return seller
 
     async def what_is_away(self) -> list[str]:
@@ -132,6 +134,7 @@ class Exchange:
             clock,
             self.worker,
             settings.post_wait_ms,
+            settings.most_posts,
         )
         self.status = Status(self.reader)
 
@@ -175,5 +178,3 @@ def sealer_of(settings: Settings) -> Sealer:
         return Sealer(keys_from_text(settings.secret_key))
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Sealer([load_or_make_key(settings.data_dir / "secret.key")])
-
-

@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_private_buyers: bool = False
     log_level: str = "info"
     most_auctions: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
+    most_posts: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
     most_body_bytes: Annotated[int, Meta(ge=1_024, le=16_777_216)] = 65_536
     counters_timeout_ms: Milliseconds = 50
     post_wait_ms: Milliseconds = 10_000
@@ -67,7 +68,9 @@ def read_settings(environ: Mapping[str, str], flags: Mapping[str, Any]) -> Setti
         flag, variable = flags.get(key), environ.get(PREFIX + key.upper())
         if flag is None and variable in (None, ""):
             continue
-        said_by, raw = ("--" + key.replace("_", "-"), flag) if flag is not None else (PREFIX + key.upper(), variable)
+        said_by, raw = (
+            ("--" + key.replace("_", "-"), flag) if flag is not None else (PREFIX + key.upper(), variable)
+        )
         try:
             found[key] = _converted(raw, hint)
         except ValueError as error:

@@ -30,7 +30,9 @@ NJ 071 Newark|CT 061 Hartford|MA 021 Boston|PA 191 Philadelphia|PA 152 Pittsburg
 VT 054 Burlington|ME 041 Portland|RI 029 Providence|FL 331 Miami|FL 328 Orlando|GA 303 Atlanta
 NC 282 Charlotte|SC 292 Columbia|VA 232 Richmond|TN 372 Nashville|KY 402 Louisville|OH 432 Columbus
 MI 482 Detroit|IL 606 Chicago|WI 532 Milwaukee|MN 554 Minneapolis|MO 631 St. Louis|KS 672 Wichita
-IA 503 Des Moines|LA 701 New Orleans|AL 352 Birmingham|AR 722 Little Rock|AK 995 Anchorage|HI 968 Honolulu""".strip()
+IA 503 Des Moines|LA 701 New Orleans|AL 352 Birmingham|AR 722 Little Rock
+AK 995 Anchorage|HI 968 Honolulu
+""".strip()
     .replace("\n", "|")
     .split("|")
 ]

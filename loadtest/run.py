@@ -12,23 +12,16 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from auction.market.catalogue import read_catalogue
-from auction.market.catalogue_writer import write_catalogue
-from auction.market.model import Buyer, Catalogue
-from auction.market.yaml_source import Source
 from loadtest.processes import Process, ProcessError
+from loadtest.stack import DEMO_BUYERS, DEMO_MARKET, ROOT, Stack, running_stack
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
-DEMO_MARKET = ROOT / "config" / "demo.yaml"
-DEMO_BUYERS = ROOT / "config" / "demo-buyers.yaml"
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 LOCUST_ENDS_WITHIN_S = 60
 
 
@@ -46,8 +39,11 @@ def main(users: int, seconds: int, config: Path, buyers: Path, workers: int, rep
     """Load a whole exchange, and show how it went."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        with tempfile.TemporaryDirectory(prefix="loadtest-") as folder:
-            rows = _run(Path(folder), users, seconds, config, buyers, workers, report)
+        with tempfile.TemporaryDirectory(prefix="loadtest-") as named:
+            folder = Path(named)
+            with running_stack(folder, config=config, buyers=buyers, workers=workers) as stack:
+                click.echo(f"{users} sellers at {stack.url} for {seconds} s")
+                rows = _locust(folder, users, seconds, stack, report)
     except ProcessError as error:
         raise click.ClickException(str(error)) from None
     Console().print(table_of(rows))
@@ -56,72 +52,21 @@ def main(users: int, seconds: int, config: Path, buyers: Path, workers: int, rep
     sys.exit(1 if total.failures or not total.requests else 0)
 
 
-def _run(
-    folder: Path, users: int, seconds: int, config: Path, buyers: Path, workers: int, report: Path
-) -> list[Row]:
-    python = sys.executable
-    mock = [python, "-m", "buyers_mock", str(buyers), "--port", "0", "--log-entries", "0"]
-    with Process(mock, folder / "mock.log", cwd=ROOT) as playing:
-        mock_url = playing.wait_for_line(r"listens on (http://\S+)")[1]
-        catalogue = folder / "catalogue.yaml"
-        catalogue.write_text(write_catalogue(moved(_read(config), mock_url)), encoding="utf-8")
-        serve = [python, "-m", "auction", "serve", "--config", str(catalogue), "--port", "0"]
-        serve += ["--workers", str(workers), "--data-dir", str(folder / "data")]
-        private = {"AUCTION_ALLOW_PRIVATE_BUYERS": "1"}
-        with Process(serve, folder / "serve.log", cwd=ROOT, environ=private, end_within_s=40) as serving:
-            url = serving.wait_for_line(r"listens on (http://\S+)")[1]
-            serving.wait_for_url(f"{url}/readyz")
-            click.echo(f"{users} sellers at {url} for {seconds} s")
-            return _locust(folder, users, seconds, url, catalogue, report)
-
-
-def _locust(folder: Path, users: int, seconds: int, url: str, catalogue: Path, report: Path) -> list[Row]:
+def _locust(folder: Path, users: int, seconds: int, stack: Stack, report: Path) -> list[Row]:
     report.parent.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "locust",
-        "-f",
-        str(HERE / "locustfile.py"),
-        "--headless",
-        "--only-summary",
-    ]
-    command += ["--host", url, "--users", str(users), "--spawn-rate", str(users), "--run-time", f"{seconds}s"]
-    command += [
-        "--html",
-        str(report.resolve()),
-        "--csv",
-        str(folder / "locust"),
-        "--catalogue",
-        str(catalogue),
-    ]
+    command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
+    command += ["--host", stack.url, "--users", str(users), "--spawn-rate", str(users)]
+    command += ["--run-time", f"{seconds}s", "--html", str(report.resolve())]
+    command += ["--csv", str(folder / "locust"), "--catalogue", str(stack.config)]
     with Process(command, folder / "locust.log", cwd=ROOT) as locust:
         code = locust.wait(seconds + LOCUST_ENDS_WITHIN_S)
         written = folder / "locust_stats.csv"
         if code not in (0, 1) or not written.exists():
             raise ProcessError(f"locust ended with {code}:\n{locust.printed()}")
-        rows = rows_of(written.read_text(encoding="utf-8"))
-        if rows[-1].failures:
-            click.echo((folder / "locust_failures.csv").read_text(encoding="utf-8"), err=True)
-        return rows
-
-
-def _read(config: Path) -> Catalogue:
-    return read_catalogue([Source(str(config), config.read_text(encoding="utf-8"))])
-
-
-def moved(catalogue: Catalogue, mock_url: str) -> Catalogue:
-    """`catalogue` with every buyer of this machine at `mock_url`, on the paths it had."""
-    buyers = tuple(_moved(buyer, mock_url) for buyer in catalogue.buyers)
-    return msgspec.structs.replace(catalogue, buyers=buyers)
-
-
-def _moved(buyer: Buyer, mock_url: str) -> Buyer:
-    def move(url: str | None) -> str | None:
-        parts = urlsplit(url or "")
-        return mock_url + parts.path if parts.hostname in ("127.0.0.1", "localhost") else url
-
-    return msgspec.structs.replace(buyer, ping_url=move(buyer.ping_url), post_url=move(buyer.post_url))
+    rows = rows_of(written.read_text(encoding="utf-8"))
+    if rows[-1].failures:
+        click.echo((folder / "locust_failures.csv").read_text(encoding="utf-8"), err=True)
+    return rows
 
 
 class Row(msgspec.Struct, frozen=True):

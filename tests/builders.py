@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from auction.buyers.protocol import Bid as Quote
 from auction.market.hours import parse_hours
 from auction.market.model import Buyer, Order, Price
 from auction.market.money import MICROS, Margin, Micros
@@ -72,3 +73,8 @@ def terms(mode: Any = "exclusive", **more: Any) -> Terms:
 def bid(order: str, price: float, *, exclusive: bool = False, buyer: str | None = None, **more: Any) -> Bid:
     """A bid of `price` by one order."""
     return Bid(order, buyer or f"buyer-of-{order}", dollars(price), exclusive, **more)
+
+
+def quote(price: float, exclusive: bool = False) -> Quote:
+    """What a buyer's answer says: one price."""
+    return Quote(dollars(price), exclusive)

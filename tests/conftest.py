@@ -66,7 +66,9 @@ async def open_test_house(
     async with AsyncExitStack() as houses:
 
         async def opened(
-            orders: list[dict[str, Any]], manners: Mapping[str, Mapping[str, Any]] | None = None, **changes: Any
+            orders: list[dict[str, Any]],
+            manners: Mapping[str, Mapping[str, Any]] | None = None,
+            **changes: Any,
         ) -> House:
             house = open_house(tmp_path, emptied_valkey, ledger_url, orders, manners, **changes)
             return await houses.enter_async_context(house)

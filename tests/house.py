@@ -146,7 +146,12 @@ async def open_house(
         text = catalogue(orders, mock_url=mock.url, **catalogue_changes)
         _apply(ledger_url, text)
         clock = MovedClock(NOON_MS)
-        plain = {"data_dir": folder, "database_url": ledger_url, "allow_private_buyers": True, "counters_timeout_ms": 5_000}
+        plain = {
+            "data_dir": folder,
+            "database_url": ledger_url,
+            "allow_private_buyers": True,
+            "counters_timeout_ms": 5_000,
+        }
         exchange = Exchange(Settings(**{**plain, **(settings or {})}), clock)
         try:
             await exchange.open(redis_url)

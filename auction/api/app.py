@@ -36,7 +36,11 @@ class App:
                 Route("/healthz", status.healthz, methods=["GET"]),
                 Route("/readyz", status.readyz, methods=["GET"]),
             ],
-            exception_handlers={404: status.not_found, 405: status.wrong_method, ExchangeError: status.problem},
+            exception_handlers={
+                404: status.not_found,
+                405: status.wrong_method,
+                ExchangeError: status.problem,
+            },
         )
         self.bugs = 0
 

@@ -48,17 +48,14 @@ class Opening:
         self.close(Reason.CONNECT_FAILED)
 
     def sweep(self, now_ns: int) -> None:
-        """Gives up what takes too long."""
+        """Gives up an address, or a handshake, that takes too long."""
         if now_ns - self._since_ns <= self._pool.connect_ns:
             return
         if isinstance(self._sock, ssl.SSLSocket):
-            self._pool.counts.tls_failed += 1
-            self.close(Reason.TLS_FAILED)
-            return
-        if self._trying is not None:
-            self._pool.avoid(self._trying)
-        self._pool.counts.connect_failed += 1
-        self.close(Reason.CONNECT_FAILED)
+            self._tls_failed()
+        else:
+            self._since_ns = now_ns
+            self._next()
 
     def close(self, reason: Reason) -> None:
         """Ends the attempt; the ask fails with `reason`."""
@@ -67,6 +64,13 @@ class Opening:
         self._pool.forget(self)
         if ask is not None:
             self._pool.fail(ask, reason)
+
+    def _next(self) -> None:
+        """The address that was tried is no good."""
+        if self._trying is not None:
+            self._pool.avoid(self._trying)
+        self._drop_socket()
+        self.start()
 
     def _drop_socket(self) -> None:
         sock, self._sock = self._sock, None
@@ -82,10 +86,7 @@ class Opening:
         sock = self._sock
         assert sock is not None
         if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            if self._trying is not None:
-                self._pool.avoid(self._trying)
-            self._drop_socket()
-            self.start()
+            self._next()
             return
         self._unregister(sock)
         context = self._pool.context
@@ -146,9 +147,12 @@ def _begin(address: Address) -> socket.socket | None:
         sock = socket.socket(address.family, socket.SOCK_STREAM)
     except OSError:
         return None
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if sock.connect_ex(address.sockaddr) in (0, errno.EINPROGRESS):
-        return sock
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.connect_ex(address.sockaddr) in (0, errno.EINPROGRESS):
+            return sock
+    except OSError:
+        pass
     sock.close()
     return None

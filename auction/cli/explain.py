@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 
@@ -54,11 +56,15 @@ def explained(conn: Connection, ping_id: str) -> tuple[PingRow, list[Explained]]
 
 def print_ping(console: Console, row: PingRow, orders: Sequence[Explained]) -> None:
     """The auction as a table."""
-    outcome = f"offer, payout {to_text(row.payout_micros)}" if row.status == "offer" else f"no bid ({row.reason})"
+    outcome = (
+        f"offer, payout {to_text(row.payout_micros)}" if row.status == "offer" else f"no bid ({row.reason})"
+    )
     console.print(f"[bold]ping {row.ping_id}[/bold]  {row.campaign}  from {row.seller}  {iso_utc(row.at_ms)}")
     console.print(f"{outcome}; own time {row.own_us / 1000:.2f} ms, buyers {row.wait_us / 1000:.1f} ms")
-    console.print("lead: " + ", ".join(f"{name}={value}" for name, value in row.lead.items()))
-    table = Table("order", "buyer", "tier", "outcome", "reason", "price", "ms", "why", box=None, pad_edge=False)
+    console.print("lead: " + ", ".join(f"{name}={value}" for name, value in row.lead.items()), markup=False)
+    table = Table(
+        "order", "buyer", "tier", "outcome", "reason", "price", "ms", "why", box=None, pad_edge=False
+    )
     for one in orders:
         table.add_row(
             one.order_id,
@@ -68,7 +74,7 @@ def print_ping(console: Console, row: PingRow, orders: Sequence[Explained]) -> N
             one.reason.value,
             to_text(one.price_micros) if one.price_micros else "",
             f"{one.elapsed_us / 1000:.1f}" if one.elapsed_us else "",
-            one.said or "",
+            escape(one.said or ""),
         )
     console.print(table)
 
@@ -79,16 +85,23 @@ def print_lead(console: Console, conn: Connection, lead_id: str) -> None:
     if found is None:
         raise OperatorError("unknown_lead", f"there is no lead {lead_id!r} in this ledger")
     console.print(f"[bold]lead {found.lead_id}[/bold]  {found.campaign}  from {found.seller}")
-    console.print(f"{found.state}{f' ({found.reason})' if found.reason else ''}, payout {to_text(found.payout_micros)}")
+    console.print(
+        f"{found.state}{f' ({found.reason})' if found.reason else ''}, payout {to_text(found.payout_micros)}"
+    )
     history = Table("at", "state", "detail", box=None, pad_edge=False)
     for moment in lead_history_of(conn, found.lead_id):
-        history.add_row(iso_utc(moment.at_ms), moment.state, ", ".join(f"{k}={v}" for k, v in moment.detail.items()))
+        history.add_row(iso_utc(moment.at_ms), moment.state, escape(_listed(moment.detail)))
     console.print(history)
     offers = Table("offer to", "order", "price", "state", "reason", "ms", box=None, pad_edge=False)
     for offer in offers_of(conn, found.lead_id):
         took_ms = "" if offer.answered_at_ms is None else str(offer.answered_at_ms - offer.sent_at_ms)
         offers.add_row(
-            offer.buyer_id, offer.order_id, to_text(offer.price_micros), offer.state, offer.reason or "", took_ms
+            offer.buyer_id,
+            offer.order_id,
+            to_text(offer.price_micros),
+            offer.state,
+            escape(offer.reason or ""),
+            took_ms,
         )
     console.print(offers)
     sales = Table("sold to", "order", "price", "payout", "margin", box=None, pad_edge=False)
@@ -101,3 +114,7 @@ def print_lead(console: Console, conn: Connection, lead_id: str) -> None:
             to_text(sale.margin_micros),
         )
     console.print(sales)
+
+
+def _listed(detail: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in detail.items())

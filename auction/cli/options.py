@@ -15,17 +15,15 @@ from auction.ledger.migrations import upgrade
 from auction.settings import Settings, read_settings
 
 Command = Callable[..., Any]
-FILES = click.argument(
-    "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
-)
+FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 
 
 def store_flags(command: Command) -> Command:
     """`--data-dir` and `--database-url`: which ledger a command speaks to."""
     command = click.option("--database-url", help="PostgreSQL or another SQLite file.")(command)
-    return click.option("--data-dir", type=click.Path(path_type=Path), help="Where everything is kept [data].")(
-        command
-    )
+    return click.option(
+        "--data-dir", type=click.Path(path_type=Path), help="Where everything is kept [data]."
+    )(command)
 
 
 def settings_of(**flags: Any) -> Settings:

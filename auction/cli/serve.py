@@ -21,6 +21,7 @@ from pathlib import Path
 import click
 import uvicorn
 import uvloop
+from msgspec.structs import replace
 
 from auction import log
 from auction.api.app import App
@@ -31,6 +32,7 @@ from auction.counters.embedded import EmbeddedValkey
 from auction.errors import OperatorError
 from auction.exchange import Exchange, sealer_of
 from auction.ledger.engine import transaction
+from auction.market.changes import diff
 from auction.settings import Settings
 
 BACKLOG = 2_048
@@ -39,7 +41,13 @@ DEMO_MARKET = Path(__file__).parents[2] / "config" / "demo.yaml"
 
 
 @click.command()
-@click.option("--config", "files", multiple=True, type=click.Path(path_type=Path), help="Catalogue file to apply at start.")
+@click.option(
+    "--config",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Catalogue file to apply at start.",
+)
 @click.option("--host", help="Address to listen on [127.0.0.1].")
 @click.option("--port", type=int, help="Port to listen on; 0 chooses a free one [8080].")
 @click.option("--workers", type=int, help="Worker processes [1].")
@@ -50,7 +58,7 @@ def serve(files: tuple[Path, ...], **flags: object) -> None:
     """Run the exchange. With no catalogue stored and no --config it trades on the demo market."""
     settings = settings_of(**flags)
     log.set_up(settings.log_level)
-    _apply_files(settings, files)
+    settings = _with_catalogue(settings, files)
     sealer_of(settings)  # made once, before workers look for it
     listening = _listen(settings)
     with _counters(settings) as redis_url:
@@ -165,20 +173,25 @@ class _Crew:
         return 0 if all(code == 0 for code in codes) else 1
 
 
-def _apply_files(settings: Settings, files: tuple[Path, ...]) -> None:
-    """The catalogue named on the command line, or the demo market where there is none at all."""
+def _with_catalogue(settings: Settings, files: tuple[Path, ...]) -> Settings:
+    """Stores the catalogue named on the command line, or the demo market where there is none at all.
+
+    The demo's buyers are on this machine: whoever trades on it means to reach them.
+    """
     engine = ledger_of(settings)
     try:
-        if not files:
-            with transaction(engine) as conn:
-                version, catalogue, _ = stored_catalogue(conn)
-            if version or catalogue.campaigns or not DEMO_MARKET.exists():
-                return
-            files = (DEMO_MARKET,)
-        now_ms = SystemClock(settings.clock_offset_ms).now_ms()
-        applied = apply_catalogue(engine, read_files(files), now_ms, "serve --config")
-        for line in applied.changes.lines():
-            log.event("catalogue", change=line, version=applied.version)
+        with transaction(engine) as conn:
+            version, stored, _ = stored_catalogue(conn)
+        if files or not version:
+            now_ms = SystemClock(settings.clock_offset_ms).now_ms()
+            applied = apply_catalogue(engine, read_files(files or (DEMO_MARKET,)), now_ms, "serve")
+            for line in applied.changes.lines():
+                log.event("catalogue", change=line, version=applied.version)
+        if files or not DEMO_MARKET.exists():
+            return settings
+        if version and not diff(stored, read_files([DEMO_MARKET])).empty:
+            return settings
+        return replace(settings, allow_private_buyers=True)
     finally:
         engine.dispose()
 
@@ -189,7 +202,9 @@ def _listen(settings: Settings) -> socket.socket:
         listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
-        raise OperatorError("cannot_listen", f"cannot listen on {where}: {error}; give --host or --port") from None
+        raise OperatorError(
+            "cannot_listen", f"cannot listen on {where}: {error}; give --host or --port"
+        ) from None
     listening.set_inheritable(True)
     return listening
 
@@ -214,7 +229,7 @@ def _announce(settings: Settings, listening: socket.socket) -> None:
     counters = "own Redis" if settings.redis_url else "embedded Valkey"
     ledger = "PostgreSQL" if settings.ledger_url.startswith("postgres") else "SQLite"
     shown = f"[{host}]" if ":" in host else host
-    click.echo(f"auction listens on http://{shown}:{port} ({settings.workers} worker(s), {counters}, {ledger})")
+    click.echo(
+        f"auction listens on http://{shown}:{port} ({settings.workers} worker(s), {counters}, {ledger})"
+    )
     sys.stdout.flush()
-
-

@@ -3,9 +3,10 @@
 --
 -- KEYS  1 ping: hash  record, until; claimed: claimant, body, lease; finished: answer, body
 -- ARGV  1 now_ms   2 until_ms   3 record
--- reply 1 opened | 0 it was claimed already (nothing is changed)
+-- reply 1 opened, with this record | 0 it was claimed or answered already (nothing is changed)
 
-if redis.call('HEXISTS', KEYS[1], 'claimant') == 1 then
+local claimant, answer = unpack(redis.call('HMGET', KEYS[1], 'claimant', 'answer'))
+if claimant or answer then
   return 0
 end
 redis.call('HSET', KEYS[1], 'until', ARGV[2], 'record', ARGV[3])

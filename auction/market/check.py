@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from functools import cache
+from functools import cached_property
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -53,7 +53,7 @@ class _Check:
 
     def problems(self) -> Iterator[Problem]:
         catalogue = self._catalogue
-        yield from _zone_problems(catalogue.exchange.timezone, ("exchange", "timezone"))
+        yield from self._zone(catalogue.exchange.timezone, ("exchange", "timezone"))
         for at, campaign in enumerate(catalogue.campaigns):
             yield from self._campaign(campaign, ("campaigns", at))
         for at, seller in enumerate(catalogue.sellers):
@@ -69,7 +69,7 @@ class _Check:
 
     def _campaign(self, campaign: Campaign, path: Path) -> Iterator[Problem]:
         problems = list(campaign_problems(campaign, path))
-        if any("fields" in problem.path for problem in problems):
+        if any(problem.path[2:3] == ("fields",) for problem in problems):
             self._doubtful_fields.add(campaign.id)
         yield from problems
 
@@ -94,7 +94,7 @@ class _Check:
         yield from endpoint_problems(buyer, path)
         yield from cap_problems(buyer.caps, (*path, "caps"))
         if buyer.timezone is not None:
-            yield from _zone_problems(buyer.timezone, (*path, "timezone"))
+            yield from self._zone(buyer.timezone, (*path, "timezone"))
         if buyer.post_url is None and buyer.id in self._buyers_with_orders:
             yield Problem((*path, "post_url"), "a buyer with orders needs one: leads are sent there")
 
@@ -111,13 +111,22 @@ class _Check:
             error = f"`{campaign.id}` sells shared leads only, so it can never win; take it out"
             yield Problem((*path, "exclusive"), error)
         if order.timezone is not None:
-            yield from _zone_problems(order.timezone, (*path, "timezone"))
+            yield from self._zone(order.timezone, (*path, "timezone"))
         if order.hours:
             yield from self._hours(order.hours, (*path, "hours"))
         yield from price_problems(order, path, campaign, buyer)
         yield from cap_problems(order.caps, (*path, "caps"))
         if order.filter is not None and campaign is not None and campaign.id not in self._doubtful_fields:
             yield from self._filter(order.filter, campaign, (*path, "filter"))
+
+    def _zone(self, name: str, path: Path) -> Iterator[Problem]:
+        if not _is_zone(name):
+            hint = self._zone_names.hint(name) or "; write one such as America/Chicago"
+            yield Problem(path, f"there is no time zone `{name}`{hint}")
+
+    @cached_property
+    def _zone_names(self) -> Names:
+        return Names(available_timezones())
 
     def _filter(self, raw: dict[str, Any], campaign: Campaign, path: Path) -> Iterator[Problem]:
         specs = self._specs.get(campaign.id)
@@ -170,23 +179,12 @@ def _twice(what: str, section: str, entries: Iterable[Entity]) -> Iterator[Probl
             yield Problem((section, at, "id"), error, (section, first, "id"))
 
 
-def _zone_problems(name: str, path: Path) -> Iterator[Problem]:
-    if not _is_zone(name):
-        example = _zone_names().hint(name) or "; write one such as America/Chicago"
-        yield Problem(path, f"there is no time zone `{name}`{example}")
-
-
 def _is_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
     except (KeyError, OSError, ValueError):  # unknown, a folder of zones, not even a path
         return False
     return True
-
-
-@cache
-def _zone_names() -> Names:
-    return Names(available_timezones())
 
 
 def _by_id(entries: Iterable[_Entity]) -> dict[str, _Entity]:

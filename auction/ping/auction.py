@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from auction.buyers.protocol import Bid as Quote
 from auction.market.market import TradedOrder
 from auction.market.reasons import Reason
 from auction.ping.bids import Bid, Terms
@@ -52,7 +53,7 @@ class Auction:
         slot = self._add(order)
         self._open[slot] = False
         self.outstanding -= 1
-        self._take(slot, price, order.exclusive, None)
+        self._take(slot, Quote(price, order.exclusive))
 
     def ask(self, order: TradedOrder) -> int:
         """`order` is asked now: the slot under which its answer must come."""
@@ -70,12 +71,11 @@ class Auction:
             (slot for slot in range(len(asked)) if still_open[slot]), key=lambda slot: asked[slot].max_micros
         )
 
-    def bid(self, slot: int, offers: Sequence[tuple[int, bool, str | None]], elapsed_us: int) -> None:
-        """`offers`: (price_micros, exclusive, bid_id) each; those below the floor or over the max are refused."""
-        if not self._close(slot, elapsed_us):
-            return
-        for price_micros, exclusive, bid_id in offers:
-            self._take(slot, price_micros, exclusive, bid_id)
+    def bid(self, slot: int, quotes: Sequence[Quote], elapsed_us: int) -> None:
+        """What the buyer bids; prices below the floor or over the declared max are refused."""
+        if self._close(slot, elapsed_us):
+            for quote in quotes:
+                self._take(slot, quote)
 
     def refuse(self, slot: int, reason: Reason, elapsed_us: int = 0, said: str | None = None) -> None:
         """The order of `slot` gave no bid that counts, for this reason; `said` are the buyer's own words."""
@@ -156,18 +156,27 @@ class Auction:
         self.outcomes[slot].elapsed_us = elapsed_us
         return True
 
-    def _take(self, slot: int, price_micros: int, exclusive: bool, bid_id: str | None) -> None:
-        order, outcome = self._asked[slot], self.outcomes[slot]
+    def _take(self, slot: int, quote: Quote) -> None:
+        order, outcome, price_micros = self._asked[slot], self.outcomes[slot], quote.price_micros
         if price_micros > outcome.price_micros:
             outcome.price_micros = price_micros
-        reason = self._objection(order, price_micros, exclusive)
+        reason = self._objection(order, price_micros, quote.exclusive)
         if reason is not None:
             if outcome.reason is not Reason.OUTBID:
                 outcome.reason = reason
             return
         outcome.reason = Reason.OUTBID  # until it wins
         self.bids.append(
-            Bid(order.id, order.buyer_id, price_micros, exclusive, order.priority, order.weight, bid_id)
+            Bid(
+                order.id,
+                order.buyer_id,
+                price_micros,
+                quote.exclusive,
+                order.priority,
+                order.weight,
+                quote.bid_id,
+                quote.expires_in_s,
+            )
         )
         if price_micros > self._best.get(order.buyer_id, 0):
             self._best[order.buyer_id] = price_micros

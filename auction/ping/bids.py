@@ -20,7 +20,10 @@ from auction.market.money import Margin
 
 
 class Bid(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One order's price for one ping. `exclusive`: the price holds only if nobody else gets the lead."""
+    """One order's price for one ping. `exclusive`: the price holds only if nobody else gets the lead.
+
+    `stands_s` is how long the buyer stands by it, where it said so.
+    """
 
     order_id: str
     buyer_id: str
@@ -29,6 +32,7 @@ class Bid(msgspec.Struct, frozen=True, gc=False, array_like=True):
     priority: int = 0
     weight: int = 1
     bid_id: str | None = None
+    stands_s: int | None = None
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -71,7 +75,9 @@ class Mix(msgspec.Struct, frozen=True, gc=False):
         return sum(win.payout_micros for win in self.wins)
 
 
-def rank(bids: Iterable[Bid], terms: Terms, ping_id: str, turns: Mapping[str, int] | None = None) -> list[Bid]:
+def rank(
+    bids: Iterable[Bid], terms: Terms, ping_id: str, turns: Mapping[str, int] | None = None
+) -> list[Bid]:
     """The bids, best first.
 
     By price: higher price, then higher priority, then `turns` (the campaign's round robin: order id → place in
@@ -80,14 +86,16 @@ def rank(bids: Iterable[Bid], terms: Terms, ping_id: str, turns: Mapping[str, in
     """
     if terms.select == "weight":
         return sorted(bids, key=lambda bid: _draw(ping_id, bid))
-    ranked = sorted(bids, key=_standing)
+    ranked = sorted(bids, key=_rung)
     if len(ranked) < 2:
         return ranked
     settled: list[Bid] = []
-    for _, group in groupby(ranked, key=_standing):
+    for _, group in groupby(ranked, key=_rung):
         equals = list(group)
         if len(equals) > 1:
-            equals.sort(key=lambda bid: (turns.get(bid.order_id, 0) if turns else 0, _tie(ping_id, bid.order_id)))
+            equals.sort(
+                key=lambda bid: (turns.get(bid.order_id, 0) if turns else 0, _tie(ping_id, bid.order_id))
+            )
         settled += equals
     return settled
 
@@ -96,11 +104,13 @@ def leading_equals(ranked: Sequence[Bid]) -> list[str]:
     """The orders that share the best price and priority: those among whom a round robin decides."""
     if not ranked:
         return []
-    best = _standing(ranked[0])
-    return list(dict.fromkeys(bid.order_id for bid in ranked if _standing(bid) == best))
+    best = _rung(ranked[0])
+    return list(dict.fromkeys(bid.order_id for bid in ranked if _rung(bid) == best))
 
 
-def choose(ranked: Sequence[Bid], terms: Terms, *, places: int | None = None, shared_only: bool = False) -> Mix | None:
+def choose(
+    ranked: Sequence[Bid], terms: Terms, *, places: int | None = None, shared_only: bool = False
+) -> Mix | None:
     """The winning mix out of `ranked` (best first), or None if there is none.
 
     `places` and `shared_only` serve the post's way: when one of several shared buyers has taken the lead
@@ -114,6 +124,11 @@ def choose(ranked: Sequence[Bid], terms: Terms, *, places: int | None = None, sh
     if alone is None or together is None:
         return alone or together
     return alone if alone.payout_micros >= together.payout_micros else together
+
+
+def standing(ranked: Sequence[Bid], age_s: float) -> list[Bid]:
+    """The bids that their buyers still stand by, `age_s` after they were made."""
+    return [bid for bid in ranked if bid.stands_s is None or age_s <= bid.stands_s]
 
 
 def without(ranked: Sequence[Bid], orders: Iterable[str] = (), buyers: Iterable[str] = ()) -> list[Bid]:
@@ -161,7 +176,7 @@ def _win(bid: Bid, price_micros: int, terms: Terms) -> Win:
     return Win(bid, price_micros, terms.margin.payout_micros(price_micros))
 
 
-def _standing(bid: Bid) -> tuple[int, int]:
+def _rung(bid: Bid) -> tuple[int, int]:
     return (-bid.price_micros, -bid.priority)
 
 
@@ -174,5 +189,3 @@ def _draw(ping_id: str, bid: Bid) -> tuple[float, bytes]:
     digest = _tie(ping_id, bid.order_id)
     chance = (int.from_bytes(digest) + 1) / 2**64
     return (-math.log(chance) / bid.weight, digest)
-
-

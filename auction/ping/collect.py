@@ -19,7 +19,17 @@ from auction.ping.auction import Auction
 class Collecting:
     """The answers of one tier of one auction. `closed` tells the fan-out client that nobody listens any more."""
 
-    __slots__ = ("_auction", "_left_s", "_loop", "_started_s", "_timer", "_waits", "closed", "done", "saved_ms")
+    __slots__ = (
+        "_auction",
+        "_left_s",
+        "_loop",
+        "_started_s",
+        "_timer",
+        "_waits",
+        "closed",
+        "done",
+        "saved_ms",
+    )
 
     def __init__(self, auction: Auction, loop: asyncio.AbstractEventLoop, left_s: float) -> None:
         self.closed = False
@@ -48,8 +58,7 @@ class Collecting:
         order = auction.order(slot)
         read = read_bids(status, body, max_micros=order.max_micros, order_exclusive=order.exclusive)
         if isinstance(read, Offered):
-            offers = [(bid.price_micros, bid.exclusive, bid.bid_id) for bid in read.bids]
-            auction.bid(slot, offers, elapsed_us)
+            auction.bid(slot, read.bids, elapsed_us)
         elif isinstance(read, NoBid):
             auction.refuse(slot, Reason.NO_BID, elapsed_us, read.reason)
         else:

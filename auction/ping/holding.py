@@ -7,7 +7,6 @@ next choice; until the answer leaves, nobody knows the ping's id.
 
 from __future__ import annotations
 
-
 from collections.abc import Awaitable
 
 from auction.counters.answers import Full
@@ -45,19 +44,23 @@ class Holding:
     ) -> tuple[OpenPing, PingAnswer] | None:
         """The best mix whose places could all be held, kept as an open ping; None if there is none.
 
+        An offer stands as long as the campaign says, and no longer than its winners stand by their bids.
+
         A test ping holds nothing and wins by price alone.
         """
         ranked = await self._ranked(campaign, trace, book)
-        until_ms = now_ms + campaign.rules.hold_s * 1000
         held: dict[str, Place] = {}
         written = False
         while (mix := choose(ranked, book.terms)) is not None:
-            ping = _open_ping(trace, book, ranked, mix, now_ms, until_ms)
+            hold_s = min([campaign.rules.hold_s, *(win.bid.stands_s for win in mix.wins if win.bid.stands_s)])
+            ping = _open_ping(trace, book, ranked, mix, now_ms, now_ms + hold_s * 1000)
             answer = offer_answer(ping, now_ms, floor.market.house.currency)
             full = await self._take(floor, trace, ping, answer, print_of, held)
             written = True
             if not full:
-                await self._give_back([place for order, place in held.items() if order not in _orders(mix)], now_ms)
+                await self._give_back(
+                    [place for order, place in held.items() if order not in _orders(mix)], now_ms
+                )
                 for win in mix.wins:
                     trace.won(win.bid.order_id)
                 return ping, answer
@@ -93,7 +96,11 @@ class Holding:
     ) -> dict[str, Full]:
         """One write: the places that are not held yet, the open ping, the answer for a repeat."""
         counters, now_ms, until_ms = self._counters, ping.at_ms, ping.until_ms
-        places = [] if ping.test else [place_of(floor, ping, win.bid.order_id, win.price_micros) for win in ping.wins]
+        places = (
+            []
+            if ping.test
+            else [place_of(floor, ping, win.bid.order_id, win.price_micros) for win in ping.wins]
+        )
         new = [place for place in places if place.order_id not in held]
         calls: list[Awaitable[object]] = [counters.hold(place, now_ms, until_ms) for place in new]
         if trace.opens:
@@ -145,5 +152,3 @@ def _open_ping(
         ranked=ranked,
         wins=mix.wins,
     )
-
-

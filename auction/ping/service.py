@@ -117,7 +117,9 @@ class PingService:
         try:
             open_ping, answer = await self._auction(floor, campaign, trace, deadline_s, print_of)
         finally:
-            if open_ping is None and print_of is not None:  # no offer to repeat: the next such ping is a new one
+            if (
+                open_ping is None and print_of is not None
+            ):  # no offer to repeat: the next such ping is a new one
                 await self._counters.forget(seller.id, print_of, ping_id)
         own_us = _us_since(arrived_s) - trace.buyers_us
         self._journal.keep(trace, answer, open_ping, own_us)
@@ -135,7 +137,14 @@ class PingService:
         known = {name: values[name] for name in campaign.ping_fields if name in values}
         request = PingRequest(ping.campaign, known, sub_id=ping.sub_id, test=ping.test)
         trace = Trace(
-            ping.ping_id, seller, campaign.id, floor.market.version, self._clock.now_ms(), request, known, False
+            ping.ping_id,
+            seller,
+            campaign.id,
+            floor.market.version,
+            self._clock.now_ms(),
+            request,
+            known,
+            False,
         )
         deadline_s = perf_counter() + campaign.rules.tmax_ms / 1000
         open_ping, _ = await self._auction(floor, campaign, trace, deadline_s, None)
@@ -160,10 +169,14 @@ class PingService:
                 share_s = tier_share_ms(left_ms, len(tiers) - place) / 1000
                 orders = await self._to_ask(campaign, trace, eligible & campaign.tier_masks[tier])
                 await self._collect(floor, trace, book, orders, share_s)
-                held = await self._holding.hold_best(floor, campaign, trace, book, print_of, self._clock.now_ms())
+                held = await self._holding.hold_best(
+                    floor, campaign, trace, book, print_of, self._clock.now_ms()
+                )
                 if held is not None:
                     return held
-            return None, PingAnswer(trace.ping_id, "no_bid", reason=trace.why_no_bid(), test=trace.request.test)
+            return None, PingAnswer(
+                trace.ping_id, "no_bid", reason=trace.why_no_bid(), test=trace.request.test
+            )
         finally:
             self.running -= 1
 
@@ -185,7 +198,9 @@ class PingService:
                     429,
                     "rate_limited",
                     f"More than {gate.limit} pings in the window of your rate limit.",
-                    headers=rate_headers(RateState(gate.limit or 0, 0, gate.reset_ms or 0), gate.retry_after_ms),
+                    headers=rate_headers(
+                        RateState(gate.limit or 0, 0, gate.reset_ms or 0), gate.retry_after_ms
+                    ),
                 )
             if not isinstance(gate, Running):
                 return gate
@@ -210,7 +225,9 @@ class PingService:
         """The orders of this tier that are asked: at most `max_asks`, and only where a ping cap allows it."""
         orders = [campaign.orders[bit] for bit in bits(mask)]
         most = campaign.rules.max_asks
-        if len(orders) > most:  # another stretch of the ring for every ping: fair, and the same every time for one
+        if (
+            len(orders) > most
+        ):  # another stretch of the ring for every ping: fair, and the same every time for one
             first = zlib.crc32(trace.ping_id.encode()) % len(orders)
             ring = orders[first:] + orders[:first]
             trace.drop(ring[most:], Reason.ASK_LIMIT)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-
 from auction.buyers.delivery import Delivery, PostRequest
 from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown
 from auction.clock import Clock
@@ -141,5 +140,3 @@ def _objection(floor: Floor, draft: LeadDraft, win: Win, buyer: Buyer | None, ke
     if order is not None and order.filter is not None and not order.filter.holds(draft.values):
         return "filtered"
     return None
-
-

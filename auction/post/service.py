@@ -8,7 +8,8 @@ it is given (P1, P3, P4). Whom to offer to next, and what the lead then is, `sal
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
 
@@ -29,7 +30,7 @@ from auction.ledger.writer import Writer
 from auction.market.fields import Changed
 from auction.market.market import CampaignMarket, TradedSeller
 from auction.market.model import FieldValue
-from auction.ping.bids import Win
+from auction.ping.bids import Win, standing
 from auction.ping.floor import Floor
 from auction.ping.offer import OpenPing, PingRequest, decode_open_ping
 from auction.ping.service import Pinged, PingService, campaign_for
@@ -58,6 +59,7 @@ class PostService:
         clock: Clock,
         worker: str,
         wait_ms: int,
+        most_posts: int,
     ) -> None:
         self._floor = floor
         self._counters = counters
@@ -69,9 +71,16 @@ class PostService:
         self._clock = clock
         self._worker = worker
         self._wait_s = wait_ms / 1000
+        self._most_posts = most_posts
+        self.running = 0
+        self.turned_away = 0
 
     async def post(self, seller: TradedSeller, request: PostRequest) -> bytes:
         """One post, from the door to its answer (JSON). Raises `SellerError` and `HouseError`."""
+        with self._place():
+            return await self._post(seller, request)
+
+    async def _post(self, seller: TradedSeller, request: PostRequest) -> bytes:
         lead_id = uuid_utils.uuid7().hex
         ping = await self._claim(seller, request, lead_id)
         if isinstance(ping, bytes):
@@ -98,13 +107,28 @@ class PostService:
         campaign = campaign_for(floor, seller, request.campaign)
         decoded = campaign.decoder.post(request.lead, {})
         if decoded.mistakes:
-            raise SellerError(422, "bad_fields", "Some fields of the lead are wrong.", mistakes=decoded.mistakes)
+            raise SellerError(
+                422, "bad_fields", "Some fields of the lead are wrong.", mistakes=decoded.mistakes
+            )
         known = {name: request.lead[name] for name in campaign.ping_fields if name in request.lead}
         pinged = await self._pings.ping(seller, replace(request, lead=known), arrived_s, opens=False)
         if pinged.open_ping is None:
             return pinged
         lead_id = uuid_utils.uuid7().hex
-        return await self._sell(floor, campaign, pinged.open_ping, decoded.values, body_hash, lead_id)
+        with self._place():
+            return await self._sell(floor, campaign, pinged.open_ping, decoded.values, body_hash, lead_id)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the posts that may run at once. Raises `HouseError` when all places are taken."""
+        if self.running >= self._most_posts:
+            self.turned_away += 1
+            raise HouseError("house_full", "Too many posts are running; try again shortly.")
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
 
     async def _claim(self, seller: TradedSeller, request: PostRequest, lead_id: str) -> OpenPing | bytes:
         """The open ping, now this lead's alone; or the answer that an earlier post of it got (P5)."""
@@ -163,7 +187,9 @@ class PostService:
         await self._offering.give_back(floor, ping, ping.wins)
         again = await self._pings.again(floor, campaign, seller, ping, values)
         if again is None:
-            raise SellerError(410, "no_offer", "The lead changed since the ping, and nobody bid on it as it is now.")
+            raise SellerError(
+                410, "no_offer", "The lead changed since the ping, and nobody bid on it as it is now."
+            )
         return again
 
     async def _sell(
@@ -187,7 +213,8 @@ class PostService:
             currency=floor.market.house.currency,
             sealer=self._sealer,
         )
-        sale = Sale(ping.ranked, ping.wins, ping.terms, campaign.rules.on_reject)
+        ranked = standing(ping.ranked, (draft.lead.created_at_ms - ping.at_ms) / 1000)
+        sale = Sale(ranked, ping.wins, ping.terms, campaign.rules.on_reject)
         wins = sale.next_offers()
         earlier = await self._take(floor, draft, wins)
         if earlier is not None:
@@ -208,7 +235,9 @@ class PostService:
     async def _take(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> bytes | None:
         """The intent, durable before anything leaves the house; or the answer, if the lead is not to be offered."""
         try:
-            taken = await self._writer.write(partial(take_lead, lead=draft.lead, new_offers=draft.offers(wins)))
+            taken = await self._writer.write(
+                partial(take_lead, lead=draft.lead, new_offers=draft.offers(wins))
+            )
         except HouseError:
             await self._counters.unclaim(draft.ping.ping_id, draft.lead_id)
             raise
@@ -222,7 +251,9 @@ class PostService:
             return await self._finish(draft, draft.lead.duplicate_answer.encode())
         return None
 
-    async def _keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win], first: bool) -> dict[str, bool]:
+    async def _keep(
+        self, floor: Floor, draft: LeadDraft, wins: Sequence[Win], first: bool
+    ) -> dict[str, bool]:
         """The places of these wins. If the counters are away before anything was sent, the post never was."""
         try:
             return await self._offering.keep(floor, draft, wins)
@@ -289,5 +320,3 @@ def _in_progress() -> SellerError:
 
 def _another_body() -> SellerError:
     return SellerError(409, "used_ping", "This ping was posted with another body.")
-
-

@@ -115,7 +115,9 @@ def test_a_floor_that_is_no_amount(floor: object) -> None:
 
 
 def test_a_ping_with_everything() -> None:
-    ping = read_ping({"campaign": "c", "lead": {"a": 1}, "tmax": 400.0, "floor": 10.5, "sub_id": "s", "test": True})
+    ping = read_ping(
+        {"campaign": "c", "lead": {"a": 1}, "tmax": 400.0, "floor": 10.5, "sub_id": "s", "test": True}
+    )
     assert (ping.campaign, ping.lead, ping.tmax_ms, ping.floor_micros, ping.sub_id, ping.test) == (
         "c",
         {"a": 1},

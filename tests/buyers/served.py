@@ -94,9 +94,7 @@ class Served:
         self.port = self._server.sockets[0].getsockname()[1]
         self.scheme = "https" if context else "http"
 
-    def target(
-        self, path: str = "/bid", *, ca_file: str | None = None, host: str = "127.0.0.1"
-    ) -> Target:
+    def target(self, path: str = "/bid", *, ca_file: str | None = None, host: str = "127.0.0.1") -> Target:
         return compile_target(f"{self.scheme}://{host}:{self.port}{path}", {}, 300, ca_file)
 
     async def stop(self) -> None:
@@ -130,7 +128,5 @@ Fanouts = Callable[..., Fanout]
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for what no event tells."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
-
-

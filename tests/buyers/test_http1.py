@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,20 +42,41 @@ def responses(draw: st.DrawFn) -> bytes:
     version = draw(st.sampled_from(["1.1", "1.1", "1.0"]))
     status = draw(st.sampled_from([200, 200, 204, 304, 404, 500]))
     lines = [f"HTTP/{version} {status} {draw(st.sampled_from(['OK', '', 'No Content']))}"]
-    lines += draw(st.lists(st.sampled_from(["Server: x", "X-Empty:", "Date: today", "Connection: close",
-                                            "Connection: keep-alive", "Keep-Alive: timeout=5"]), max_size=3))
+    lines += draw(
+        st.lists(
+            st.sampled_from(
+                [
+                    "Server: x",
+                    "X-Empty:",
+                    "Date: today",
+                    "Connection: close",
+                    "Connection: keep-alive",
+                    "Keep-Alive: timeout=5",
+                ]
+            ),
+            max_size=3,
+        )
+    )
     framing = draw(st.sampled_from(["length", "length", "chunked", "eof", "short", "both"]))
     if framing in ("length", "both"):
         lines.append(f"Content-Length: {len(body)}")
     if framing in ("chunked", "both"):
         lines.append("transfer-encoding: Chunked")
         cuts = sorted({0, len(body), *draw(st.lists(st.integers(0, len(body)), max_size=3))})
-        chunks = [body[a:b] for a, b in zip(cuts, cuts[1:], strict=False)] + [b""]
+        chunks = [body[a:b] for a, b in pairwise(cuts)] + [b""]
         body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     if framing == "short":
         lines.append(f"Content-Length: {len(body) + 3}")
-    early = draw(st.sampled_from([b"", b"", b"HTTP/1.1 100 Continue\r\n\r\n",
-                                  b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 2]))
+    early = draw(
+        st.sampled_from(
+            [
+                b"",
+                b"",
+                b"HTTP/1.1 100 Continue\r\n\r\n",
+                b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 2,
+            ]
+        )
+    )
     behind = draw(st.sampled_from([b"", b"", b"\r\n", b"x", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\n\r\n"]))
     return early + "\r\n".join([*lines, "", ""]).encode() + body + behind
 
@@ -64,7 +87,9 @@ def broken(draw: st.DrawFn) -> bytes:
     data = bytearray(draw(responses()))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(data)))
-        data[at : at + draw(st.integers(0, 4))] = draw(st.binary(max_size=3) | st.sampled_from([b"\r\n", b"\0", b":"]))
+        data[at : at + draw(st.integers(0, 4))] = draw(
+            st.binary(max_size=3) | st.sampled_from([b"\r\n", b"\0", b":"])
+        )
     return bytes(data)
 
 
@@ -72,7 +97,7 @@ def broken(draw: st.DrawFn) -> bytes:
 @given(data=responses() | broken(), cuts=st.lists(st.integers(0, 400), max_size=5))
 def test_how_it_was_cut_makes_no_difference(data: bytes, cuts: list[int]) -> None:
     bounds = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    some = [data[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    some = [data[a:b] for a, b in pairwise(bounds)]
     in_one = outcome([data] if data else [])
     assert outcome(some) == in_one
     assert outcome(one_by_one(data)) == in_one
@@ -101,17 +126,28 @@ def test_one_response_after_the_other(bodies: list[bytes], slowly: bool) -> None
     ("data", "expected"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", ("whole", 200, b"hi", True)),
-        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", ("whole", 200, b"hi", False)),
+        (
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
+            ("whole", 200, b"hi", False),
+        ),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", ("whole", 200, b"hi", False)),
-        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi", ("whole", 200, b"hi", True)),
+        (
+            b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi",
+            ("whole", 200, b"hi", True),
+        ),
         (b"HTTP/1.0 200 OK\r\n\r\nto the end", ("whole", 200, b"to the end", False)),
         (b"HTTP/1.1 200 OK\r\n\r\n", ("whole", 200, b"", False)),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc", ("whole", 200, b"abc", False)),
         (b"HTTP/1.1 204 No Content\r\n\r\n", ("whole", 204, b"", True)),
         (b"HTTP/1.1 304 Not Modified\r\n\r\n", ("whole", 304, b"", True)),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\nA: b\r\n\r\n",
-         ("whole", 200, b"hi", True)),
-        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", ("whole", 200, b"hi", True)),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\nA: b\r\n\r\n",
+            ("whole", 200, b"hi", True),
+        ),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+            ("whole", 200, b"hi", True),
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi!", ("whole", 200, b"hi", False)),
         (b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\n", ("whole", 204, b"", False)),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi", ("none",)),
@@ -119,11 +155,20 @@ def test_one_response_after_the_other(bodies: list[bytes], slowly: bool) -> None
         (b"HTTP/1.1 200 OK\r\nContent-Le", ("none",)),
         (b"HTTP/1.1 100 Continue\r\n\r\n", ("none",)),
         (b"", ("none",)),
-        (b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", ("refused", Reason.BAD_HTTP)),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+            ("refused", Reason.BAD_HTTP),
+        ),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", ("refused", Reason.BAD_HTTP)),
         (b"SSH-2.0-OpenSSH_9.6\r\n", ("refused", Reason.BAD_HTTP)),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", ("refused", Reason.BAD_HTTP)),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi", ("refused", Reason.BAD_HTTP)),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+            ("refused", Reason.BAD_HTTP),
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi",
+            ("refused", Reason.BAD_HTTP),
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", ("refused", Reason.BAD_HTTP)),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", ("refused", Reason.BAD_HTTP)),
     ],
@@ -160,6 +205,8 @@ def test_a_body_at_its_limit_is_read() -> None:
 
 def test_a_request() -> None:
     head = request_head("POST", "buyer.example:8080", "/bid?a=b", {"Accept": "application/json"})
-    start = b"POST /bid?a=b HTTP/1.1\r\nHost: buyer.example:8080\r\nAccept: application/json\r\nContent-Length: "
+    start = (
+        b"POST /bid?a=b HTTP/1.1\r\nHost: buyer.example:8080\r\nAccept: application/json\r\nContent-Length: "
+    )
     assert frame(head, b"{}") == start + b"2\r\n\r\n{}"
     assert frame(head, b"", b"a: b\r\n") == start + b"0\r\na: b\r\n\r\n"

@@ -37,7 +37,14 @@ def test_the_body_of_a_ping() -> None:
     body = PingBody(
         ping_id="p1", campaign="solar", floor_micros=10_500_000, currency="USD", test=False, lead=lead
     )
-    expected = {"ping_id": "p1", "campaign": "solar", "floor": 10.5, "currency": "USD", "test": False, "lead": lead}
+    expected = {
+        "ping_id": "p1",
+        "campaign": "solar",
+        "floor": 10.5,
+        "currency": "USD",
+        "test": False,
+        "lead": lead,
+    }
     for order, tmax_ms in (("a", 300), ("b-ü", 5)):
         sent = json.loads(body.for_order(order_json(order), tmax_ms))
         assert sent == expected | {"order": order, "tmax": tmax_ms}
@@ -159,12 +166,24 @@ def test_no_answer_raises(status: int, answer: Any) -> None:
 
 def test_the_body_of_a_post() -> None:
     body = post_body(
-        lead_id="l1", ping_id="p1", bid_id=None, order="o", price_micros=31_500_000, campaign="solar",
-        test=True, lead={"phone": "+1"},
+        lead_id="l1",
+        ping_id="p1",
+        bid_id=None,
+        order="o",
+        price_micros=31_500_000,
+        campaign="solar",
+        test=True,
+        lead={"phone": "+1"},
     )
     assert json.loads(body) == {
-        "lead_id": "l1", "ping_id": "p1", "bid_id": None, "order": "o", "price": 31.5, "campaign": "solar",
-        "test": True, "lead": {"phone": "+1"},
+        "lead_id": "l1",
+        "ping_id": "p1",
+        "bid_id": None,
+        "order": "o",
+        "price": 31.5,
+        "campaign": "solar",
+        "test": True,
+        "lead": {"phone": "+1"},
     }
 
 

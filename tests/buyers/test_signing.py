@@ -36,7 +36,9 @@ def test_another_body_does_not_verify() -> None:
 def test_lines_say_the_same_as_headers() -> None:
     signer = Signer(SECRET)
     lines = signer.lines("m:1", 1_700_000_000, b"{}").decode()
-    assert dict(line.split(": ") for line in lines.split("\r\n") if line) == signer.headers("m:1", 1_700_000_000, b"{}")
+    assert dict(line.split(": ") for line in lines.split("\r\n") if line) == signer.headers(
+        "m:1", 1_700_000_000, b"{}"
+    )
     assert lines.endswith("\r\n")
 
 

@@ -8,7 +8,12 @@ from auction.errors import OperatorError
 
 def test_a_target() -> None:
     target = compile_target("https://Buyer.Example/a b?x=1&y=ä", {"Authorization": "Bearer k"}, 250)
-    assert (target.scheme, target.host, target.port, target.timeout_ms) == ("https", "buyer.example", 443, 250)
+    assert (target.scheme, target.host, target.port, target.timeout_ms) == (
+        "https",
+        "buyer.example",
+        443,
+        250,
+    )
     assert target.origin == "https://buyer.example:443"
     assert target.head == (
         b"POST /a%20b?x=1&y=%C3%A4 HTTP/1.1\r\nHost: buyer.example\r\nContent-Type: application/json\r\n"
@@ -21,8 +26,18 @@ def test_same_origin_same_connections() -> None:
         return compile_target(url, {}, 1, ca_file).origin
 
     assert origin("http://b.example/x") == origin("http://B.example:80/y?z")
-    assert len({origin("http://b.example"), origin("https://b.example"), origin("http://b.example:81"),
-                origin("https://b.example", "/ca.pem"), origin("http://c.example")}) == 5
+    assert (
+        len(
+            {
+                origin("http://b.example"),
+                origin("https://b.example"),
+                origin("http://b.example:81"),
+                origin("https://b.example", "/ca.pem"),
+                origin("http://c.example"),
+            }
+        )
+        == 5
+    )
 
 
 def test_hosts_of_every_kind() -> None:
@@ -46,13 +61,18 @@ def test_what_is_no_endpoint(url: str) -> None:
 
 def test_headers_over_defaults() -> None:
     merged = merged_headers({"content-type": "text/x", "X-Key": "ü"})
-    assert merged == {"Accept": "application/json", "User-Agent": "auction", "content-type": "text/x", "X-Key": "ü"}
+    assert merged == {
+        "Accept": "application/json",
+        "User-Agent": "auction",
+        "content-type": "text/x",
+        "X-Key": "ü",
+    }
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("X", "a\r\nY: b"), ("X", "a\x00"), ("X", "日"), ("X Y", "a"), ("X:", "a"), ("", "a"), ("Host", "x"),
-     ("content-length", "3"), ("Transfer-Encoding", "chunked"), ("CONNECTION", "close"), ("Expect", "100-continue")],
+     ("content-length", "3"), ("Transfer-Encoding", "chunked"), ("CONNECTION", "close"), ("Expect", "x")],
 )  # fmt: skip
 def test_headers_that_could_bend_a_request(name: str, value: str) -> None:
     with pytest.raises(OperatorError):

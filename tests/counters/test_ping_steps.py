@@ -68,11 +68,21 @@ async def test_a_claim_given_up_opens_the_ping_again_while_it_lives(counters: Co
     assert not await counters.finish("unknown", "a", b"")
 
 
-async def test_a_ping_is_opened_once(counters: Counters) -> None:
+async def test_a_ping_can_be_opened_anew_until_it_is_claimed(counters: Counters) -> None:
+    assert await counters.open_ping("p", b"first", NOW, NOW)
     assert await counters.open_ping("p", RECORD, NOW, UNTIL)
+    assert await claim(counters, "a", at_ms=UNTIL) == Claimed(RECORD)
     assert not await counters.open_ping("p", b"other", NOW, UNTIL + 9)
-    assert await claim(counters, "a") == Claimed(RECORD)
+    await counters.finish("p", "a", b"sold")
     assert not await counters.open_ping("p", b"other", NOW, UNTIL + 9)
+    assert await claim(counters, "a") == Done(b"sold", same_body=True)
+    assert await counters.link.call("PTTL", "{ping:p}") > DAY_MS - 60_000
+
+
+async def test_a_ping_that_is_discarded_is_unknown(counters: Counters) -> None:
+    await counters.open_ping("p", RECORD, NOW, UNTIL)
+    await counters.discard_ping("p")
+    assert await claim(counters, "a") == UNKNOWN
 
 
 async def test_a_claim_and_an_answer_are_kept_for_a_day(counters: Counters) -> None:
@@ -85,9 +95,7 @@ async def test_a_claim_and_an_answer_are_kept_for_a_day(counters: Counters) -> N
 
 async def test_of_many_posts_at_once_one_gets_the_ping(counters: Counters) -> None:
     await counters.open_ping("p", RECORD, NOW, UNTIL)
-    answers = await asyncio.gather(
-        *(counters.claim("p", f"c{at}", b"body", NOW, 1_000) for at in range(50))
-    )
+    answers = await asyncio.gather(*(counters.claim("p", f"c{at}", b"body", NOW, 1_000) for at in range(50)))
     assert answers == [Claimed(RECORD)] + [Busy(same_body=True, lapsed=False)] * 49
 
 

@@ -1,4 +1,4 @@
-"""`hold`, `keep`, `sold`, `release`, `peek`: the cases by hand. The crowd of all cases is in test_places_model."""
+"""`hold`, `keep`, `sold`, `release`, `peek`: the cases by hand. All others are in test_places_model."""
 
 from __future__ import annotations
 
@@ -112,7 +112,9 @@ async def test_free_at_is_when_enough_holds_expire_or_the_windows_end(counters: 
     assert await counters.hold(fits_after_both, NOW, UNTIL) == Full(SPEND.key, UNTIL + 8)
 
 
-async def test_free_at_is_never_too_late_where_there_are_too_many_holds_to_look_at(counters: Counters) -> None:
+async def test_free_at_is_never_too_late_where_there_are_too_many_holds_to_look_at(
+    counters: Counters,
+) -> None:
     other = CapRule("b:leads:hour", "leads", "hour", 999, UTC)
     await asyncio.gather(*(counters.hold(place(f"e{at}", other), NOW, NOW + at) for at in range(100)))
     one = CapRule("o:o:leads:day", "leads", "day", 1, UTC)
@@ -239,7 +241,9 @@ async def test_counts_of_windows_long_past_are_forgotten(counters: Counters) -> 
         at_ms = NOW + day * 24 * HOUR
         assert await counters.keep(place(f"p{day}", PER_HOUR), at_ms) == KEPT
         assert await counters.link.call("HLEN", "{buyer:b}:counts") <= 3
-    assert await counters.release(place("p0", PER_HOUR), at_ms)  # its window is forgotten: nothing to give back
+    assert await counters.release(
+        place("p0", PER_HOUR), at_ms
+    )  # its window is forgotten: nothing to give back
     assert await used(counters, PER_HOUR, NOW) == 0
 
 

@@ -18,7 +18,7 @@ from auction.ledger.engine import open_engine, transaction, writing
 from auction.ledger.schema import catalogue_versions, pings
 from auction.ledger.writer import Writer
 from tests.ledger.rows import a_ping
-from tests.stores import PostgresServer
+from tests.stores import PostgresServer, name_of
 
 
 def insert(number: int, conn: Connection) -> int:
@@ -168,15 +168,14 @@ async def test_a_server_that_comes_back_is_used_again(postgres: PostgresServer, 
     engine = open_engine(postgres_ledger)
     writer = Writer(engine)
     await writer.write(partial(insert, 1))
-    database = engine.url.database
-    postgres.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
-    postgres.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+    postgres.execute(f"ALTER DATABASE {name_of(postgres_ledger)} ALLOW_CONNECTIONS false")
+    postgres.disconnect_all(postgres_ledger)
     with pytest.raises(HouseError) as caught:
         await writer.write(partial(insert, 2))
     assert caught.value.code == "ledger_unavailable"
     assert writer.log_ping(a_ping())
     await eventually(lambda: writer.pings_waiting == 0)
-    postgres.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+    postgres.execute(f"ALTER DATABASE {name_of(postgres_ledger)} ALLOW_CONNECTIONS true")
     assert await writer.write(partial(insert, 3)) == 3
     assert writer.pings_dropped == 1
     await writer.close()

@@ -49,7 +49,9 @@ def test_it_is_pretty() -> None:
             ),
         ),
     )
-    assert write_catalogue(catalogue) == """\
+    assert (
+        write_catalogue(catalogue)
+        == """\
 campaigns:
 - id: solar-us
   fields:
@@ -62,6 +64,7 @@ orders:
   filter: {all: [{field: state, in: [TX, OK]}, {field: shade, equals: "no"}]}
   price: {live: true, max: 80.00}
 """
+    )
 
 
 def test_an_empty_catalogue_is_written_and_read() -> None:

@@ -54,18 +54,23 @@ def read(text: str) -> Catalogue:
 
 def test_the_lines_say_what_will_be_done() -> None:
     changes = diff(read(OLD), read(NEW))
+    campaign = (
+        "~ campaign solar  fields: [state, bill] -> [state, zip], fields.state: {name: state, type: us_state,"
+        " required: ping} -> {name: state, type: us_state, required: post}, fields.bill: {name: bill,"
+        " type: integer} -> (none), auction.floor: 0.00 -> 20.00, fields.zip: (none) ->"
+        " {name: zip, type: us_zip, required: ping}, duplicates.fields: (none) -> [zip],"
+        " duplicates.days: (none) -> 3"
+    )
+    order = (
+        "~ order helios-ca  filter: (none) -> {field: state, in: [TX]}, price.fixed: 25.00 -> 27.50,"
+        " caps: [{per: day, leads: 5}] -> [{per: day, leads: 6}]"
+    )
     assert changes.lines() == [
         "+ order sunrise-tx",
-        "~ campaign solar  fields: [state, bill] -> [state, zip],"
-        " fields.state: {name: state, type: us_state, required: ping} -> {name: state, type: us_state, required: post},"
-        " fields.bill: {name: bill, type: integer} -> (none),"
-        " auction.floor: 0.00 -> 20.00,"
-        " fields.zip: (none) -> {name: zip, type: us_zip, required: ping},"
-        " duplicates.fields: (none) -> [zip], duplicates.days: (none) -> 3",
+        campaign,
         "~ seller acme  keys: (changed), paused: false -> true",
         "~ buyer sun  post_url: (changed), headers: (changed), signing_secret: (changed)",
-        "~ order helios-ca  filter: (none) -> {field: state, in: [TX]}, price.fixed: 25.00 -> 27.50,"
-        " caps: [{per: day, leads: 5}] -> [{per: day, leads: 6}]",
+        order,
         "- seller old",
         "1 added, 4 changed, 1 removed",
     ]
@@ -122,7 +127,10 @@ def test_changes_lead_from_the_old_to_the_new(old: Catalogue, new: Catalogue) ->
 @given(catalogues())
 def test_nothing_changes_between_equal_catalogues(catalogue: Catalogue) -> None:
     turned = msgspec.structs.replace(
-        catalogue, orders=catalogue.orders[::-1], sellers=catalogue.sellers[::-1], buyers=catalogue.buyers[::-1]
+        catalogue,
+        orders=catalogue.orders[::-1],
+        sellers=catalogue.sellers[::-1],
+        buyers=catalogue.buyers[::-1],
     )
     assert diff(catalogue, turned).empty
     assert diff(catalogue, turned).lines() == ["no changes"]

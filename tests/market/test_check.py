@@ -1,5 +1,7 @@
 """Each rule between entries, broken once: a snippet of a file, and the sentence for it."""
 
+# ruff: noqa: E501  (one mistake, one row)
+
 from __future__ import annotations
 
 import pytest
@@ -105,7 +107,8 @@ def test_an_exclusive_order_cannot_win_where_leads_are_shared() -> None:
 
 def test_mistakes_in_a_filter_have_their_own_lines() -> None:
     text = order("price: {fixed: 9}").replace(
-        ", price", ", filter: {all: [\n {field: state, in: [TX,\n QQ, NO]},\n {field: state, at_least: TX}]}, price"
+        ", price",
+        ", filter: {all: [\n {field: state, in: [TX,\n QQ, NO]},\n {field: state, at_least: TX}]}, price",
     )
     found = mistakes(text)
     assert [mistake.split(": ")[:2] for mistake in found] == [
@@ -280,7 +283,9 @@ def test_a_catalogue_without_files_is_checked_by_paths() -> None:
     assert check(catalogue, {"campaigns": {"c"}}) == [
         Problem(("exchange", "timezone"), "there is no time zone `Moon`; write one such as America/Chicago"),
         Problem(
-            ("sellers", 1, "code"), "this code stands twice; each seller needs its own", ("sellers", 0, "code")
+            ("sellers", 1, "code"),
+            "this code stands twice; each seller needs its own",
+            ("sellers", 0, "code"),
         ),
     ]
     assert [problem.path for problem in check(catalogue)][-1] == ("orders", 0, "campaign")

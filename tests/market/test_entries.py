@@ -1,3 +1,5 @@
+# ruff: noqa: E501  (one mistake, one row)
+
 from __future__ import annotations
 
 from typing import TypeVar
@@ -74,14 +76,13 @@ def test_a_bound_is_a_number_or_a_date(written: str, bound: object) -> None:
 
 
 def test_operands_of_text_fields_stay_text() -> None:
-    text = "{id: a, buyer: b, campaign: c, price: {}, filter: {any: [%s]}}" % ", ".join(
-        [
-            "{field: zip, starts_with: [750, 01, 1e3], exists: true}",
-            "{field: bill, in: [750, 01, 1e3]}",
-            "{not: {field: zip, equals: 75001}}",
-            "{field: zip, equals: ~}",
-        ]
-    )
+    text = """
+{id: a, buyer: b, campaign: c, price: {}, filter: {any: [
+  {field: zip, starts_with: [750, 01, 1e3], exists: true},
+  {field: bill, in: [750, 01, 1e3]},
+  {not: {field: zip, equals: 75001}},
+  {field: zip, equals: ~},
+]}}"""
     order, _ = read(Order, text, frozenset({"zip"}))
     assert order is not None
     assert order.filter == {
@@ -138,7 +139,9 @@ def test_each_mistake_says_what_was_expected(entry_type: type[Entry], text: str,
 
 
 def test_all_leaves_are_told_at_once() -> None:
-    _, mistakes = read(Order, "id: A\nbuyer: 'b '\nprice: {fixed: x,\n max: y}\ncaps:\n- {leads: 0}\ntier: a\n")
+    _, mistakes = read(
+        Order, "id: A\nbuyer: 'b '\nprice: {fixed: x,\n max: y}\ncaps:\n- {leads: 0}\ntier: a\n"
+    )
     assert [mistake.split(": ")[:2] for mistake in mistakes] == [
         ["1", "id"],
         ["2", "buyer"],
@@ -167,7 +170,9 @@ def test_a_trailing_newline_is_not_part_of_a_name() -> None:
 
 
 def test_every_pattern_of_the_model_has_words() -> None:
-    entry_types = [kind for kind in vars(model).values() if isinstance(kind, type) and issubclass(kind, Entry)]
+    entry_types = [
+        kind for kind in vars(model).values() if isinstance(kind, type) and issubclass(kind, Entry)
+    ]
     patterns = {
         part.pattern
         for kind in entry_types

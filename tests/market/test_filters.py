@@ -107,7 +107,7 @@ def asks(operator: str, operand: Any, value: Any) -> bool:
     return bool(answers[operator]())
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(raw=RAW, values=LEADS, unknown=UNKNOWN)
 def test_a_filter_holds_unless_it_certainly_does_not(
     raw: dict[str, Any], values: dict[str, FieldValue], unknown: frozenset[str]

@@ -12,7 +12,9 @@ def test_a_mistake_says_where_and_what() -> None:
 
 
 def test_a_mistake_is_one_line_whatever_the_file_holds() -> None:
-    assert str(Mistake("a", 1, "headers.x\r\ny", "was é \x1b[31m")) == "a:1: headers.x\\r\\ny: was é \\x1b[31m"
+    assert (
+        str(Mistake("a", 1, "headers.x\r\ny", "was é \x1b[31m")) == "a:1: headers.x\\r\\ny: was é \\x1b[31m"
+    )
 
 
 def test_all_mistakes_are_one_error_of_the_operator() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from auction.market.reasons import Reason
 from auction.ping.auction import Auction
 from auction.ping.bids import Mix, choose, rank
-from tests.builders import dollars, terms, traded_order
+from tests.builders import dollars, quote, terms, traded_order
 
 
 def asked(auction: Auction, **orders: float) -> list[int]:
@@ -27,7 +27,7 @@ def test_it_closes_when_everybody_answered() -> None:
     a, b = asked(auction, a=10, b=10)
     auction.refuse(a, Reason.NO_BID)
     assert not auction.can_close()
-    auction.bid(b, [(dollars(5), False, "id")], 900)
+    auction.bid(b, [quote(5, False)], 900)
     assert auction.can_close()
     assert reasons(auction) == {"a": Reason.NO_BID, "b": Reason.OUTBID}
     assert auction.outcomes[1].elapsed_us == 900
@@ -36,32 +36,32 @@ def test_it_closes_when_everybody_answered() -> None:
 def test_it_closes_early_when_no_max_reaches_the_best_bid() -> None:
     auction = Auction(terms())
     a, b, _ = asked(auction, a=50, b=20, c=19)
-    auction.bid(b, [(dollars(20), False, None)], 0)
+    auction.bid(b, [quote(20, False)], 0)
     assert not auction.can_close()
-    auction.bid(a, [(dollars(20), False, None)], 0)
+    auction.bid(a, [quote(20, False)], 0)
     assert auction.can_close(), "c can bid 19 at most"
 
 
 def test_an_equal_max_could_still_win_a_tie() -> None:
     auction = Auction(terms())
     a, _ = asked(auction, a=50, b=20)
-    auction.bid(a, [(dollars(20), False, None)], 0)
+    auction.bid(a, [quote(20, False)], 0)
     assert not auction.can_close()
 
 
 def test_a_second_price_waits_for_the_second_bid() -> None:
     auction = Auction(terms(pays="second"))
     a, b, _ = asked(auction, a=50, b=50, c=10)
-    auction.bid(a, [(dollars(40), False, None)], 0)
+    auction.bid(a, [quote(40, False)], 0)
     assert not auction.can_close(), "c could set the price"
-    auction.bid(b, [(dollars(11), False, None)], 0)
+    auction.bid(b, [quote(11, False)], 0)
     assert auction.can_close()
 
 
 def test_a_weighted_auction_never_closes_early() -> None:
     auction = Auction(terms(select="weight"))
     a, _ = asked(auction, a=50, b=1)
-    auction.bid(a, [(dollars(50), False, None)], 0)
+    auction.bid(a, [quote(50, False)], 0)
     assert not auction.can_close()
 
 
@@ -76,9 +76,9 @@ def test_fixed_prices_bid_at_once() -> None:
 def test_bids_below_the_floor_and_above_the_max_are_refused() -> None:
     auction = Auction(terms(lowest_price_micros=dollars(5)))
     a, b, c = asked(auction, a=10, b=10, c=10)
-    auction.bid(a, [(dollars(4.9999), False, None)], 0)
-    auction.bid(b, [(dollars(10.0001), False, None)], 0)
-    auction.bid(c, [(dollars(5), False, None)], 0)
+    auction.bid(a, [quote(4.9999, False)], 0)
+    auction.bid(b, [quote(10.0001, False)], 0)
+    auction.bid(c, [quote(5, False)], 0)
     assert reasons(auction) == {"a": Reason.BELOW_FLOOR, "b": Reason.OVER_MAX, "c": Reason.OUTBID}
     assert auction.outcomes[0].price_micros == dollars(4.9999), "what was bid is kept for explain"
 
@@ -86,7 +86,7 @@ def test_bids_below_the_floor_and_above_the_max_are_refused() -> None:
 def test_an_exclusive_price_cannot_share() -> None:
     auction = Auction(terms("shared"))
     (a,) = asked(auction, a=50)
-    auction.bid(a, [(dollars(40), True, None), (dollars(12), False, None)], 0)
+    auction.bid(a, [quote(40, True), quote(12, False)], 0)
     assert [bid.price_micros for bid in auction.bids] == [dollars(12)]
     assert reasons(auction) == {"a": Reason.OUTBID}
 
@@ -95,7 +95,7 @@ def test_a_late_answer_changes_nothing() -> None:
     auction = Auction(terms())
     (a,) = asked(auction, a=50)
     auction.cut_off(Reason.TIMEOUT, 1_000)
-    auction.bid(a, [(dollars(40), False, None)], 2_000)
+    auction.bid(a, [quote(40, False)], 2_000)
     assert auction.bids == []
     assert reasons(auction) == {"a": Reason.TIMEOUT}
     assert not auction.is_open(a)
@@ -139,7 +139,7 @@ def test_what_comes_after_the_close_could_not_have_changed_the_winners(data: st.
             if answer is None:
                 auction.refuse(slot, Reason.NO_BID)
             else:
-                auction.bid(slot, [(dollars(price), alone, None) for price, alone in answer], 0)
+                auction.bid(slot, [quote(price, alone) for price, alone in answer], 0)
         if not early and quick.can_close():
             early = True
             closed = choose(rank(quick.bids, rules, "p"), rules)

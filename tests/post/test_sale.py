@@ -81,7 +81,9 @@ def test_an_answer_that_nobody_heard_stops_everything() -> None:
 def test_a_place_of_a_shared_lead_goes_to_the_next_buyer() -> None:
     sale = sale_of([bid(name, price) for name, price in zip("abcd", (10, 9, 8, 7), strict=True)], "shared")
     assert orders(sale.next_offers()) == ["a", "b", "c"]
-    for name, result in zip("abc", (OfferState.ACCEPTED, OfferState.REJECTED, OfferState.UNKNOWN), strict=True):
+    for name, result in zip(
+        "abc", (OfferState.ACCEPTED, OfferState.REJECTED, OfferState.UNKNOWN), strict=True
+    ):
         sale.record(name, result)
     assert orders(sale.next_offers()) == ["d"]
     sale.record("d", OfferState.ACCEPTED)

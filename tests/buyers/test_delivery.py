@@ -1,0 +1,239 @@
+"""Posts to buyers of all manners: what is certain, what is unknown, and what never left the house."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from auction.buyers.delivery import Delivery, DeliveryLimits, PostRequest
+from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown
+from auction.market.reasons import Reason
+from tests.buyers.authority import Authority
+from tests.buyers.served import Line, Manner, Serve, Served, until
+
+Deliveries = Callable[..., Delivery]
+
+
+@pytest.fixture
+async def deliveries() -> AsyncIterator[Deliveries]:
+    made: list[Delivery] = []
+
+    def make(*, allow_private: bool = True, **limits: int) -> Delivery:
+        made.append(Delivery(DeliveryLimits(**limits), allow_private=allow_private))
+        return made[-1]
+
+    yield make
+    for delivery in made:
+        await delivery.close()
+        assert delivery.in_flight == 0
+
+
+def response(status: int, body: object, *headers: str) -> bytes:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(content)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + content
+
+
+def saying(data: bytes, *, then_close: bool = False) -> Manner:
+    async def manner(line: Line) -> None:
+        await line.request()
+        await line.write(data)
+        if not then_close:
+            await line.reader.read()
+
+    return manner
+
+
+def to(served: Served, path: str = "/post", **more: Any) -> PostRequest:
+    url = f"{served.scheme}://127.0.0.1:{served.port}{path}"
+    return PostRequest(
+        **({"url": url, "body": b"{}", "idempotency_key": "l1:o1", "timeout_ms": 5_000} | more)
+    )
+
+
+async def test_the_request(serve: Serve, deliveries: Deliveries) -> None:
+    served, secret = await serve(saying(response(200, {"status": "accepted"}))), b"0123456789abcdef01234567"
+    text = "whsec_" + base64.b64encode(secret).decode()
+    request = to(
+        served, "/post?x=1", body=b'{"a":1}', headers={"Authorization": "Bearer k"}, signing_secret=text
+    )
+    assert await deliveries().post(request) == Accepted()
+    head, body = served.requests[0].decode().split("\r\n\r\n")
+    first, *lines = head.split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    assert first == "POST /post?x=1 HTTP/1.1"
+    assert headers["content-type"] == "application/json"
+    assert headers["authorization"] == "Bearer k"
+    assert headers["idempotency-key"] == headers["webhook-id"] == "l1:o1"
+    assert headers["accept-encoding"] == "identity"
+    assert Webhook(text).verify(body, headers) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, {"status": "accepted", "buyer_lead_id": "7"}, Accepted("7")),
+        (200, {"status": "rejected", "reason": "duplicate"}, Rejected("duplicate")),
+        (422, {"status": "rejected", "reason": "bad zip"}, Rejected("bad zip")),
+        (404, b"<html>", Rejected("http_404")),
+        (400, b"x" * 200_000, Rejected("http_400")),
+        (200, b"x" * 200_000, Unknown("http_200, the answer is too large")),
+        (200, b"thanks", Unknown("http_200 without a readable status")),
+        (409, b"", Unknown("http_409")),
+        (500, {"status": "rejected"}, Unknown("http_500")),
+    ],
+)
+async def test_answers(
+    serve: Serve, deliveries: Deliveries, status: int, body: object, expected: Accepted | Rejected | Unknown
+) -> None:
+    served = await serve(saying(response(status, body)))
+    assert await deliveries().post(to(served)) == expected
+
+
+async def test_redirects_are_not_followed(serve: Serve, deliveries: Deliveries) -> None:
+    served = await serve(saying(response(307, b"", "Location: /elsewhere")))
+    assert await deliveries().post(to(served)) == Unknown("http_307")
+    assert len(served.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "then_close"),
+    [
+        (b"", True),
+        (b"HTTP/1.1 200", True),
+        (b"SSH-2.0\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", False),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"status":"accepted"}', True),
+        (b"", False),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"status":"accepted"}', False),
+    ],
+)
+async def test_once_it_was_sent_silence_is_unknown(
+    serve: Serve, deliveries: Deliveries, answer: bytes, then_close: bool
+) -> None:
+    served = await serve(saying(answer, then_close=then_close))
+    outcome = await deliveries().post(to(served, timeout_ms=5_000 if then_close else 300))
+    assert isinstance(outcome, Unknown)
+    assert len(served.requests) == 1, "never sent again by the client itself"
+
+
+async def test_a_status_that_is_certain_needs_no_body(serve: Serve, deliveries: Deliveries) -> None:
+    served = await serve(saying(b"HTTP/1.1 422 X\r\nContent-Length: 90\r\n\r\n{", then_close=True))
+    assert await deliveries().post(to(served)) == Rejected("http_422")
+
+
+async def test_a_connection_per_post(serve: Serve, deliveries: Deliveries) -> None:
+    served, delivery = await serve(saying(response(200, {"status": "accepted"}))), deliveries()
+    for _ in range(2):
+        assert await delivery.post(to(served)) == Accepted()
+    assert served.lines == 2
+
+
+async def test_nobody_listens(deliveries: Deliveries) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    request = PostRequest(url=f"http://127.0.0.1:{port}", body=b"{}", idempotency_key="k", timeout_ms=5_000)
+    outcome = await deliveries().post(request)
+    assert isinstance(outcome, NotSent)
+    assert outcome.reason is Reason.CONNECT_FAILED
+
+
+@pytest.mark.parametrize("url", ["http://nowhere.invalid/", "not a url", "http://", "http://x y/"])
+async def test_nowhere_to_send_to(deliveries: Deliveries, url: str) -> None:
+    request = PostRequest(url=url, body=b"{}", idempotency_key="k", timeout_ms=5_000)
+    outcome = await deliveries().post(request)
+    assert isinstance(outcome, NotSent)
+    assert outcome.reason is Reason.CONNECT_FAILED
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"])
+async def test_private_addresses_are_refused(serve: Serve, deliveries: Deliveries, host: str) -> None:
+    served = await serve(saying(b""))
+    outcome = await deliveries(allow_private=False).post(to(served, url=f"http://{host}:{served.port}/"))
+    assert isinstance(outcome, NotSent)
+    assert outcome.reason is Reason.FORBIDDEN_ADDRESS
+    assert served.lines == 0
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.1"])
+async def test_no_spelling_of_loopback_gets_through(serve: Serve, deliveries: Deliveries, host: str) -> None:
+    served = await serve(saying(b""))
+    outcome = await deliveries(allow_private=False).post(to(served, url=f"http://{host}:{served.port}/"))
+    assert isinstance(outcome, NotSent)
+    assert served.lines == 0
+
+
+async def test_tls(serve: Serve, deliveries: Deliveries, authority: Authority) -> None:
+    served = await serve(saying(response(200, {"status": "accepted"})), authority.server("127.0.0.1"))
+    delivery = deliveries()
+    assert await delivery.post(to(served, ca_file=authority.ca_file)) == Accepted()
+    untrusted = await delivery.post(to(served))
+    assert isinstance(untrusted, NotSent)
+    assert untrusted.reason is Reason.TLS_FAILED
+    wrong = to(served, url=f"https://localhost:{served.port}/", ca_file=authority.ca_file)
+    misnamed = await delivery.post(wrong)
+    assert isinstance(misnamed, NotSent)
+    assert misnamed.reason is Reason.TLS_FAILED
+    assert len(served.requests) == 1
+
+
+async def test_a_handshake_that_hangs_sent_nothing(
+    serve: Serve, deliveries: Deliveries, authority: Authority
+) -> None:
+    async def deaf(line: Line) -> None:
+        await line.reader.readuntil(b"never")
+
+    served = await serve(deaf)
+    served.scheme = "https"
+    outcome = await deliveries().post(to(served, ca_file=authority.ca_file, timeout_ms=200))
+    assert isinstance(outcome, NotSent)
+    assert outcome.reason is Reason.TIMEOUT
+
+
+async def test_what_the_operator_got_wrong_sends_nothing(serve: Serve, deliveries: Deliveries) -> None:
+    served = await serve(saying(b""))
+    mistakes: list[dict[str, Any]] = [
+        {"signing_secret": "not base64!"},
+        {"headers": {"X": "a\r\nb"}},
+        {"ca_file": "/nowhere.pem", "url": f"https://127.0.0.1:{served.port}/"},
+    ]
+    for mistake in mistakes:
+        assert isinstance(await deliveries().post(to(served, **mistake)), NotSent)
+    assert served.lines == 0
+
+
+async def test_posts_in_flight_are_bounded(serve: Serve, deliveries: Deliveries) -> None:
+    go = asyncio.Event()
+
+    async def slow(line: Line) -> None:
+        await line.request()
+        await go.wait()
+        await line.write(response(200, {"status": "accepted"}))
+
+    served, delivery = await serve(slow), deliveries(in_flight=2)
+    first = [asyncio.create_task(delivery.post(to(served))) for _ in range(2)]
+    await until(lambda: len(served.requests) == 2)
+    refused = await delivery.post(to(served))
+    assert isinstance(refused, NotSent)
+    assert (refused.reason, delivery.busy) == (Reason.BUSY, 1)
+    go.set()
+    assert await asyncio.gather(*first) == [Accepted(), Accepted()]
+
+
+async def test_waiting_for_a_connection_sends_nothing(serve: Serve, deliveries: Deliveries) -> None:
+    served, delivery = await serve(saying(b"")), deliveries(connections=1)
+    first = asyncio.create_task(delivery.post(to(served, timeout_ms=600)))
+    await until(lambda: len(served.requests) == 1)
+    second = await delivery.post(to(served, timeout_ms=100))
+    assert isinstance(second, NotSent)
+    assert second.reason is Reason.TIMEOUT
+    assert isinstance(await first, Unknown)
+    assert len(served.requests) == 1
