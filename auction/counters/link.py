@@ -223,9 +223,7 @@ class Link:
             self._send(_Call(call.future, call.read, call.packed, monotonic(), None))
         elif kind in _AWAY:
             _fail(call.future, CountersUnavailable(f"the counters refuse: {error}"))
-            if (
-                kind == "READONLY"
-            ):  # we speak to what was the primary: its address may lead to the new one now
+            if kind == "READONLY":  # it was the primary once: its address may lead to the new one now
                 self._drop(CountersUnavailable(error))
         else:
             _fail(call.future, CallError(error))

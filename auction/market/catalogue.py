@@ -39,7 +39,8 @@ def read_catalogue(sources: Sequence[Source]) -> Catalogue:
     for source in sources:
         reading.open(source)
     catalogue = reading.catalogue()
-    reading.check(catalogue)
+    if reading.has_all_sections:
+        reading.check(catalogue)
     if reading.mistakes:
         order = {source.name: at for at, source in reversed(list(enumerate(sources)))}
         raise CatalogueMistakes(
@@ -57,7 +58,11 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class _Reading:
-    """One run over all files: what was found where, and what is wrong."""
+    """One run over all files: what was found where, and what is wrong.
+
+    Where a whole section could not be read, half of the entries would seem to name what is not there: then the
+    rules between entries wait for the next run.
+    """
 
     def __init__(self) -> None:
         self.mistakes: list[Mistake] = []
@@ -65,9 +70,16 @@ class _Reading:
         self._places: dict[str, list[_Place]] = {name: [] for name in _SECTIONS}
         self._unread: dict[str, set[str]] = {name: set() for name in _SECTIONS}
         self._text_fields: dict[str, frozenset[str]] = {}
+        self.has_all_sections = True
 
     def open(self, source: Source) -> None:
         """Finds the sections of one file."""
+        mistakes_before = len(self.mistakes)
+        self._find_sections(source)
+        if len(self.mistakes) > mistakes_before:
+            self.has_all_sections = False
+
+    def _find_sections(self, source: Source) -> None:
         reader = EntryReader(source.name, self.mistakes)
         try:
             root = parse_yaml(source.text)
@@ -116,6 +128,7 @@ class _Reading:
             if not isinstance(place.node, Items):
                 example = f"a list, such as [{{id: {section[:-1]}-1, ...}}]"
                 place.reader.expected(place.node, place.path, example)
+                self.has_all_sections = False
                 continue
             for at, node in enumerate(place.node.items):
                 here = _Place(place.reader, node, (section, at))

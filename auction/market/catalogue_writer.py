@@ -38,7 +38,9 @@ def write_line(value: object) -> str:
     """Plain dicts, lists, texts, numbers and flags as YAML of one line: `{field: state, in: [TX, OK]}`."""
     written = yaml.serialize(_flow(value), Dumper=_Dumper, width=_ENDLESS, allow_unicode=True)
     assert isinstance(written, str)
-    return written.removesuffix("...\n").strip()
+    line = written.removesuffix("...\n").strip()
+    # libyaml lets some through that steer a terminal (U+202E writes backwards); they only stand in quotes here
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08X}" for char in line)
 
 
 def _section(value: object) -> yaml.Node:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from standardwebhooks import Webhook
 
@@ -53,9 +54,8 @@ def saying(data: bytes, *, then_close: bool = False) -> Manner:
 
 def to(served: Served, path: str = "/post", **more: Any) -> PostRequest:
     url = f"{served.scheme}://127.0.0.1:{served.port}{path}"
-    return PostRequest(
-        **({"url": url, "body": b"{}", "idempotency_key": "l1:o1", "timeout_ms": 5_000} | more)
-    )
+    request = PostRequest(url=url, body=b"{}", idempotency_key="l1:o1", timeout_ms=5_000)
+    return msgspec.structs.replace(request, **more)
 
 
 async def test_the_request(serve: Serve, deliveries: Deliveries) -> None:

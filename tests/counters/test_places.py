@@ -59,11 +59,13 @@ async def test_a_hold_expires_by_itself(counters: Counters) -> None:
 
 
 async def test_nobody_is_refused_because_of_dead_holds_however_many(counters: Counters) -> None:
-    many = CapRule("o:o:leads:hour", "leads", "hour", 1_000, UTC)
-    await asyncio.gather(*(counters.hold(place(f"p{at}", many), NOW, UNTIL) for at in range(1_000)))
-    assert isinstance(await counters.hold(place("x", many), UNTIL, UNTIL), Full)
-    assert await counters.hold(place("x", many), UNTIL + 1, UNTIL + 9) == HELD
-    assert await used(counters, many, UNTIL + 1) == 1
+    many = CapRule("o:o:spend:hour", "spend", "hour", 1_000, UTC)
+    one_each = (place(f"p{at}", many, price_micros=1) for at in range(1_000))
+    await asyncio.gather(*(counters.hold(held, NOW, UNTIL) for held in one_each))
+    all_of_it = place("x", many, price_micros=1_000)
+    assert isinstance(await counters.hold(all_of_it, UNTIL, UNTIL), Full)
+    assert await counters.hold(all_of_it, UNTIL + 1, UNTIL + 9) == HELD
+    assert await used(counters, many, UNTIL + 1) == 1_000
 
 
 async def test_holding_twice_takes_one_place_and_extends_nothing(counters: Counters) -> None:

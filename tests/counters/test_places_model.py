@@ -67,7 +67,7 @@ class Holding:
         return self.until_ms is None or self.until_ms >= now_ms
 
     def stands_in(self, cap: CapRule, at_ms: int) -> int:
-        """What it takes in the cap's window at `at_ms`: one kept, where it was kept; a hold, all along its life."""
+        """What it takes in the cap's window at `at_ms`: if kept, where it was kept; held, all along its life."""
         if cap not in self.place.caps:
             return 0
         amount = 1 if cap.kind == "leads" else self.place.price_micros

@@ -9,29 +9,6 @@ from sqlalchemy import Engine
 
 from auction.ledger.engine import open_engine
 from auction.ledger.writer import Writer
-from tests.stores import (
-    empty_url,
-    ledger_url,
-    migrated_postgres,
-    migrated_sqlite,
-    postgres,
-    postgres_ledger,
-    postgres_url,
-    sqlite_ledger,
-    sqlite_url,
-)
-
-__all__ = [
-    "empty_url",
-    "ledger_url",
-    "migrated_postgres",
-    "migrated_sqlite",
-    "postgres",
-    "postgres_ledger",
-    "postgres_url",
-    "sqlite_ledger",
-    "sqlite_url",
-]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, exc
 
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.faults import ImpossibleMove, SaleRefused
@@ -22,6 +22,7 @@ from auction.ledger.leads import (
     settle,
     take_lead,
     unsettled_leads,
+    void_lead,
 )
 from auction.ledger.records import AlreadyTaken, Duplicate, NewLead, OfferResult, Settlement, Taken
 from auction.ledger.writer import Writer
@@ -90,6 +91,21 @@ async def test_of_many_takes_of_one_ping_one_is_taken(engine: Engine, ledger_url
     for writer in writers:
         await writer.close()
     other_engine.dispose()
+
+
+def test_a_voided_lead_never_came(engine: Engine) -> None:
+    """Nor does it make the next one a duplicate; and what is sold cannot be voided."""
+    take(engine, a_print(1))
+    for _ in range(2):
+        with transaction(engine) as conn:
+            void_lead(conn, "lead-1")
+    assert everything(engine) == [None, [], [], []]
+    assert take(engine, a_print(1)) == Taken(lead_id="lead-1")
+    do_settle(engine, sold())
+    before = everything(engine)
+    with pytest.raises(exc.IntegrityError), transaction(engine) as conn:
+        void_lead(conn, "lead-1")
+    assert everything(engine) == before
 
 
 def test_settling_writes_everything(engine: Engine) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auction.market.catalogue import Source, read_catalogue, write_catalogue
@@ -72,6 +72,8 @@ def test_an_empty_catalogue_is_written_and_read() -> None:
     assert read_catalogue([Source("export", "{}\n")]) == Catalogue()
 
 
+@example("\xad")
+@example("\u202e")
 @given(st.recursive(TEXT | st.booleans() | st.integers(), st.lists, max_leaves=5))
 def test_a_line_is_one_line(value: object) -> None:
     line = write_line(value)

@@ -145,6 +145,15 @@ def test_what_a_row_asks_twice_must_hold_twice() -> None:
         assert held == expected
 
 
+@pytest.mark.parametrize("operator", ["at_least", "at_most"])
+@pytest.mark.parametrize("bounds", [(2, 4), (4, 2)])
+def test_of_two_bounds_the_narrower_holds(operator: str, bounds: tuple[int, int]) -> None:
+    raw = {"all": [{"field": "bill", operator: bound} for bound in bounds]}
+    opposite = {"all": [{"not": part} for part in raw["all"]]}
+    for bill in range(6):
+        agrees([parse(raw, FIELDS), parse(opposite, FIELDS)], {"bill": bill}, frozenset())
+
+
 def test_a_boolean_is_not_a_number_and_numbers_are_numbers() -> None:
     index = FilterIndex(
         [parse({"field": "score", "in": [1]}, FIELDS), parse({"field": "owner", "in": [True]}, FIELDS)]

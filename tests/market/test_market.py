@@ -201,6 +201,7 @@ def test_caps_are_the_orders_and_its_buyers() -> None:
             caps=[
                 {"per": "day", "leads": 5, "spend": 100},
                 {"per": "day", "leads": 3},
+                {"per": "day", "leads": 4},
                 {"per": "hour", "pings": 9},
             ],
         ),
