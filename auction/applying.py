@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine
 
+from auction.catalogue.changes import Changes, diff
+from auction.catalogue.documents import KINDS, from_document, to_document
+from auction.catalogue.reading import Source, read_catalogue
 from auction.errors import OperatorError
 from auction.ledger import catalogue_store
 from auction.ledger.engine import transaction, writing
-from auction.market.catalogue import Source, read_catalogue
-from auction.market.changes import Changes, diff
-from auction.market.documents import KINDS, from_document, to_document
 from auction.market.model import Catalogue, House
 
 _SECTIONS = {"campaigns": "campaign", "sellers": "seller", "buyers": "buyer", "orders": "order"}

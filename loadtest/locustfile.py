@@ -23,8 +23,8 @@ from locust import FastHttpUser, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
-from auction.market.catalogue import read_catalogue
-from auction.market.yaml_source import Source
+from auction.catalogue.reading import read_catalogue
+from auction.catalogue.yaml_source import Source
 from loadtest import verdict
 from loadtest.leads import LeadMaker
 from loadtest.nonsense import make_nonsense

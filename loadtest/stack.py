@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from auction.applying import read_files
-from auction.market.catalogue import write_catalogue
+from auction.catalogue.reading import write_catalogue
 from auction.market.model import Buyer, Catalogue
 from loadtest.processes import Process
 

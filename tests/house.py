@@ -17,11 +17,11 @@ import yaml
 
 from auction.api.app import App
 from auction.applying import apply_catalogue
+from auction.catalogue.reading import Source, read_catalogue
 from auction.clock import MovedClock
 from auction.exchange import Exchange
 from auction.ledger.engine import open_engine
 from auction.ledger.migrations import upgrade
-from auction.market.catalogue import Source, read_catalogue
 from auction.settings import Settings
 from buyers_mock.script import read_script
 from buyers_mock.server import Listening, listening

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from auction.applying import apply_catalogue, read_files, stored_catalogue
+from auction.catalogue.reading import write_catalogue
 from auction.cli.options import FILES, ledger_of, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.ledger.engine import transaction
-from auction.market.catalogue import write_catalogue
 
 
 @click.command()

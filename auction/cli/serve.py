@@ -26,13 +26,13 @@ from msgspec.structs import replace
 from auction import log
 from auction.api.app import App
 from auction.applying import apply_catalogue, read_files, stored_catalogue
+from auction.catalogue.changes import diff
 from auction.cli.options import ledger_of, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.counters.embedded import EmbeddedValkey
 from auction.errors import OperatorError
 from auction.exchange import Exchange, sealer_of
 from auction.ledger.engine import transaction
-from auction.market.changes import diff
 from auction.settings import Settings
 
 BACKLOG = 2_048

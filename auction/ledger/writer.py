@@ -69,7 +69,8 @@ class Writer:
         self.writes_refused = 0
         self.writes_away = 0
         self.pings_logged = 0
-        self.pings_dropped = 0
+        self._pings_refused = 0
+        self._pings_lost = 0
         self._engine = writing(engine)
         self._max_queue = max_queue
         self._max_batch = max_batch
@@ -81,7 +82,8 @@ class Writer:
         self._queue: deque[_Write] = deque()
         self._pings: deque[PingRow] = deque()
         self._pings_due_s = 0.0
-        self._all_pings = False
+        self._flushes_asked = 0
+        self._flushes_done = 0
         self._turn: list[_Write] = []
         self._turn_since_s = 0.0
         self._watch: asyncio.TimerHandle | None = None
@@ -118,7 +120,7 @@ class Writer:
         raises."""
         waiting = len(self._pings)
         if waiting >= self._max_pings or self._closing:
-            self.pings_dropped += 1
+            self._pings_refused += 1
             return False
         self._pings.append(row)
         if waiting == self._ping_batch:
@@ -135,9 +137,14 @@ class Writer:
         """Rows of the log not yet written."""
         return len(self._pings)
 
+    @property
+    def pings_dropped(self) -> int:
+        """Rows of the log that found no room, or could not be written: each is counted by its own thread."""
+        return self._pings_refused + self._pings_lost
+
     async def flush(self) -> None:
         """Returns when all that was handed over before is written (or counted as dropped)."""
-        self._all_pings = True
+        self._flushes_asked += 1
         await self.write(_nothing)
 
     async def close(self, timeout_s: float = 5.0) -> None:
@@ -149,8 +156,7 @@ class Writer:
                 await self._done.wait()
         except TimeoutError:
             self._give_up()
-            self.pings_dropped += len(self._pings)
-            self._pings.clear()
+            self._pings_refused += len(_take(self._pings, len(self._pings)))
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -193,25 +199,25 @@ class Writer:
         self._tell(self._done.set)
 
     def _take_turn(self) -> None:
-        everything, self._all_pings = self._all_pings or self._closing, False
-        if not self._write_pings(everything):
-            self._fail(self._queue_emptied())
         self._turn = turn = _take(self._queue, self._max_batch)
-        if not turn:
-            return
+        asked = self._flushes_asked  # read after the queue: a flush that is in this turn is seen
+        everything = self._closing or asked != self._flushes_done
         try:
-            if self._commit(turn):
+            if self._write_pings(everything) and self._commit(turn):
                 self._tell(self._resolve, turn)
             else:  # everybody behind would wait as long and be told the same
                 self._fail([*turn, *self._queue_emptied()])
         finally:
             self._turn = []
+            self._flushes_done = asked
         if self._queue:
             self._wake.set()
 
     def _commit(self, turn: Sequence[_Write]) -> bool:
         """Runs all of `turn`, each once to the end, in as few transactions as can be. False: the database
         is away."""
+        if not turn:
+            return True
         tries = 0
         while True:
             tries += 1
@@ -247,7 +253,7 @@ class Writer:
             self._pings_due_s = now_s + self._ping_age_s
             if not self._log(_take(self._pings, self._ping_batch)):
                 return False
-            if self._queue and not everything:  # posts go first
+            if (self._turn or self._queue) and not everything:  # posts go first
                 break
         return True
 
@@ -263,7 +269,7 @@ class Writer:
         except Exception as error:
             gone = is_away(error)
             if len(rows) == 1 or gone:
-                self.pings_dropped += len(rows)
+                self._pings_lost += len(rows)
                 _log.warning("%d pings dropped from the log: %s", len(rows), type(error).__name__)
                 return not gone
         half = len(rows) // 2

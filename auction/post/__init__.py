@@ -1,0 +1,1 @@
+"""The post's way: one lead, from an open ping to a sale."""

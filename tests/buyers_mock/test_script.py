@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from auction.market.catalogue import read_catalogue
-from auction.market.yaml_source import Source
+from auction.catalogue.reading import read_catalogue
+from auction.catalogue.yaml_source import Source
 from buyers_mock.script import Manner, ScriptError, Spread, changed, read_script
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -231,6 +231,16 @@ async def test_pings_are_logged_in_few_commits(engine: Engine) -> None:
     await writer.close()
 
 
+async def test_flush_waits_for_every_ping(engine: Engine, writer: Writer) -> None:
+    """Whatever the thread is in the middle of when it is asked."""
+    for number in range(300):
+        writer.log_ping(a_ping(f"ping-{number}"))
+        if number % 7 == 0:
+            writer.write(_nothing)
+        await writer.flush()
+        assert writer.pings_logged == number + 1
+
+
 async def test_an_overflow_of_the_log_is_counted(engine: Engine) -> None:
     writer = Writer(engine, max_pings=100)
     gate = Gate()
@@ -306,6 +316,10 @@ def test_writing_engines_begin_immediately(tmp_path: Path) -> None:
             other.execute("BEGIN IMMEDIATE")
         other.close()
     engine.dispose()
+
+
+def _nothing(_: Connection) -> None:
+    pass
 
 
 def _fails(_: Connection) -> None:

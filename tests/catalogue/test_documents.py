@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auction.catalogue.documents import KINDS, Kind, from_document, to_document
 from auction.errors import OperatorError
-from auction.market.documents import KINDS, Kind, from_document, to_document
 from auction.market.model import AuctionRules, Cap, Catalogue, Entry, Order, Price, Seller
 from auction.market.money import Micros
-from tests.market.catalogues import catalogues
+from tests.catalogue.catalogues import catalogues
 
 
 def entries(catalogue: Catalogue) -> list[tuple[Kind, Entry]]:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from auction.catalogue.mistakes import BAD_CATALOGUE
 from auction.errors import OperatorError
-from auction.market.mistakes import BAD_CATALOGUE
 from auction.market.model import Buyer, Campaign, Entry, House, Order, Seller
 from auction.market.money import Micros, from_wire, to_wire
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from auction.market.catalogue_writer import write_catalogue
-from auction.market.check import check
-from auction.market.entries import EntryReader
+from auction.catalogue.entries import EntryReader
+from auction.catalogue.mistakes import CatalogueMistakes, Mistake, Names, Path, show_path
+from auction.catalogue.rules import check
+from auction.catalogue.writing import write_catalogue
+from auction.catalogue.yaml_source import Items, Node, Scalar, Source, Table, Unreadable, line_at, parse_yaml
 from auction.market.fields import ORDERED_TYPES
-from auction.market.mistakes import CatalogueMistakes, Mistake, Names, Path, show_path
 from auction.market.model import Buyer, Campaign, Catalogue, Entry, House, Order, Seller
-from auction.market.yaml_source import Items, Node, Scalar, Source, Table, Unreadable, line_at, parse_yaml
 
 __all__ = ["CatalogueMistakes", "Mistake", "Source", "read_catalogue", "write_catalogue"]
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from auction.catalogue.mistakes import CatalogueMistakes, Mistake, Names, show_path
 from auction.errors import OperatorError
-from auction.market import mistakes
-from auction.market.mistakes import CatalogueMistakes, Mistake, Names, show_path
+from auction.catalogue import mistakes
 
 
 def test_a_mistake_says_where_and_what() -> None:

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auction.market import yaml_source
-from auction.market.yaml_source import (
+from auction.catalogue.yaml_source import (
     Items,
     Node,
     Scalar,
@@ -15,6 +14,7 @@ from auction.market.yaml_source import (
     resolve,
     resolve_plain,
 )
+from auction.catalogue import yaml_source
 
 
 def plain(node: Node | None) -> object:

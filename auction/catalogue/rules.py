@@ -12,16 +12,16 @@ from functools import cached_property
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from auction.market.campaign_rules import campaign_problems
-from auction.market.cap_rules import cap_problems
-from auction.market.endpoint_rules import endpoint_problems
+from auction.catalogue.campaign_rules import campaign_problems
+from auction.catalogue.cap_rules import cap_problems
+from auction.catalogue.endpoint_rules import endpoint_problems
+from auction.catalogue.mistakes import Names, Path, Problem
+from auction.catalogue.price_rules import price_problems
 from auction.market.filters import FilterMistakes
 from auction.market.filters import parse as parse_filter
 from auction.market.hours import HoursError, parse_hours
-from auction.market.mistakes import Names, Path, Problem
 from auction.market.model import Buyer, Campaign, Catalogue, FieldSpec, Order, Seller
 from auction.market.money import margin_from_text
-from auction.market.price_rules import price_problems
 
 
 def check(catalogue: Catalogue, unread: Mapping[str, AbstractSet[str]] = {}) -> list[Problem]:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from auction.market.catalogue import CatalogueMistakes, Source, read_catalogue
-from auction.market.check import check
-from auction.market.mistakes import Problem
+from auction.catalogue.mistakes import Problem
+from auction.catalogue.reading import CatalogueMistakes, Source, read_catalogue
+from auction.catalogue.rules import check
 from auction.market.model import Buyer, Catalogue, House, Order, Price, Seller
 from auction.market.money import Micros
 

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 import msgspec
 import msgspec.inspect as mi
 
-from auction.market.mistakes import Mistake, Names, Path, show_path
+from auction.catalogue.mistakes import Mistake, Names, Path, show_path
+from auction.catalogue.yaml_source import Items, Node, Scalar, Table, resolve, resolve_number, resolve_plain
 from auction.market.money import Micros, from_wire
-from auction.market.yaml_source import Items, Node, Scalar, Table, resolve, resolve_number, resolve_plain
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from auction.market.catalogue_writer import write_line
-from auction.market.documents import Kind, keys_of, plain
+from auction.catalogue.documents import Kind, keys_of, plain
+from auction.catalogue.writing import write_line
 from auction.market.model import Buyer, Campaign, Catalogue, Entry, FieldSpec, Order, Seller
 from auction.market.money import Micros, to_text
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from auction.market.mistakes import Path, Problem
+from auction.catalogue.mistakes import Path, Problem
 from auction.market.model import Buyer
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auction.market.catalogue import CatalogueMistakes, Mistake, Source, read_catalogue
+from auction.catalogue.reading import CatalogueMistakes, Mistake, Source, read_catalogue
 from auction.market.market import compile_market
 from auction.market.model import Catalogue, House
 

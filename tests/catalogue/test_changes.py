@@ -3,10 +3,10 @@ from __future__ import annotations
 import msgspec
 from hypothesis import given, settings
 
-from auction.market.catalogue import Source, read_catalogue
-from auction.market.changes import diff
+from auction.catalogue.changes import diff
+from auction.catalogue.reading import Source, read_catalogue
 from auction.market.model import Catalogue
-from tests.market.catalogues import catalogues
+from tests.catalogue.catalogues import catalogues
 
 OLD = """
 exchange: {name: House}

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import yaml
 
-from auction.market.documents import plain_keys
+from auction.catalogue.documents import plain_keys
+from auction.catalogue.yaml_source import resolve_plain
 from auction.market.model import Catalogue
 from auction.market.money import MICROS
-from auction.market.yaml_source import resolve_plain
 
 _WIDTH = 110
 _ENDLESS = 1_000_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
-from auction.market.mistakes import Path, Problem
+from auction.catalogue.mistakes import Path, Problem
 from auction.market.model import Cap, Per
 from auction.market.money import to_text
 

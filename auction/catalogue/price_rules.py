@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auction.market.mistakes import Path, Problem
+from auction.catalogue.mistakes import Path, Problem
 from auction.market.model import Buyer, Campaign, Cap, Order, Price
 from auction.market.money import to_text
 

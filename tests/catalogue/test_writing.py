@@ -4,11 +4,11 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from auction.market.catalogue import Source, read_catalogue, write_catalogue
-from auction.market.catalogue_writer import write_line
+from auction.catalogue.reading import Source, read_catalogue, write_catalogue
+from auction.catalogue.writing import write_line
 from auction.market.model import Campaign, Catalogue, FieldSpec, Order, Price
 from auction.market.money import Micros
-from tests.market.catalogues import TEXT, catalogues
+from tests.catalogue.catalogues import TEXT, catalogues
 
 
 @settings(max_examples=150, deadline=None)

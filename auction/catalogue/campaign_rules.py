@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from auction.catalogue.mistakes import Names, Path, Problem
 from auction.market.fields import check_spec
-from auction.market.mistakes import Names, Path, Problem
 from auction.market.model import AuctionRules, Campaign
 
 

@@ -7,12 +7,12 @@ from typing import TypeVar
 import msgspec.inspect as mi
 import pytest
 
+from auction.catalogue.entries import SHAPES, EntryReader
+from auction.catalogue.mistakes import Mistake
+from auction.catalogue.yaml_source import parse_yaml
 from auction.market import model
-from auction.market.entries import SHAPES, EntryReader
-from auction.market.mistakes import Mistake
 from auction.market.model import Buyer, Campaign, Cap, Entry, FieldSpec, House, Order, Price, Seller
 from auction.market.money import Micros
-from auction.market.yaml_source import parse_yaml
 
 E = TypeVar("E", bound=Entry)
 
