@@ -5,13 +5,6 @@ from __future__ import annotations
 import msgspec
 
 
-class Rate(msgspec.Struct, frozen=True):
-    """At most `limit` pings in every window of `per_ms`."""
-
-    limit: int
-    per_ms: int
-
-
 class Quota(msgspec.Struct, frozen=True):
     """Where a seller stands in its rate limit: pings left until `reset_ms`. All None without a limit."""
 

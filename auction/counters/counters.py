@@ -31,12 +31,12 @@ from auction.counters.answers import (
     Held,
     Kept,
     Limited,
-    Rate,
     Repeat,
     Running,
     Unknown,
 )
 from auction.counters.link import Argument, Link
+from auction.market.sellers import Rate
 from auction.market.windows import CapRule
 
 DAY_MS = 86_400_000

@@ -1,0 +1,1 @@
+"""The durable truth, in SQL: leads, offers, sales, the log of pings, every version of the catalogue."""

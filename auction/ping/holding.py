@@ -82,7 +82,7 @@ class Holding:
         equals = leading_equals(ranked)
         if len(equals) < 2:
             return ranked
-        queue = await self._counters.turn(campaign.id, equals)
+        queue = await self._counters.turn(campaign.id, sorted(equals))
         return rank(book.bids, book.terms, trace.ping_id, {order: at for at, order in enumerate(queue)})
 
     async def _take(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from auction.counters.answers import Admitted, Limited, Rate, Repeat, Running
+from auction.counters.answers import Admitted, Limited, Repeat, Running
 from auction.counters.counters import Counters
+from auction.market.sellers import Rate
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
