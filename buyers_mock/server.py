@@ -32,7 +32,7 @@ DRIP_MS = 50
 _UNAUTHORISED = control.problem("401 Unauthorized", "this buyer wants other credentials")
 _NO_BUYER = control.problem("404 Not Found", "no such buyer: expected /<buyer>/ping or /<buyer>/post")
 _NOT_POST = control.problem("405 Method Not Allowed", "expected POST")
-_BAD_HTTP = control.problem("400 Bad Request", "this is not HTTP/1.1")
+_BAD_HTTP = control.problem("400 Bad Request", "expected HTTP/1.1, and no upgrade to anything else")
 _LARGE = control.problem("413 Content Too Large", f"expected at most {MOST_REQUEST_BYTES} bytes")
 
 
@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._queue: deque[Turn] = deque()
         self._deaf = False  # hears no more requests
         self._over = False  # writes no more answers
+        self._bytes = 0  # of the request that is being read
         self.on_message_begin()
 
     def abort(self) -> None:
@@ -96,9 +97,6 @@ class Connection(asyncio.Protocol):
         self._bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:  # an offer that may be ignored: go on in HTTP/1.1
-            self._parser = httptools.HttpRequestParser(self)
-            self.data_received(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(_BAD_HTTP)
         if self._bytes > MOST_REQUEST_BYTES:
@@ -111,7 +109,6 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._body = b""
-        self._bytes = 0
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -126,6 +123,9 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             return
         self._bytes = 0
+        if self._parser.should_upgrade():  # the parser leaves such a request's body unread
+            self._refuse(_BAD_HTTP)
+            return
         play = self._played()
         delivery = play.delivery
         if delivery is Delivery.WHOLE:

@@ -40,7 +40,6 @@ class Connection:
         "_receive",
         "_send",
         "_sock",
-        "_tls",
         "_unsent",
         "idle_since_ns",
     )
@@ -49,7 +48,6 @@ class Connection:
         self._pool = pool
         self._sock = sock
         self._fd = sock.fileno()
-        self._tls = isinstance(sock, ssl.SSLSocket)
         self._send = sock.send
         self._receive = sock.recv
         self._reader = ResponseReader(pool.limits.head_limit, pool.limits.body_limit)
@@ -101,31 +99,28 @@ class Connection:
             self._pool.fail(ask, reason)
 
     def _readable(self) -> None:
-        while True:
-            try:
-                data = self._receive(_RECEIVE)
-            except _NOT_NOW:
-                return
-            except OSError:
-                data = b""
-            ask = self._ask
-            if ask is None:
-                self._woken_idle()
-                return
-            reader = self._reader
-            try:
-                whole = reader.feed(data) if data else reader.eof()
-            except BuyerError as error:
-                self._refuse(error)
-                return
-            if whole:
-                self._answered(ask, reader)
-                return
-            if not data:
-                self._lost(ask)
-                return
-            if not self._tls:  # a TLS socket may hold more that no selector knows of
-                return
+        # One receive, also over TLS: a record is at most 16 KB and OpenSSL reads no further than one, so what
+        # follows still lies in the socket and wakes the loop again.
+        try:
+            data = self._receive(_RECEIVE)
+        except _NOT_NOW:
+            return
+        except OSError:
+            data = b""
+        ask = self._ask
+        if ask is None:
+            self._woken_idle()
+            return
+        reader = self._reader
+        try:
+            whole = reader.feed(data) if data else reader.eof()
+        except BuyerError as error:
+            self._refuse(error)
+            return
+        if whole:
+            self._answered(ask, reader)
+        elif not data:
+            self._lost(ask)
 
     def _answered(self, ask: Ask, reader: ResponseReader) -> None:
         _, round_, slot, asked_ns = ask

@@ -42,6 +42,7 @@ class Fanout:
         self._resolving = asyncio.Semaphore(_RESOLVE_AT_ONCE)
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._refresher: asyncio.Task[None] | None = None
+        self._gone = PoolCounts()
         self.resolve_failed = 0
 
     @property
@@ -55,13 +56,8 @@ class Fanout:
         return self._total.held
 
     def counts(self) -> PoolCounts:
-        """The counts of all origins together."""
-        return PoolCounts(
-            *(
-                sum(getattr(pool.counts, name) for pool in self._pools.values())
-                for name in PoolCounts.__struct_fields__
-            )
-        )
+        """The counts of all origins together, also of those that are gone."""
+        return sum((pool.counts for pool in self._pools.values()), self._gone)
 
     def ask(self, target: Target, body: bytes, round_: Round, slot: int, lines: bytes = b"") -> None:
         """Sends `body` to `target`; the answer goes to `round_` under `slot`. Never raises, never waits.
@@ -89,7 +85,7 @@ class Fanout:
         wanted = {target.origin: target for target in targets}
         for origin, pool in list(self._pools.items()):
             if origin not in wanted and not pool.held:
-                del self._pools[origin]
+                self._gone += self._pools.pop(origin).counts
         loop = asyncio.get_running_loop()
         for origin, target in wanted.items():
             if origin not in self._pools:

@@ -93,6 +93,7 @@ class Opening:
         if context is None:
             self._ready(sock)
             return
+        self._sock = None
         try:
             self._sock = context.wrap_socket(
                 sock,
@@ -100,7 +101,8 @@ class Opening:
                 do_handshake_on_connect=False,
                 session=self._pool.session,
             )
-        except OSError:  # lost between connect and now
+        except (OSError, ValueError):  # lost just now; or a session that does not fit
+            sock.close()
             self._tls_failed()
             return
         self._handshake()
@@ -115,7 +117,7 @@ class Opening:
             loop.add_reader(sock.fileno(), self._handshake)
         except ssl.SSLWantWriteError:
             loop.add_writer(sock.fileno(), self._handshake)
-        except (OSError, ValueError):  # ValueError: the certificate names no host that can be checked
+        except OSError:
             self._tls_failed()
         else:
             self._unregister(sock)

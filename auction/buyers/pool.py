@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from operator import add
 from time import perf_counter_ns
 
 import msgspec
@@ -63,6 +64,9 @@ class PoolCounts(msgspec.Struct):
     too_large: int = 0
     closed_by_peer: int = 0  # while idle
     expired: int = 0  # idle for too long
+
+    def __add__(self, other: PoolCounts) -> PoolCounts:
+        return PoolCounts(*map(add, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
 
 class Total:
@@ -215,9 +219,7 @@ class Pool:
         limits = self.limits
         if self.closed or not self.ready:
             self.counts.unreachable += 1
-            if self._refused and not self.addresses:
-                return Reason.FORBIDDEN_ADDRESS
-            return Reason.TLS_FAILED if self.addresses and not self.closed else Reason.CONNECT_FAILED
+            return self._why_unready()
         if len(self._held) >= limits.connections_per_origin or self._total.held >= self._total.limit:
             self.counts.busy += 1
             return Reason.BUSY
@@ -230,3 +232,10 @@ class Pool:
             return Reason.BUSY
         self._tokens -= 1
         return None
+
+    def _why_unready(self) -> Reason:
+        if self.closed:
+            return Reason.CONNECT_FAILED
+        if self.tls and self.context is None:
+            return Reason.TLS_FAILED
+        return Reason.FORBIDDEN_ADDRESS if self._refused else Reason.CONNECT_FAILED

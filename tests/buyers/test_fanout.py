@@ -12,6 +12,7 @@ import pytest
 from auction.buyers.address import Address, Resolved
 from auction.buyers.connection import Connection
 from auction.buyers.fanout import Fanout, Target, compile_target
+from auction.buyers.http1 import ResponseReader
 from auction.buyers.opening import Opening
 from auction.market.reasons import Reason
 from tests.buyers.served import OK, Fanouts, Line, Manner, Serve, Told, until
@@ -439,6 +440,21 @@ async def test_pools_outlive_markets(serve: Serve, fanouts: Fanouts) -> None:
     assert list(fanout.pools) == [served.target().origin]
 
 
+async def test_a_pool_that_is_no_longer_wanted_goes_when_its_last_connection_has(
+    serve: Serve, fanouts: Fanouts
+) -> None:
+    served, fanout = await serve(answers), fanouts(idle_s=0.1)
+    target = served.target()
+    await fanout.prepare([target])
+    await asked(fanout, target)
+    await fanout.prepare([])
+    assert (await asked(fanout, target)).answers == {0: (200, BID)}, "auctions of the old market go on"
+    await until(lambda: fanout.connections == 0)
+    await fanout.prepare([])
+    assert not fanout.pools
+    assert fanout.counts().answered == 2, "counts never go back"
+
+
 # -------------------------------------------------------------------------------- bounds
 
 
@@ -575,7 +591,7 @@ async def test_a_ca_file_that_is_none_hurts_its_own_buyer_only(
     served, fanout = await serve(answers), fanouts()
     bad = compile_target("https://127.0.0.1:1", {}, 300, str(tmp_path / "missing.pem"))
     assert "missing.pem" in (await fanout.prepare([bad, served.target()]))[0]
-    assert (await asked(fanout, bad)).failures == {0: Reason.CONNECT_FAILED}
+    assert (await asked(fanout, bad)).failures == {0: Reason.TLS_FAILED}
     assert (await asked(fanout, served.target())).answers == {0: (200, BID)}
 
 
@@ -600,7 +616,7 @@ async def test_close_tells_those_who_wait(serve: Serve, fanouts: Fanouts) -> Non
 
 async def test_nothing_is_left_for_the_collector(serve: Serve, fanouts: Fanouts) -> None:
     def alive() -> int:
-        return sum(type(thing) in (Connection, Opening) for thing in gc.get_objects())
+        return sum(type(thing) in (Connection, Opening, ResponseReader) for thing in gc.get_objects())
 
     gc.collect()
     before = alive()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.buyers_mock.conftest import Opener
+from tests.buyers_mock.client import Opener
 
 
 async def test_the_log_is_read_by_buyer_kind_and_number_and_cleared(play: Opener) -> None:

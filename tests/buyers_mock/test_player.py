@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,15 +151,11 @@ def test_auth_is_asked_for() -> None:
     assert player.counts.unauthorised == 2
 
 
-def test_memory_is_bounded(monkeypatch: object) -> None:
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(player_module, "MOST_REMEMBERED", 3)
     player = Player("sunrise", Manner(), 7)
-    most = player_module.MOST_REMEMBERED
-    player_module.MOST_REMEMBERED = 3
-    try:
-        for n in range(5):
-            player.play("ping", b"%d" % n, b"")
-        assert player.counts.forgotten == 2
-        assert not player.play("ping", b"0", b"").repeat
-        assert player.play("ping", b"4", b"").repeat
-    finally:
-        player_module.MOST_REMEMBERED = most
+    for n in range(5):
+        player.play("ping", b"%d" % n, b"")
+    assert player.counts.forgotten == 2
+    assert not player.play("ping", b"0", b"").repeat
+    assert player.play("ping", b"4", b"").repeat

@@ -98,7 +98,8 @@ def test_what_is_no_script_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "spread",
     ["{}", "{normal: [1, -1]}", "{normal: [.nan, 1]}", "{uniform: [1, .inf]}", "{choices: []}", "{uniform: [1]}",
-     "{uniform: [1, 2], min: 3, max: 2}", "-1", ".nan", ".inf", "true", "{spike: {usual: 1, share: 2, of: 3}}"],
+     "{uniform: [1, 2], min: 3, max: 2}", "-1", ".nan", ".inf", "true",
+     "{spike: {usual: 1, share: 2, of: 3}}"],
 )  # fmt: skip
 def test_a_spread_that_cannot_be_drawn_is_refused(spread: str) -> None:
     (field,) = mistakes_of(f"buyers: {{a: {{latency_ms: {spread}}}}}")

@@ -12,7 +12,7 @@ import pytest
 from buyers_mock import server
 from buyers_mock.manner import HUGE_BYTES
 from buyers_mock.stage import MOST_REQUEST_BYTES
-from tests.buyers_mock.conftest import Opener, request
+from tests.buyers_mock.client import Opener, request
 
 
 async def test_a_ping_gets_a_bid_and_a_post_is_taken(play: Opener) -> None:
@@ -194,11 +194,11 @@ async def test_a_connection_is_closed_where_the_client_asks_for_it(play: Opener)
         assert await client.reader.read() == b""
 
 
-async def test_an_upgrade_is_not_taken_up(play: Opener) -> None:
+async def test_an_upgrade_is_refused(play: Opener) -> None:
     client = await (await play({"sunrise": {}})).connect()
     headers = {"Connection": "Upgrade", "Upgrade": "h2c"}
-    assert (await client.ask("POST", "/sunrise/ping", {}, headers)).said["bid_id"] == "sunrise-1"
-    assert (await client.ping("sunrise")).said["bid_id"] == "sunrise-2"
+    assert (await client.ask("POST", "/sunrise/ping", {}, headers)).status == 400
+    assert await client.reader.read() == b""
 
 
 async def test_what_is_no_http_is_refused_after_what_came_before(play: Opener) -> None:
@@ -219,16 +219,22 @@ async def test_a_request_has_a_bound(play: Opener) -> None:
     assert (await client.ask("POST", "/sunrise/ping", half)).status == 200
     assert (await client.ask("POST", "/sunrise/ping", half)).status == 200
     endless = await mock.connect()
-    endless.writer.write(b"POST /sunrise/ping HTTP/1.1\r\nContent-Length: 900000000\r\n\r\n" + half + half)
+    head = b"POST /sunrise/ping HTTP/1.1\r\nContent-Length: 900000000\r\n\r\n"
+    endless.writer.write(one_too_many(head, b"x"))
     assert (await endless.answer()).status == 413
+    assert await endless.reader.read() == b""
     assert (await mock.stats())["turned_away"]["large"] == 1
 
 
 async def test_endless_headers_have_a_bound(play: Opener) -> None:
-    mock = await play({"sunrise": {}})
-    client = await mock.connect()
-    client.writer.write(b"POST /sunrise/ping HTTP/1.1\r\n" + b"a: b\r\n" * (MOST_REQUEST_BYTES // 6 + 1))
+    client = await (await play({"sunrise": {}})).connect()
+    client.writer.write(one_too_many(b"POST /sunrise/ping HTTP/1.1\r\n", b"a: b\r\n"))
     assert (await client.answer()).status == 413
+
+
+def one_too_many(start: bytes, more: bytes) -> bytes:
+    """One byte more than a request may have: all of it is read before it is refused, so no reset hides the answer."""
+    return (start + more * MOST_REQUEST_BYTES)[: MOST_REQUEST_BYTES + 1]
 
 
 async def test_pending_answers_have_a_bound(play: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,9 +246,7 @@ async def test_pending_answers_have_a_bound(play: Opener, monkeypatch: pytest.Mo
         pass
     third = await mock.connect()
     third.send("POST", "/sunrise/ping", {})
-    with pytest.raises(ConnectionResetError):
-        assert await third.reader.read() == b""
-        raise ConnectionResetError  # an abort may be seen as an end as well
+    assert await third.reader.read() == b""
     assert (await mock.stats())["turned_away"]["pending"] == 1
 
 
