@@ -16,6 +16,7 @@ from auction import log
 from auction.applying import stored_catalogue
 from auction.buyers.delivery import Delivery
 from auction.buyers.fanout import Fanout
+from auction.buyers.health import Health
 from auction.clock import Clock, SystemClock
 from auction.counters import scripts
 from auction.counters.allowances import Allowances
@@ -29,9 +30,11 @@ from auction.ledger.reader import Reader
 from auction.ledger.sealing import Sealer, keys_from_text, load_or_make_key
 from auction.ledger.writer import Writer
 from auction.market.market import Market, TradedSeller, compile_market
+from auction.ping.asking import Asking
 from auction.ping.floor import Floor
 from auction.ping.journal import PingJournal
 from auction.ping.service import PingService
+from auction.ping.tally import PingTally
 from auction.post.offering import Offering
 from auction.post.service import PostService
 from auction.post.status import Status
@@ -114,12 +117,14 @@ class Exchange:
         def floor() -> Floor:
             return self.floor
 
+        self.health = Health(settings.health)
+        self.ping_tally = PingTally(self.health)
+
         self.pings = PingService(
             floor,
             self.counters,
-            Allowances(self.counters),
-            self.fanout,
-            PingJournal(self.writer),
+            Asking(self.fanout, Allowances(self.counters), self.health),
+            PingJournal(self.writer, self.ping_tally),
             clock,
             settings.most_auctions,
         )

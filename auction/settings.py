@@ -1,104 +1,206 @@
-"""Every setting, in one struct: flag before environment before default; every mistake named at once (DESIGN 9)."""
+"""Every setting, in one struct: flag before environment before default; every mistake named at once (DESIGN 9).
+
+The struct says all there is to say of a setting: its name, its type with its bounds, its default, and the
+sentence that `--help` prints. Flags and variables come as text and are read here, in one way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from auction.errors import OperatorError
 
-PREFIX = "AUCTION_"
+PREFIX: Final = "AUCTION_"
+SECRETS: Final = frozenset(("secret_key", "database_url", "redis_url"))
+"""Their values are never shown: a URL may hold a password."""
 
-Port = Annotated[int, Meta(ge=0, le=65_535)]
-Milliseconds = Annotated[int, Meta(ge=1, le=600_000)]
+_FIFTY_YEARS_MS: Final = 1_577_880_000_000
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an exchange runs with. Each is also `AUCTION_<NAME>` in the environment."""
 
-    host: str = "127.0.0.1"
-    port: Port = 8080
-    workers: Annotated[int, Meta(ge=1, le=256)] = 1
-    data_dir: Path = Path("data")
-    redis_url: str | None = None
-    database_url: str | None = None
-    secret_key: str | None = None
-    allow_private_buyers: bool = False
-    log_level: str = "info"
-    most_auctions: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
-    most_posts: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
-    most_body_bytes: Annotated[int, Meta(ge=1_024, le=16_777_216)] = 65_536
-    counters_timeout_ms: Milliseconds = 50
-    post_wait_ms: Milliseconds = 10_000
-    stop_within_ms: Milliseconds = 30_000
-    clock_offset_ms: int = 0
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 chooses a free one.")] = 8080
+    workers: Annotated[int, Meta(ge=1, le=256, description="Worker processes, one a core.")] = 1
+    data_dir: Annotated[Path, Meta(description="Folder of everything that is kept.")] = Path("data")
+    redis_url: Annotated[
+        str | None, Meta(description="Redis 7 or Valkey for the counters, in place of the embedded one.")
+    ] = None
+    database_url: Annotated[
+        str | None, Meta(description="PostgreSQL for the ledger, in place of SQLite in the data folder.")
+    ] = None
+    secret_key: Annotated[
+        str | None,
+        Meta(description="32 bytes, base64 or hex, that seal personal data; else made in the data folder."),
+    ] = None
+    allow_private_buyers: Annotated[
+        bool, Meta(description="1 lets buyers' URLs lead to this machine and to private networks.")
+    ] = False
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")
+    ] = "info"
+    most_auctions: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Auctions at once in one worker; more get a 503.")
+    ] = 2_000
+    most_posts: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Posts at once in one worker; more get a 503.")
+    ] = 1_000
+    most_body_bytes: Annotated[
+        int, Meta(ge=1_024, le=16_777_216, description="The longest request body that is read.")
+    ] = 65_536
+    counters_timeout_ms: Annotated[
+        int, Meta(ge=1, le=600_000, description="How long a step on the counters may take.")
+    ] = 50
+    post_wait_ms: Annotated[
+        int, Meta(ge=1, le=600_000, description="How long a repeated post waits for the first one's answer.")
+    ] = 10_000
+    stop_within_ms: Annotated[
+        int, Meta(ge=1, le=600_000, description="How long a stop waits for what was taken in.")
+    ] = 30_000
+    clock_offset_ms: Annotated[
+        int, Meta(ge=-_FIFTY_YEARS_MS, le=_FIFTY_YEARS_MS, description="Shifts the clock, for rehearsals.")
+    ] = 0
 
     @property
     def ledger_url(self) -> str:
         """The ledger: the database that was named, or SQLite in the data folder."""
         return self.database_url or f"sqlite:///{self.data_dir / 'ledger.sqlite3'}"
 
+    @property
+    def uses_data_dir(self) -> bool:
+        """Whether anything is kept in the data folder."""
+        return None in (self.redis_url, self.database_url, self.secret_key)
 
-_SENTENCES = {
-    bool: "expected 1 or 0",
-    int: "expected a whole number",
-    Path: "expected a path",
-    str: "expected text",
-}
-_LEVELS = ("debug", "info", "warning", "error")
+    def __repr__(self) -> str:
+        shown = (
+            f"{name}={'(hidden)' if name in SECRETS and value is not None else repr(value)}"
+            for name, value in msgspec.structs.asdict(self).items()
+        )
+        return f"Settings({', '.join(shown)})"
 
 
-def read_settings(environ: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
+class Setting(msgspec.Struct, frozen=True):
+    """What is known of one setting: `meta` holds its bounds and its sentence."""
+
+    kind: Any
+    meta: Meta
+    default: Any
+
+
+def _all_settings() -> dict[str, Setting]:
+    hints = get_type_hints(Settings, include_extras=True)
+    found = {}
+    for field in msgspec.structs.fields(Settings):
+        kind, meta = get_args(hints[field.name])
+        found[field.name] = Setting(kind, meta, field.default)
+    return found
+
+
+ALL: Final = _all_settings()
+Checks = Mapping[str, Callable[[Any], object]]
+
+
+def read_settings(
+    environ: Mapping[str, str], flags: Mapping[str, Any], checks: Checks = MappingProxyType({})
+) -> Settings:
     """Settings out of flags (those that are not None) over the environment over the defaults.
 
-    Raises `OperatorError` with one line for every mistake: the flag or variable, what it was, what to write.
+    A variable that is empty is not set. `checks` are of the rooms that use a setting: each is called with the
+    value, and raises `OperatorError` for one that it cannot use.
+
+    Raises `OperatorError` with one line for every mistake: the flag or variable, what to write, what was there.
     """
-    hints = get_type_hints(Settings, include_extras=True)
     found: dict[str, Any] = {}
-    mistakes: list[str] = []
-    for name in environ:
-        key = name.removeprefix(PREFIX).lower()
-        if name.startswith(PREFIX) and key not in hints:
-            mistakes.append(f"{name}: no such setting")
-    for key, hint in hints.items():
-        flag, variable = flags.get(key), environ.get(PREFIX + key.upper())
-        if flag is None and variable in (None, ""):
+    mistakes = [_unknown(name) for name in environ if name.startswith(PREFIX) and not _is_setting(name)]
+    for name, setting in ALL.items():
+        flag, variable = flags.get(name), environ.get(variable_of(name), "")
+        if flag is None and not variable:
             continue
-        said_by, raw = (
-            ("--" + key.replace("_", "-"), flag) if flag is not None else (PREFIX + key.upper(), variable)
-        )
+        said_by, raw = (flag_of(name), flag) if flag is not None else (variable_of(name), variable)
         try:
-            found[key] = _converted(raw, hint)
+            found[name] = _read(setting, str(raw).strip())
+            checks.get(name, _no_check)(found[name])
         except ValueError as error:
-            mistakes.append(f"{said_by}: {error}, was {_shown(key, raw)}")
-    if str(found.get("log_level", "info")) not in _LEVELS:
-        mistakes.append(f"log_level: expected one of {', '.join(_LEVELS)}")
+            shown = "" if name in SECRETS else f", was {str(raw)!r}"
+            mistakes.append(f"{said_by}: {error}{shown}")
+        except OperatorError as error:
+            mistakes.append(f"{said_by}: {error.detail}")
     if mistakes:
         raise OperatorError("bad_settings", "\n".join(sorted(mistakes)))
     return Settings(**found)
 
 
-def _converted(raw: object, hint: Any) -> Any:
-    if hint is Path or raw.__class__ is hint:
-        return Path(str(raw)) if hint is Path else raw
-    if hint is bool:
-        said = str(raw).strip().lower()
-        if said in ("1", "true", "yes", "on"):
-            return True
-        if said in ("0", "false", "no", "off"):
-            return False
-        raise ValueError(_SENTENCES[bool])
-    try:
-        return msgspec.convert(raw, hint, strict=False)
-    except msgspec.ValidationError as error:
-        said = str(error).removeprefix("Expected ")
-        raise ValueError("expected " + said.replace("`", "")) from None
+def to_environ(settings: Settings) -> dict[str, str]:
+    """The variables that `read_settings` makes the same settings of."""
+    values = msgspec.structs.asdict(settings).items()
+    return {
+        variable_of(name): str(int(value) if isinstance(value, bool) else value)
+        for name, value in values
+        if value is not None
+    }
 
 
-def _shown(key: str, raw: object) -> str:
-    """A mistake shows what was written, except where it could be a secret."""
-    return "(hidden)" if key in ("secret_key", "database_url", "redis_url") else repr(raw)
+def flag_of(name: str) -> str:
+    """`--data-dir`, for `data_dir`."""
+    return "--" + name.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    """`AUCTION_DATA_DIR`, for `data_dir`."""
+    return PREFIX + name.upper()
+
+
+def _is_setting(variable: str) -> bool:
+    return variable.removeprefix(PREFIX).lower() in ALL and variable == variable.upper()
+
+
+def _unknown(variable: str) -> str:
+    near = difflib.get_close_matches(variable.upper(), map(variable_of, ALL), n=1)
+    return f"{variable}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _no_check(value: object) -> None:
+    """Most settings are good when their type is."""
+
+
+def _read(setting: Setting, text: str) -> Any:
+    """`text` as a setting of this kind. Raises `ValueError` that says what to write."""
+    kind = setting.kind
+    if not text:
+        raise ValueError("expected a value")
+    if kind is int:
+        return _read_whole(text, setting.meta)
+    if kind is bool:
+        return _read_flag(text)
+    if get_origin(kind) is Literal:
+        if text.lower() not in get_args(kind):
+            *others, last = get_args(kind)
+            raise ValueError(f"expected {', '.join(others)} or {last}")
+        return text.lower()
+    return Path(text) if kind is Path else text
+
+
+def _read_whole(text: str, bounds: Meta) -> int:
+    least, most = bounds.ge, bounds.le
+    assert least is not None
+    assert most is not None
+    digits = text.removeprefix("-")
+    if len(digits) > 20 or not (digits.isascii() and digits.isdigit()) or not least <= int(text) <= most:
+        raise ValueError(f"expected a whole number from {least} to {most}")
+    return int(text)
+
+
+def _read_flag(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("expected 1 or 0")

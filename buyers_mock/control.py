@@ -54,7 +54,7 @@ def _log(stage: Stage, query: dict[str, str]) -> bytes:
     mistakes = [Mistake(key, "not known") for key in query.keys() - {"buyer", "kind", "after"}]
     if kind not in (None, "ping", "post"):
         mistakes.append(Mistake("kind", "expected ping or post"))
-    if not (after.isascii() and after.isdigit()):
+    if not (after.isascii() and after.isdigit() and len(after) <= 18):
         mistakes.append(Mistake("after", "expected the number of an entry"))
     if mistakes:
         return problem("422 Unprocessable Content", "the query has mistakes", mistakes)

@@ -97,6 +97,8 @@ class Connection(asyncio.Protocol):
         self._bytes += len(data)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            raise  # a bug of ours: the loop logs it and ends the connection
         except httptools.HttpParserError:
             self._refuse(_BAD_HTTP)
         if self._bytes > MOST_REQUEST_BYTES:

@@ -54,7 +54,10 @@ class FieldSpec(Entry, frozen=True, kw_only=True):
 
 
 class AuctionRules(Entry, frozen=True, kw_only=True):
-    """How a campaign's auctions are held. See DESIGN 4."""
+    """How a campaign's auctions are held. See DESIGN 4.
+
+    `patience`: a buyer is waited for as long as its `timeout_ms` says, or (`adaptive`) as long as it usually needs.
+    """
 
     mode: Mode = "exclusive"
     max_buyers: Annotated[int, Meta(ge=1, le=20)] = 1
@@ -63,6 +66,7 @@ class AuctionRules(Entry, frozen=True, kw_only=True):
     pays: Literal["first", "second"] = "first"
     select: Literal["price", "weight", "turn"] = "price"
     hold_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    patience: Literal["declared", "adaptive"] = "declared"
     on_reject: Literal["next", "stop"] = "next"
     on_mismatch: Literal["reject", "auction"] = "reject"
     max_asks: Annotated[int, Meta(ge=1, le=1_000)] = 100

@@ -34,14 +34,14 @@ class Outcome(msgspec.Struct, gc=False, array_like=True):
 class Auction:
     """The bids of one ping. `slot` numbers the asks, in the order in which they were made."""
 
-    __slots__ = ("_asked", "_best", "_ceilings", "_open", "bids", "outcomes", "outstanding", "terms")
+    __slots__ = ("_best", "_ceilings", "_open", "asked", "bids", "outcomes", "outstanding", "terms")
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.bids: list[Bid] = []
         self.outcomes: list[Outcome] = []
         self.outstanding = 0
-        self._asked: list[TradedOrder] = []
+        self.asked: list[TradedOrder] = []
         self._open: list[bool] = []
         self._ceilings: list[int] = []  # slots that are asked, highest declared max first
         self._best: dict[str, int] = {}  # each buyer's best price
@@ -66,7 +66,7 @@ class Auction:
 
     def asks_done(self) -> None:
         """All asks of this tier are out: put the ceilings in order, once."""
-        asked, still_open = self._asked, self._open
+        asked, still_open = self.asked, self._open
         self._ceilings = sorted(
             (slot for slot in range(len(asked)) if still_open[slot]), key=lambda slot: asked[slot].max_micros
         )
@@ -86,7 +86,7 @@ class Auction:
 
     def order(self, slot: int) -> TradedOrder:
         """Who was asked under `slot`."""
-        return self._asked[slot]
+        return self.asked[slot]
 
     def is_open(self, slot: int) -> bool:
         """Whether the answer of `slot` is still awaited."""
@@ -107,7 +107,7 @@ class Auction:
         ceilings = self._ceilings
         while ceilings and not self._open[ceilings[-1]]:
             ceilings.pop()
-        ceiling = self._asked[ceilings[-1]].max_micros if ceilings else 0
+        ceiling = self.asked[ceilings[-1]].max_micros if ceilings else 0
         if terms.mode == "exclusive":
             if terms.pays == "first":
                 return max(self._best.values()) > ceiling
@@ -141,8 +141,8 @@ class Auction:
         return payout(best_alone) > max(most, payout(ceiling_micros))
 
     def _add(self, order: TradedOrder) -> int:
-        slot = len(self._asked)
-        self._asked.append(order)
+        slot = len(self.asked)
+        self.asked.append(order)
         self._open.append(True)
         self.outcomes.append(Outcome(order.id, order.bit, Reason.TIMEOUT))
         self.outstanding += 1
@@ -157,7 +157,7 @@ class Auction:
         return True
 
     def _take(self, slot: int, quote: Quote) -> None:
-        order, outcome, price_micros = self._asked[slot], self.outcomes[slot], quote.price_micros
+        order, outcome, price_micros = self.asked[slot], self.outcomes[slot], quote.price_micros
         if price_micros > outcome.price_micros:
             outcome.price_micros = price_micros
         reason = self._objection(order, price_micros, quote.exclusive)

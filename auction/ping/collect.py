@@ -42,7 +42,7 @@ class Collecting:
         self._timer: asyncio.TimerHandle | None = None
         self._waits: list[tuple[float, int]] = []  # (seconds from the start, slot), the longest first
 
-    def wait_for(self, slots: Sequence[tuple[int, int]]) -> asyncio.Future[None]:
+    def wait_for(self, slots: Sequence[tuple[int, float]]) -> asyncio.Future[None]:
         """All asks are out. `slots`: (slot, the buyer's own time-out in ms). Resolves at the close."""
         self._auction.asks_done()
         self._waits = sorted(((min(ms / 1000, self._left_s), slot) for slot, ms in slots), reverse=True)

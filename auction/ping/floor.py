@@ -48,6 +48,10 @@ class Floor:
             if buyer.signing_secret
         }
         signers = {buyer_id: Signer(secret) for buyer_id, secret in self._secrets.items()}
+        self.buyer_masks: dict[str, dict[str, int]] = {campaign: {} for campaign in market.campaigns}
+        for order in market.orders.values():
+            masks = self.buyer_masks[order.campaign_id]
+            masks[order.buyer_id] = masks.get(order.buyer_id, 0) | 1 << order.bit
         self.asks: dict[str, Ask] = {}
         self._full: dict[str, dict[int, int]] = {campaign: {} for campaign in market.campaigns}
         for order in market.orders.values():

@@ -7,6 +7,8 @@ log entry, never an auction.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import IntEnum
+from time import perf_counter
 from typing import Any, Protocol
 
 import msgspec
@@ -35,15 +37,30 @@ class PingDetail(msgspec.Struct, frozen=True, gc=False, array_like=True):
     saved_ms: float
 
 
+class Stage(IntEnum):
+    """The stretches of a ping's way, in the order in which they are walked (by tiers, some more than once)."""
+
+    ADMIT = 0
+    ELIGIBLE = 1
+    ASK = 2
+    BUYERS = 3
+    HOLD = 4
+
+
+STAGES = tuple(stage.name.lower() for stage in Stage)
+
+
 class Trace:
     """One auction as it happens. `opens`: its offer is kept for a post that comes later."""
 
     __slots__ = (
+        "_lap_s",
+        "asked",
         "at_ms",
-        "buyers_us",
         "campaign",
         "dropped",
         "eligibility",
+        "laps_us",
         "market_version",
         "opens",
         "outcomes",
@@ -64,6 +81,7 @@ class Trace:
         request: PingRequest,
         values: dict[str, FieldValue],
         opens: bool,
+        arrived_s: float,
     ) -> None:
         self.ping_id = ping_id
         self.seller = seller
@@ -73,11 +91,24 @@ class Trace:
         self.request = request
         self.values = values
         self.opens = opens
-        self.buyers_us = 0
+        self.laps_us = [0] * len(STAGES)
+        self._lap_s = arrived_s
         self.saved_ms = 0.0
         self.eligibility: Eligibility | None = None
+        self.asked: list[TradedOrder] = []
         self.outcomes: list[Outcome] = []
         self.dropped: list[Dropped] = []
+
+    def lap(self, stage: Stage) -> None:
+        """`stage` is walked through: what passed since the last lap was its time."""
+        now_s = perf_counter()
+        self.laps_us[stage] += int((now_s - self._lap_s) * 1e6)
+        self._lap_s = now_s
+
+    @property
+    def buyers_us(self) -> int:
+        """How long the auction waited for buyers."""
+        return self.laps_us[Stage.BUYERS]
 
     def drop(self, orders: Iterable[TradedOrder], reason: Reason) -> None:
         """These eligible orders are not asked, for this reason."""
@@ -124,15 +155,25 @@ class PingLog(Protocol):
         ...
 
 
-class PingJournal:
-    """Turns traces into rows of the ledger, off the hot path."""
+class PingTeller(Protocol):
+    """Who adds up what all pings did."""
 
-    def __init__(self, log: PingLog) -> None:
+    def note(self, trace: Trace, answer: str, own_us: int) -> None:
+        """One ping is over."""
+        ...
+
+
+class PingJournal:
+    """The end of every ping: it is counted, and becomes a row of the ledger, written off the hot path."""
+
+    def __init__(self, log: PingLog, tally: PingTeller) -> None:
         self._log = log
+        self._tally = tally
 
     def keep(self, trace: Trace, answer: PingAnswer, open_ping: OpenPing | None, own_us: int) -> None:
         """Queue the row of one ping; counted by the ledger where its queue is full."""
         request = trace.request
+        self._tally.note(trace, answer.reason or answer.status, own_us)
         self._log.log_ping(
             PingRow(
                 ping_id=trace.ping_id,

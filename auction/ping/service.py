@@ -8,32 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import zlib
 from collections.abc import Callable
 from time import perf_counter
 
 import msgspec
 import uuid_utils
 
-from auction.buyers.fanout import Fanout
-from auction.buyers.protocol import PingBody
 from auction.clock import Clock
-from auction.counters.allowances import Allowances
-from auction.counters.allowances import Ask as PingAllowance
 from auction.counters.answers import Admitted, Limited, Repeat, Running
 from auction.counters.counters import Counters
 from auction.errors import HouseError, SellerError
-from auction.market.eligibility import bits
-from auction.market.market import CampaignMarket, Eligibility, TradedOrder, TradedSeller
+from auction.market.market import CampaignMarket, Eligibility, TradedSeller
 from auction.market.model import FieldValue
-from auction.market.reasons import Reason
+from auction.ping.asking import Asking
 from auction.ping.auction import Auction
 from auction.ping.bids import Terms
-from auction.ping.collect import Collecting
-from auction.ping.deadlines import LEAST_ASK_MS, granted_tmax_ms, reserve_ms, tier_share_ms
+from auction.ping.deadlines import granted_tmax_ms, reserve_ms, tier_share_ms
 from auction.ping.floor import Floor
 from auction.ping.holding import Holding
-from auction.ping.journal import PingJournal, Trace
+from auction.ping.journal import PingJournal, Stage, Trace
 from auction.ping.offer import (
     OpenPing,
     PingAnswer,
@@ -70,16 +63,14 @@ class PingService:
         self,
         floor: Callable[[], Floor],
         counters: Counters,
-        allowances: Allowances,
-        fanout: Fanout,
+        asking: Asking,
         journal: PingJournal,
         clock: Clock,
         most_auctions: int,
     ) -> None:
         self._floor = floor
         self._counters = counters
-        self._allowances = allowances
-        self._fanout = fanout
+        self._asking = asking
         self._journal = journal
         self._clock = clock
         self._holding = Holding(counters)
@@ -112,14 +103,16 @@ class PingService:
             return Pinged(kept.at(now_ms), _us_since(arrived_s), 0, _rate(gate))
         if mistakes:
             raise SellerError(422, "bad_fields", "Some fields of the lead are wrong.", mistakes=mistakes)
-        trace = Trace(ping_id, seller, campaign.id, floor.market.version, now_ms, request, values, opens)
+        trace = Trace(
+            ping_id, seller, campaign.id, floor.market.version, now_ms, request, values, opens, arrived_s
+        )
+        trace.lap(Stage.ADMIT)
         open_ping: OpenPing | None = None
         try:
             open_ping, answer = await self._auction(floor, campaign, trace, deadline_s, print_of)
         finally:
-            if (
-                open_ping is None and print_of is not None
-            ):  # no offer to repeat: the next such ping is a new one
+            # No offer to repeat: the next such ping is a new one.
+            if open_ping is None and print_of is not None:
                 await self._counters.forget(seller.id, print_of, ping_id)
         own_us = _us_since(arrived_s) - trace.buyers_us
         self._journal.keep(trace, answer, open_ping, own_us)
@@ -145,6 +138,7 @@ class PingService:
             request,
             known,
             False,
+            perf_counter(),
         )
         deadline_s = perf_counter() + campaign.rules.tmax_ms / 1000
         open_ping, _ = await self._auction(floor, campaign, trace, deadline_s, None)
@@ -162,16 +156,17 @@ class PingService:
             terms = terms_for(campaign, trace.seller, trace.request)
             eligible = self._eligible(floor, campaign, trace, terms)
             book = Auction(terms)
-            trace.outcomes = book.outcomes
+            trace.asked, trace.outcomes = book.asked, book.outcomes
             tiers = [tier for tier in campaign.tiers if eligible & campaign.tier_masks[tier]]
             for place, tier in enumerate(tiers):
                 left_ms = (deadline_s - perf_counter()) * 1000
                 share_s = tier_share_ms(left_ms, len(tiers) - place) / 1000
-                orders = await self._to_ask(campaign, trace, eligible & campaign.tier_masks[tier])
-                await self._collect(floor, trace, book, orders, share_s)
+                mask = eligible & campaign.tier_masks[tier]
+                await self._asking.ask_tier(floor, campaign, trace, book, mask, share_s)
                 held = await self._holding.hold_best(
                     floor, campaign, trace, book, print_of, self._clock.now_ms()
                 )
+                trace.lap(Stage.HOLD)
                 if held is not None:
                     return held
             return None, PingAnswer(
@@ -215,83 +210,12 @@ class PingService:
             trace.at_ms,
             trace.seller.id,
             full=floor.known_full(campaign, trace.at_ms),
-            unhealthy=0,
+            unhealthy=self._asking.sick(floor, campaign, trace.ping_id),
             lowest_price_micros=terms.lowest_price_micros,
         )
         trace.eligibility = found
+        trace.lap(Stage.ELIGIBLE)
         return found.eligible
-
-    async def _to_ask(self, campaign: CampaignMarket, trace: Trace, mask: int) -> list[TradedOrder]:
-        """The orders of this tier that are asked: at most `max_asks`, and only where a ping cap allows it."""
-        orders = [campaign.orders[bit] for bit in bits(mask)]
-        most = campaign.rules.max_asks
-        if (
-            len(orders) > most
-        ):  # another stretch of the ring for every ping: fair, and the same every time for one
-            first = zlib.crc32(trace.ping_id.encode()) % len(orders)
-            ring = orders[first:] + orders[:first]
-            trace.drop(ring[most:], Reason.ASK_LIMIT)
-            orders = ring[:most]
-        if trace.request.test or not any(order.ping_caps for order in orders):
-            return orders
-        return await self._within_ping_caps(trace, orders)
-
-    async def _within_ping_caps(self, trace: Trace, orders: list[TradedOrder]) -> list[TradedOrder]:
-        """Spends one ping of each order that has ping caps; most come out of this worker's own block."""
-        allowed, unsure = [], []
-        for order in orders:
-            may = self._allowances.take(order.id, trace.at_ms) if order.ping_caps else True
-            if may:
-                allowed.append(order)
-            elif may is None:
-                unsure.append(order)
-            else:
-                trace.drop([order], Reason.PING_CAP)
-        if unsure:
-            asks = [PingAllowance(order.id, order.buyer_id, order.ping_caps) for order in unsure]
-            granted = await self._allowances.refill(asks, trace.at_ms)
-            for order, may in zip(unsure, granted, strict=True):
-                if may:
-                    allowed.append(order)
-                else:
-                    trace.drop([order], Reason.PING_CAP)
-        return allowed
-
-    async def _collect(
-        self, floor: Floor, trace: Trace, book: Auction, orders: list[TradedOrder], share_s: float
-    ) -> None:
-        """All requests are written first, then one deadline for them all. Fixed prices bid at once."""
-        live: list[TradedOrder] = []
-        for order in orders:
-            if order.live:
-                live.append(order)
-            else:
-                book.fixed(order)
-        if not live:
-            return
-        if share_s * 1000 < LEAST_ASK_MS:
-            trace.drop(live, Reason.NO_TIME)
-            return
-        started_s = perf_counter()
-        request = trace.request
-        body = PingBody(
-            ping_id=trace.ping_id,
-            campaign=trace.campaign,
-            floor_micros=book.terms.lowest_price_micros,
-            currency=floor.market.house.currency,
-            test=request.test,
-            lead=trace.values,
-        )
-        most_ms = int(share_s * 1000)
-        collecting = Collecting(book, asyncio.get_running_loop(), share_s)
-        asked = [(book.ask(order), floor.asks[order.id]) for order in live]
-        for slot, ask in asked:
-            message = body.for_order(ask.order_json, min(ask.timeout_ms, most_ms))
-            lines = ask.signature(trace.ping_id, trace.at_ms, message)
-            self._fanout.ask(ask.target, message, collecting, slot, lines)
-        await collecting.wait_for([(slot, ask.timeout_ms) for slot, ask in asked])
-        trace.saved_ms += collecting.saved_ms
-        trace.buyers_us += _us_since(started_s)
 
 
 def campaign_for(floor: Floor, seller: TradedSeller, campaign_id: str) -> CampaignMarket:

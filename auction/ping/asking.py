@@ -1,0 +1,129 @@
+"""Who of the eligible is asked, and asking them: health, ask limits and ping caps, then one fan-out.
+
+All requests of a tier are written before anything is awaited, and then there is one deadline for them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+from auction.buyers.fanout import Fanout
+from auction.buyers.health import Health
+from auction.buyers.protocol import PingBody
+from auction.counters.allowances import Allowances
+from auction.counters.allowances import Ask as PingAllowance
+from auction.market.eligibility import bits
+from auction.market.market import CampaignMarket, TradedOrder
+from auction.market.reasons import Reason
+from auction.ping.auction import Auction
+from auction.ping.collect import Collecting
+from auction.ping.deadlines import LEAST_ASK_MS
+from auction.ping.floor import Floor
+from auction.ping.journal import Stage, Trace
+
+
+class Asking:
+    """Asks buyers for bids. One per process."""
+
+    def __init__(self, fanout: Fanout, allowances: Allowances, health: Health) -> None:
+        self._fanout = fanout
+        self._allowances = allowances
+        self._health = health
+
+    def sick(self, floor: Floor, campaign: CampaignMarket, ping_id: str) -> int:
+        """The mask of orders whose buyers this ping does without, because they fail."""
+        if not self._health.sick:
+            return 0
+        masks = floor.buyer_masks[campaign.id]
+        mask = 0
+        for buyer_id in self._health.left_out(ping_id, masks):
+            mask |= masks[buyer_id]
+        return mask
+
+    async def ask_tier(
+        self, floor: Floor, campaign: CampaignMarket, trace: Trace, book: Auction, mask: int, share_s: float
+    ) -> None:
+        """Ask the orders of `mask`; returns when the auction can close or `share_s` is over.
+
+        Fixed prices bid at once. Who is not asked after all is kept with the reason.
+        """
+        live: list[TradedOrder] = []
+        for order in await self._to_ask(campaign, trace, mask):
+            if order.live:
+                live.append(order)
+            else:
+                book.fixed(order)
+        if live and share_s * 1000 < LEAST_ASK_MS:
+            trace.drop(live, Reason.NO_TIME)
+        elif live:
+            await self._collect(floor, campaign, trace, book, live, share_s)
+
+    async def _collect(
+        self,
+        floor: Floor,
+        campaign: CampaignMarket,
+        trace: Trace,
+        book: Auction,
+        orders: list[TradedOrder],
+        share_s: float,
+    ) -> None:
+        body = PingBody(
+            ping_id=trace.ping_id,
+            campaign=trace.campaign,
+            floor_micros=book.terms.lowest_price_micros,
+            currency=floor.market.house.currency,
+            test=trace.request.test,
+            lead=trace.values,
+        )
+        collecting = Collecting(book, asyncio.get_running_loop(), share_s)
+        adaptive, most_ms = campaign.rules.patience == "adaptive", int(share_s * 1000)
+        waits: list[tuple[int, float]] = []
+        for order in orders:
+            ask, slot = floor.asks[order.id], book.ask(order)
+            message = body.for_order(ask.order_json, min(ask.timeout_ms, most_ms))
+            lines = ask.signature(trace.ping_id, trace.at_ms, message) if ask.signer else b""
+            self._fanout.ask(ask.target, message, collecting, slot, lines)
+            patience_ms: float = ask.timeout_ms
+            if adaptive:
+                patience_ms = self._health.patience_ms(order.buyer_id, patience_ms)
+            waits.append((slot, patience_ms))
+        trace.lap(Stage.ASK)
+        await collecting.wait_for(waits)
+        trace.saved_ms += collecting.saved_ms
+        trace.lap(Stage.BUYERS)
+
+    async def _to_ask(self, campaign: CampaignMarket, trace: Trace, mask: int) -> list[TradedOrder]:
+        """The orders of this tier that are asked: at most `max_asks`, and only where a ping cap allows it."""
+        orders = [campaign.orders[bit] for bit in bits(mask)]
+        most = campaign.rules.max_asks
+        if len(orders) > most:
+            # Another stretch of the ring for every ping: fair, and the same every time for one.
+            first = zlib.crc32(trace.ping_id.encode()) % len(orders)
+            ring = orders[first:] + orders[:first]
+            trace.drop(ring[most:], Reason.ASK_LIMIT)
+            orders = ring[:most]
+        if trace.request.test or not any(order.ping_caps for order in orders):
+            return orders
+        return await self._within_ping_caps(trace, orders)
+
+    async def _within_ping_caps(self, trace: Trace, orders: list[TradedOrder]) -> list[TradedOrder]:
+        """Spends one ping of each order that has ping caps; most come out of this worker's own block."""
+        allowed, unsure = [], []
+        for order in orders:
+            may = self._allowances.take(order.id, trace.at_ms) if order.ping_caps else True
+            if may:
+                allowed.append(order)
+            elif may is None:
+                unsure.append(order)
+            else:
+                trace.drop([order], Reason.PING_CAP)
+        if unsure:
+            asks = [PingAllowance(order.id, order.buyer_id, order.ping_caps) for order in unsure]
+            granted = await self._allowances.refill(asks, trace.at_ms)
+            for order, may in zip(unsure, granted, strict=True):
+                if may:
+                    allowed.append(order)
+                else:
+                    trace.drop([order], Reason.PING_CAP)
+        return allowed

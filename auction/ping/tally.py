@@ -1,0 +1,35 @@
+"""What all pings of this worker add up to: outcomes, times, and what each buyer did. Read by `/metrics`."""
+
+from __future__ import annotations
+
+from auction.buyers.health import Health
+from auction.ping.journal import STAGES, Trace
+from auction.tally import OWN_US, WAIT_US, Histogram, counts
+
+
+class PingTally:
+    """Counts every ping once, at its end; and tells the buyers' health what they did."""
+
+    def __init__(self, health: Health) -> None:
+        self.answers = counts()  # (campaign, offer or the reason why not)
+        self.orders = counts()  # (buyer, reason)
+        self.own_us = Histogram(OWN_US)
+        self.buyers_us = Histogram(WAIT_US)
+        self.stages_us = tuple(Histogram(OWN_US) for _ in STAGES)
+        self.saved_ms = 0.0
+        self._health = health
+
+    def note(self, trace: Trace, answer: str, own_us: int) -> None:
+        """One ping is over; `answer` is `offer`, or the reason for no bid."""
+        self.answers[trace.campaign, answer] += 1
+        self.own_us.add(own_us)
+        self.buyers_us.add(trace.buyers_us)
+        self.saved_ms += trace.saved_ms
+        for histogram, lap_us in zip(self.stages_us, trace.laps_us, strict=True):
+            histogram.add(lap_us)
+        orders, health = self.orders, self._health
+        for order, outcome in zip(trace.asked, trace.outcomes, strict=True):
+            reason = outcome.reason
+            orders[order.buyer_id, reason.value] += 1
+            if order.live:
+                health.note(order.buyer_id, reason, outcome.elapsed_us)

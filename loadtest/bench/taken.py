@@ -1,0 +1,54 @@
+"""What one run measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Taken(msgspec.Struct, kw_only=True):
+    """A run's window: what was answered in it, how fast, and what it cost whom."""
+
+    latencies_us: list[float]
+    seconds: float
+    cpu_s: dict[str, float]
+    """User and system time of each process that was watched, and of the generator, inside the window."""
+    wrong: Counter[int]
+    """Answers that were not what they should be, by status; 0 for those that never came."""
+    own_us: list[float]
+    """The server's own time, as it says in `Server-Timing`."""
+    bodies: list[bytes]
+    late_us: list[float]
+    """How late the generator itself was in sending what was due (fixed rate only)."""
+
+    @property
+    def answered(self) -> int:
+        """How many answers came, right or wrong."""
+        return len(self.latencies_us)
+
+    @property
+    def per_second(self) -> float:
+        """Answers per second."""
+        return self.answered / self.seconds
+
+    def cpu_us(self, name: str) -> float:
+        """CPU of one process, in microseconds per answer."""
+        return self.cpu_s[name] * 1e6 / max(1, self.answered)
+
+    def busy(self, name: str) -> float:
+        """The share of one core that a process kept busy."""
+        return self.cpu_s[name] / self.seconds
+
+    def latency_us(self, percent: float) -> float:
+        """A percentile of the latencies."""
+        return percentile(self.latencies_us, percent)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest of `values` that at least `percent` of them are no larger than; 0.0 of none."""
+    if not values:
+        return 0.0
+    rank = -int(-len(values) * percent // 100)  # rounded up
+    return sorted(values)[max(0, rank - 1)]
