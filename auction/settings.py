@@ -47,6 +47,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")
     ] = "info"
+    health: Annotated[
+        Literal["on", "shadow", "off"],
+        Meta(description="Whether failing buyers are asked less; shadow only counts it."),
+    ] = "on"
     most_auctions: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Auctions at once in one worker; more get a 503.")
     ] = 2_000
@@ -132,7 +136,7 @@ def read_settings(
             shown = "" if name in SECRETS else f", was {str(raw)!r}"
             mistakes.append(f"{said_by}: {error}{shown}")
         except OperatorError as error:
-            mistakes.append(f"{said_by}: {error.detail}")
+            mistakes.append(f"{said_by}: {error.detail.removeprefix(variable_of(name)).lstrip()}")
     if mistakes:
         raise OperatorError("bad_settings", "\n".join(sorted(mistakes)))
     return Settings(**found)

@@ -40,7 +40,9 @@ class Histogram:
 
 OWN_US = (100, 200, 300, 400, 500, 700, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 """Our own time: below a millisecond is where it should be."""
-WAIT_US = tuple(ms * 1_000 for ms in (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 1_000, 2_000, 5_000))
+WAIT_US = tuple(
+    ms * 1_000 for ms in (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 1_000, 2_000, 5_000)
+)
 
 
 class Buckets(msgspec.Struct, frozen=True):
@@ -107,6 +109,8 @@ def added_up(families: Iterable[Family]) -> list[Family]:
         for labels, one in family.buckets:
             histograms[labels] = histograms[labels] + one if labels in histograms else one
     return [
-        msgspec.structs.replace(family, values=list(values[name].items()), buckets=list(buckets[name].items()))
+        msgspec.structs.replace(
+            family, values=list(values[name].items()), buckets=list(buckets[name].items())
+        )
         for name, family in merged.items()
     ]

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from auction import log
+from auction.api.metrics import MetricsDoor
 from auction.api.native import NativeDoor
 from auction.api.status import StatusDoor
 from auction.api.wire import respond_problem
@@ -28,6 +29,7 @@ class App:
 
     def __init__(self, exchange: Exchange) -> None:
         native, status = NativeDoor(exchange), StatusDoor(exchange)
+        self.metrics = MetricsDoor(exchange)
         self._hot: dict[str, Door] = {"/ping": native.ping, "/post": native.post, "/direct": native.direct}
         self._rest = Starlette(
             routes=[
@@ -35,6 +37,7 @@ class App:
                 Route("/pings/{ping_id}", status.ping, methods=["GET"]),
                 Route("/healthz", status.healthz, methods=["GET"]),
                 Route("/readyz", status.readyz, methods=["GET"]),
+                Route("/metrics", self.metrics.metrics, methods=["GET"]),
             ],
             exception_handlers={
                 404: status.not_found,

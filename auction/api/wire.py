@@ -81,7 +81,7 @@ def read_object(head: Head, body: bytes) -> dict[str, Any]:
         data = _decode_json(body)
     except RecursionError:
         raise SellerError(400, "too_deep", "The JSON is nested too deeply.") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SellerError(400, "bad_json", f"The body is not JSON: {error}.") from None
     if not isinstance(data, dict):
         raise SellerError(400, "not_an_object", "The body must be a JSON object.")

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from auction import log
 from auction.api.app import App
+from auction.api.metrics import forget_metrics
 from auction.applying import apply_catalogue, read_files, stored_catalogue
 from auction.catalogue.changes import diff
 from auction.cli.options import ledger_of, settings_of, store_flags
@@ -60,6 +61,7 @@ def serve(files: tuple[Path, ...], **flags: object) -> None:
     log.set_up(settings.log_level)
     settings = _with_catalogue(settings, files)
     sealer_of(settings)  # made once, before workers look for it
+    forget_metrics(settings.data_dir)
     listening = _listen(settings)
     with _counters(settings) as redis_url:
         _announce(settings, listening)
@@ -88,7 +90,10 @@ def run_worker(settings: Settings, redis_url: str, listening: socket.socket) -> 
             await exchange.open(redis_url)
             gc.collect()
             gc.freeze()  # the market lives long: no collection need look at it again
-            await _server(settings, App(exchange)).serve(sockets=[listening])
+            app = App(exchange)
+            app.metrics.start()
+            await _server(settings, app).serve(sockets=[listening])
+            await app.metrics.stop()
         finally:
             await exchange.close()
 

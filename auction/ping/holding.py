@@ -28,10 +28,12 @@ from auction.ping.offer import (
 
 
 class Holding:
-    """Takes the places of a winning mix."""
+    """Takes the places of a winning mix. Counts places `held`, and holds `refused` by a full cap."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
+        self.held = 0
+        self.refused = 0
 
     async def hold_best(
         self,
@@ -61,9 +63,11 @@ class Holding:
                 await self._give_back(
                     [place for order, place in held.items() if order not in _orders(mix)], now_ms
                 )
+                self.held += len(held)
                 for win in mix.wins:
                     trace.won(win.bid.order_id)
                 return ping, answer
+            self.refused += len(full)
             for order_id, refused in full.items():
                 order = floor.market.orders[order_id]
                 floor.note_full(order, refused.free_at_ms, now_ms)

@@ -73,7 +73,7 @@ class PingService:
         self._asking = asking
         self._journal = journal
         self._clock = clock
-        self._holding = Holding(counters)
+        self.holding = Holding(counters)
         self._most_auctions = most_auctions
         self.running = 0
         self.turned_away = 0
@@ -163,7 +163,7 @@ class PingService:
                 share_s = tier_share_ms(left_ms, len(tiers) - place) / 1000
                 mask = eligible & campaign.tier_masks[tier]
                 await self._asking.ask_tier(floor, campaign, trace, book, mask, share_s)
-                held = await self._holding.hold_best(
+                held = await self.holding.hold_best(
                     floor, campaign, trace, book, print_of, self._clock.now_ms()
                 )
                 trace.lap(Stage.HOLD)

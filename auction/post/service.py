@@ -38,6 +38,7 @@ from auction.post.answer import PostRequest, encode_post_answer
 from auction.post.offering import Offering
 from auction.post.records import LeadDraft, Told, draft_lead
 from auction.post.sale import Sale
+from auction.tally import counts
 
 WAIT_STEP_S = 0.05
 CLAIM_LEASE_MS = 120_000
@@ -74,6 +75,7 @@ class PostService:
         self._most_posts = most_posts
         self.running = 0
         self.turned_away = 0
+        self.outcomes = counts()  # (the state that a lead came to,)
 
     async def post(self, seller: TradedSeller, request: PostRequest) -> bytes:
         """One post, from the door to its answer (JSON). Raises `SellerError` and `HouseError`."""
@@ -278,6 +280,7 @@ class PostService:
                     log.warning("settle_failed", lead_id=draft.lead_id, state=sale.state.value)
                     raise
                 await asyncio.sleep(0.1 * attempt)
+        self.outcomes[(sale.state.value,)] += 1
         await self._offering.close(floor, draft, told)
         lead = draft.lead
         log.event(

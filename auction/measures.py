@@ -1,0 +1,123 @@
+"""Everything that one worker has counted, gathered from its rooms: names, help and labels in one place."""
+
+from __future__ import annotations
+
+from auction.exchange import Exchange
+from auction.ping.journal import STAGES
+from auction.tally import Family, Histogram, Labels, counter, gauge, histogram, plain_counter
+
+
+def families_of(exchange: Exchange) -> list[Family]:
+    """What this worker knows, at this moment."""
+    return [
+        *_pings(exchange),
+        *_posts(exchange),
+        *_buyers(exchange),
+        *_counters(exchange),
+        *_ledger(exchange),
+    ]
+
+
+def _pings(exchange: Exchange) -> list[Family]:
+    tally, pings = exchange.ping_tally, exchange.pings
+    stages: dict[Labels, Histogram] = {(name,): one for name, one in zip(STAGES, tally.stages_us, strict=True)}
+    return [
+        counter(
+            "auction_pings", "Pings by campaign and outcome", ("campaign", "outcome"), _floats(tally.answers)
+        ),
+        plain_counter(
+            "auction_pings_repeated", "Pings answered with the offer that lived already", pings.repeats
+        ),
+        plain_counter(
+            "auction_pings_turned_away", "Pings refused because the house was full", pings.turned_away
+        ),
+        gauge("auction_pings_running", "Auctions in flight", pings.running),
+        histogram("auction_ping_own_seconds", "Our own time per ping", (), {(): tally.own_us}),
+        histogram("auction_ping_buyers_seconds", "Time a ping waited for buyers", (), {(): tally.buyers_us}),
+        histogram("auction_ping_stage_seconds", "Time per stage of a ping", ("stage",), stages),
+        plain_counter(
+            "auction_early_close_saved_seconds", "Waiting that early closes saved", tally.saved_ms / 1000
+        ),
+        plain_counter("auction_market_swaps", "Markets swapped in since the start", exchange.swaps),
+    ]
+
+
+def _posts(exchange: Exchange) -> list[Family]:
+    posts = exchange.posts
+    return [
+        counter(
+            "auction_leads", "Posts by the state their lead came to", ("state",), _floats(posts.outcomes)
+        ),
+        plain_counter(
+            "auction_posts_turned_away", "Posts refused because the house was full", posts.turned_away
+        ),
+        gauge("auction_posts_running", "Posts in flight", posts.running),
+    ]
+
+
+def _buyers(exchange: Exchange) -> list[Family]:
+    pools, health = exchange.fanout.counts(), exchange.health
+    told: dict[Labels, float] = {(name,): float(getattr(pools, name)) for name in pools.__struct_fields__}
+    shares: list[tuple[Labels, float]] = [((buyer,), share) for buyer, share in health.sick.items()]
+    return [
+        counter(
+            "auction_orders",
+            "Orders asked or bidding a fixed price, by buyer and what became of it",
+            ("buyer", "reason"),
+            _floats(exchange.ping_tally.orders),
+        ),
+        counter("auction_connections", "What became of connections and asks on the wire", ("event",), told),
+        gauge("auction_connections_open", "Connections to buyers", exchange.fanout.connections),
+        plain_counter("auction_asks_spared", "Asks left out because the buyer was failing", health.spared),
+        Family(
+            "auction_buyer_share",
+            "Share of pings a failing buyer is asked in, a worker",
+            "gauge",
+            ("buyer",),
+            shares,
+        ),
+        plain_counter(
+            "auction_deliveries_refused",
+            "Posts to buyers refused: too many in flight",
+            exchange.delivery.busy,
+        ),
+        gauge("auction_deliveries_running", "Posts to buyers in flight", exchange.delivery.in_flight),
+    ]
+
+
+def _counters(exchange: Exchange) -> list[Family]:
+    link, holding = exchange.link, exchange.pings.holding
+    refused: dict[Labels, float] = {
+        ("away",): float(link.refused_away),
+        ("stalled",): float(link.refused_stalled),
+        ("full",): float(link.refused_full),
+        ("late",): float(link.late),
+    }
+    return [
+        plain_counter("auction_counter_calls", "Calls sent to Valkey", link.calls),
+        counter("auction_counter_calls_failed", "Calls to Valkey that got no answer", ("why",), refused),
+        plain_counter("auction_holds", "Places held", holding.held),
+        plain_counter("auction_caps_refused", "Holds refused by a full cap", holding.refused),
+    ]
+
+
+def _ledger(exchange: Exchange) -> list[Family]:
+    writer, reader = exchange.writer, exchange.reader
+    return [
+        plain_counter("auction_ledger_writes", "Durable writes", writer.writes),
+        plain_counter("auction_ledger_commits", "Commits that made them durable", writer.commits),
+        plain_counter("auction_ledger_refused", "Writes refused: the queue was full", writer.writes_refused),
+        plain_counter(
+            "auction_ledger_away",
+            "Writes and reads that found the ledger away",
+            writer.writes_away + reader.reads_away,
+        ),
+        plain_counter("auction_ping_log_written", "Pings written to the log", writer.pings_logged),
+        plain_counter("auction_ping_log_dropped", "Pings dropped from the log", writer.pings_dropped),
+        gauge("auction_ledger_waiting", "Writes in the queue", writer.waiting),
+        gauge("auction_ping_log_waiting", "Pings in the queue of the log", writer.pings_waiting),
+    ]
+
+
+def _floats(counted: dict[Labels, int]) -> dict[Labels, float]:
+    return {labels: float(value) for labels, value in counted.items()}
