@@ -33,6 +33,7 @@ DEVIATIONS = 6
 
 _OURS = frozenset({Reason.CUT_OFF, Reason.BUSY, Reason.FORBIDDEN_ADDRESS, Reason.NO_TIME})
 """Failures that tell nothing of the buyer."""
+_FAILED = frozenset(reason for reason in Reason if reason.family is Family.FAILED) - _OURS
 
 
 class BuyerHealth(msgspec.Struct):
@@ -45,13 +46,13 @@ class BuyerHealth(msgspec.Struct):
 
     def note(self, failed: bool, elapsed_ms: float) -> None:
         """One more answer, or none."""
-        self.seen += 1
-        weight = max(WEIGHT, 1 / self.seen)
+        seen = self.seen = self.seen + 1
+        weight = WEIGHT if seen > 32 else 1 / seen
         self.failure += (failed - self.failure) * weight
         if not failed:
             off = elapsed_ms - self.latency_ms
-            self.deviation_ms += (abs(off) - self.deviation_ms) * weight
             self.latency_ms += off * weight
+            self.deviation_ms += ((off if off > 0 else -off) - self.deviation_ms) * weight
 
     @property
     def share(self) -> float:
@@ -79,16 +80,18 @@ class Health:
 
     def note(self, buyer_id: str, reason: Reason, elapsed_us: int) -> None:
         """What came of one ask."""
-        if reason in _OURS:
-            return
         buyer = self.buyers.get(buyer_id)
         if buyer is None:
             buyer = self.buyers[buyer_id] = BuyerHealth()
-        buyer.note(reason.family is Family.FAILED, elapsed_us / 1000)
+        failed = reason in _FAILED
+        if failed or reason not in _OURS:
+            buyer.note(failed, elapsed_us / 1000)
+        if buyer.failure <= WELL_BELOW and not self._sick:
+            return
         share = buyer.share
         if share < 1:
             self._sick[buyer_id] = share
-        elif self._sick:
+        else:
             self._sick.pop(buyer_id, None)
 
     def left_out(self, ping_id: str, buyers: Iterable[str]) -> list[str]:

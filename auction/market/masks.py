@@ -39,6 +39,8 @@ def mask_of(numbers: Iterable[int], width: int) -> int:
 
 def pack(mask: int) -> bytes | list[int]:
     """The shorter of two ways to write a mask down: the numbers, or the bits as little-endian bytes."""
+    if not mask:
+        return b""
     octets = (mask.bit_length() + 7) // 8
     if mask.bit_count() * 2 <= octets:
         return list(bits(mask))

@@ -34,7 +34,7 @@ class Outcome(msgspec.Struct, gc=False, array_like=True):
 class Auction:
     """The bids of one ping. `slot` numbers the asks, in the order in which they were made."""
 
-    __slots__ = ("_best", "_ceilings", "_open", "asked", "bids", "outcomes", "outstanding", "terms")
+    __slots__ = ("_best", "_ceilings", "_highest", "_open", "asked", "bids", "outcomes", "outstanding", "terms")
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
@@ -45,6 +45,7 @@ class Auction:
         self._open: list[bool] = []
         self._ceilings: list[int] = []  # slots that are asked, highest declared max first
         self._best: dict[str, int] = {}  # each buyer's best price
+        self._highest = 0
 
     def fixed(self, order: TradedOrder) -> None:
         """An order with a fixed price bids at once."""
@@ -63,6 +64,7 @@ class Auction:
         """The tiers above gave no offer: what they bid does not count any more (what became of it is kept)."""
         self.bids.clear()
         self._best.clear()
+        self._highest = 0
 
     def asks_done(self) -> None:
         """All asks of this tier are out: put the ceilings in order, once."""
@@ -110,7 +112,7 @@ class Auction:
         ceiling = self.asked[ceilings[-1]].max_micros if ceilings else 0
         if terms.mode == "exclusive":
             if terms.pays == "first":
-                return max(self._best.values()) > ceiling
+                return self._highest > ceiling
             top = sorted(self._best.values(), reverse=True)[:2]
             return len(top) == 2 and top[1] > ceiling
         return self._mix_is_settled(ceiling)
@@ -180,6 +182,8 @@ class Auction:
         )
         if price_micros > self._best.get(order.buyer_id, 0):
             self._best[order.buyer_id] = price_micros
+        if price_micros > self._highest:
+            self._highest = price_micros
 
     def _objection(self, order: TradedOrder, price_micros: int, exclusive: bool) -> Reason | None:
         if price_micros > order.max_micros:

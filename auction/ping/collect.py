@@ -8,7 +8,6 @@ among the orders that are still out: no task and no timer per buyer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from time import perf_counter
 
 from auction.buyers.protocol import NoBid, Offered, read_bids
@@ -40,12 +39,15 @@ class Collecting:
         self._left_s = left_s
         self._started_s = perf_counter()
         self._timer: asyncio.TimerHandle | None = None
-        self._waits: list[tuple[float, int]] = []  # (seconds from the start, slot), the longest first
+        self._waits: list[tuple[int, float]] = []  # (slot, ms from the start)
 
-    def wait_for(self, slots: Sequence[tuple[int, float]]) -> asyncio.Future[None]:
-        """All asks are out. `slots`: (slot, the buyer's own time-out in ms). Resolves at the close."""
+    def wait_for(self, waits: list[tuple[int, float]]) -> asyncio.Future[None]:
+        """All asks are out. `waits`: (slot, how long its answer is worth waiting for, in ms).
+
+        Resolves at the close.
+        """
         self._auction.asks_done()
-        self._waits = sorted(((min(ms / 1000, self._left_s), slot) for slot, ms in slots), reverse=True)
+        self._waits = waits
         if self._auction.can_close():
             self._close()
         else:
@@ -76,19 +78,27 @@ class Collecting:
             self._close()
 
     def _arm(self) -> None:
-        after_s = self._waits[-1][0] - (perf_counter() - self._started_s)
+        after_s = min(self._left_s, min(ms for _, ms in self._waits) / 1000)
+        after_s -= perf_counter() - self._started_s
         self._timer = self._loop.call_later(max(0.0, after_s), self._time_is_up)
 
     def _time_is_up(self) -> None:
         elapsed_s = perf_counter() - self._started_s
         # A millisecond of grace: the loop's timers count in whole ones.
-        while self._waits and self._waits[-1][0] <= elapsed_s + 0.001:
-            _, slot = self._waits.pop()
-            self._auction.refuse(slot, Reason.TIMEOUT, int(elapsed_s * 1e6))
-        if not self._waits or self._auction.can_close():
-            self._close()
+        over_ms = (elapsed_s + 0.001) * 1000
+        if over_ms < self._left_s * 1000:
+            waits, self._waits = self._waits, []
+            for slot, ms in waits:
+                if ms <= over_ms:
+                    self._auction.refuse(slot, Reason.TIMEOUT, int(elapsed_s * 1e6))
+                elif self._auction.is_open(slot):
+                    self._waits.append((slot, ms))
+            if self._waits and not self._auction.can_close():
+                self._arm()
+                return
         else:
-            self._arm()
+            self._auction.cut_off(Reason.TIMEOUT, int(elapsed_s * 1e6))
+        self._close()
 
     def _close(self) -> None:
         elapsed_s = perf_counter() - self._started_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -94,8 +95,13 @@ def seconds_left(until_ms: int, now_ms: int) -> int:
 
 def iso_utc(at_ms: int) -> str:
     """RFC 3339 with milliseconds."""
-    at = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
+    return f"{_second(at_ms // 1000)}.{at_ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _second(at_s: int) -> str:
+    """A second is shared by every ping of it, and to write one down takes longer than to choose the winner."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def offer_answer(ping: OpenPing, now_ms: int, currency: str) -> PingAnswer:

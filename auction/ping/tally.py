@@ -30,6 +30,6 @@ class PingTally:
         orders, health = self.orders, self._health
         for order, outcome in zip(trace.asked, trace.outcomes, strict=True):
             reason = outcome.reason
-            orders[order.buyer_id, reason.value] += 1
+            orders[order.buyer_id, reason] += 1
             if order.live:
                 health.note(order.buyer_id, reason, outcome.elapsed_us)
