@@ -22,10 +22,12 @@ Mode = Literal["on", "shadow", "off"]
 
 WEIGHT = 1 / 32
 """Of each new answer in the estimates: about thirty answers are remembered."""
-LEAST_SEEN = 20
-"""With fewer answers than this nothing is known."""
 WELL_BELOW = 0.2
-"""Up to this failure rate a buyer is asked every time."""
+"""Up to this failure rate a buyer is asked every time; eight failures in a row bring a well one above it."""
+FORGOTTEN = 0.001
+"""A failure rate below this is none."""
+LEAST_SEEN = 20
+"""With fewer answers than this its latency is not known."""
 LEAST_SHARE = 0.05
 LEAST_PATIENCE_MS = 20.0
 DEVIATIONS = 6
@@ -37,33 +39,37 @@ _FAILED = frozenset(reason for reason in Reason if reason.family is Family.FAILE
 
 
 class BuyerHealth(msgspec.Struct):
-    """What is known of one buyer: failure rate 0 … 1, latency of its answers and how much it wavers, in ms."""
+    """What is known of one buyer: failure rate 0 … 1; latency of its answers and how much it wavers, in ms."""
 
-    seen: int = 0
     failure: float = 0.0
+    answers: int = 0
     latency_ms: float = 0.0
     deviation_ms: float = 0.0
 
-    def note(self, failed: bool, elapsed_ms: float) -> None:
+    def note(self, failed: bool) -> None:
         """One more answer, or none."""
-        seen = self.seen = self.seen + 1
-        weight = WEIGHT if seen > 32 else 1 / seen
-        self.failure += (failed - self.failure) * weight
-        if not failed:
-            off = elapsed_ms - self.latency_ms
-            self.latency_ms += off * weight
-            self.deviation_ms += ((off if off > 0 else -off) - self.deviation_ms) * weight
+        self.failure += (failed - self.failure) * WEIGHT
+        if self.failure < FORGOTTEN:
+            self.failure = 0.0
+
+    def time(self, elapsed_ms: float) -> None:
+        """How long an answer took."""
+        self.answers += 1
+        weight = max(WEIGHT, 1 / self.answers)
+        off = elapsed_ms - self.latency_ms
+        self.latency_ms += off * weight
+        self.deviation_ms += (abs(off) - self.deviation_ms) * weight
 
     @property
     def share(self) -> float:
         """The share of pings that it is asked in: 1 while well, down to `LEAST_SHARE`."""
-        if self.seen < LEAST_SEEN or self.failure <= WELL_BELOW:
+        if self.failure <= WELL_BELOW:
             return 1.0
         return max(LEAST_SHARE, 1 - (self.failure - WELL_BELOW) / (1 - WELL_BELOW))
 
     def patience_ms(self, declared_ms: float) -> float:
         """How long its answer is worth waiting for, at most `declared_ms`."""
-        if self.seen < LEAST_SEEN:
+        if self.answers < LEAST_SEEN:
             return declared_ms
         usual = self.latency_ms + DEVIATIONS * self.deviation_ms
         return min(declared_ms, max(LEAST_PATIENCE_MS, 2 * self.latency_ms, usual))
@@ -78,21 +84,25 @@ class Health:
         self.spared = 0
         self._sick: dict[str, float] = {}
 
-    def note(self, buyer_id: str, reason: Reason, elapsed_us: int) -> None:
-        """What came of one ask."""
+    def note(self, buyer_id: str, reason: Reason) -> None:
+        """What came of one ask. Costs next to nothing while a buyer is well, and answers."""
+        failed = reason in _FAILED
         buyer = self.buyers.get(buyer_id)
         if buyer is None:
             buyer = self.buyers[buyer_id] = BuyerHealth()
-        failed = reason in _FAILED
-        if failed or reason not in _OURS:
-            buyer.note(failed, elapsed_us / 1000)
-        if buyer.failure <= WELL_BELOW and not self._sick:
+        if not failed and (buyer.failure == 0.0 or reason in _OURS):
             return
+        buyer.note(failed)
         share = buyer.share
         if share < 1:
             self._sick[buyer_id] = share
         else:
             self._sick.pop(buyer_id, None)
+
+    def time(self, buyer_id: str, reason: Reason, elapsed_us: int) -> None:
+        """How long its answer took, for a campaign whose patience is adaptive."""
+        if reason not in _FAILED and reason not in _OURS:
+            self.buyers[buyer_id].time(elapsed_us / 1000)
 
     def left_out(self, ping_id: str, buyers: Iterable[str]) -> list[str]:
         """Those of `buyers` that this ping does without. Empty in no time while all are well."""

@@ -77,7 +77,8 @@ class Asking:
             lead=trace.values,
         )
         collecting = Collecting(book, asyncio.get_running_loop(), share_s)
-        adaptive, most_ms = campaign.rules.patience == "adaptive", int(share_s * 1000)
+        adaptive = trace.adaptive = campaign.rules.patience == "adaptive"
+        most_ms = int(share_s * 1000)
         waits: list[tuple[int, float]] = []
         for order in orders:
             ask, slot = floor.asks[order.id], book.ask(order)

@@ -34,7 +34,17 @@ class Outcome(msgspec.Struct, gc=False, array_like=True):
 class Auction:
     """The bids of one ping. `slot` numbers the asks, in the order in which they were made."""
 
-    __slots__ = ("_best", "_ceilings", "_highest", "_open", "asked", "bids", "outcomes", "outstanding", "terms")
+    __slots__ = (
+        "_best",
+        "_ceilings",
+        "_highest",
+        "_open",
+        "asked",
+        "bids",
+        "outcomes",
+        "outstanding",
+        "terms",
+    )
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms

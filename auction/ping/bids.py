@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 
@@ -86,11 +87,12 @@ def rank(
     """
     if terms.select == "weight":
         return sorted(bids, key=lambda bid: _draw(ping_id, bid))
-    ranked = sorted(bids, key=_rung)
-    if len(ranked) < 2:
+    ranked = sorted(bids, key=_RUNG, reverse=True)
+    rungs = [_RUNG(bid) for bid in ranked]
+    if len(set(rungs)) == len(rungs):
         return ranked
     settled: list[Bid] = []
-    for _, group in groupby(ranked, key=_rung):
+    for _, group in groupby(ranked, key=_RUNG):
         equals = list(group)
         if len(equals) > 1:
             equals.sort(
@@ -104,8 +106,8 @@ def leading_equals(ranked: Sequence[Bid]) -> list[str]:
     """The orders that share the best price and priority: those among whom a round robin decides."""
     if not ranked:
         return []
-    best = _rung(ranked[0])
-    return list(dict.fromkeys(bid.order_id for bid in ranked if _rung(bid) == best))
+    best = _RUNG(ranked[0])
+    return list(dict.fromkeys(bid.order_id for bid in ranked if _RUNG(bid) == best))
 
 
 def choose(
@@ -176,16 +178,12 @@ def _win(bid: Bid, price_micros: int, terms: Terms) -> Win:
     return Win(bid, price_micros, terms.margin.payout_micros(price_micros))
 
 
-def _rung(bid: Bid) -> tuple[int, int]:
-    return (-bid.price_micros, -bid.priority)
-
-
 def _tie(ping_id: str, order_id: str) -> bytes:
     return hashlib.blake2b(f"{ping_id}:{order_id}".encode(), digest_size=8).digest()
 
 
 def _draw(ping_id: str, bid: Bid) -> tuple[float, bytes]:
-    """Efraimidis and Spirakis: ascending −ln(u)/weight is a weighted draw without replacement."""
+    """Efraimidis and Spirakis: ascending -ln(u)/weight is a weighted draw without replacement."""
     digest = _tie(ping_id, bid.order_id)
     chance = (int.from_bytes(digest) + 1) / 2**64
     return (-math.log(chance) / bid.weight, digest)

@@ -1,13 +1,16 @@
 """From bids to held places: rank, choose, hold; where a place is full, choose again without it.
 
-The usual case is one write to the counters and one wait: the holds, the open ping and the answer for a repeated ping
-leave together, because the first choice nearly always holds. Where it does not, the record is written again with the
-next choice; until the answer leaves, nobody knows the ping's id.
+The usual case is one write to the counters and one wait: the holds and the open ping leave together, because the first
+choice nearly always holds. Where it does not, the record is written again with the next choice; until the answer
+leaves, nobody knows the ping's id. The answer for a repeated ping follows when the places are held, and not before: an
+equal ping on another worker reads it at once, and must not be told of what was only hoped for (P3, P5). Nobody
+waits for that, nor for what is given back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from typing import NamedTuple
 
 from auction.counters.answers import Full
 from auction.counters.counters import Counters, Place
@@ -25,6 +28,10 @@ from auction.ping.offer import (
     encode_open_ping,
     offer_answer,
 )
+
+HOLD_SLACK_MS = 5_000
+"""A hold outlives its offer by what may pass between the claim of a post and its `keep`: the longest that the ledger
+may take over the intent. So a post in the offer's last moment finds its place (P3)."""
 
 
 class Holding:
@@ -51,18 +58,19 @@ class Holding:
         A test ping holds nothing and wins by price alone.
         """
         ranked = await self._ranked(campaign, trace, book)
-        held: dict[str, Place] = {}
+        held: dict[str, _Held] = {}
         written = False
         while (mix := choose(ranked, book.terms)) is not None:
             hold_s = min([campaign.rules.hold_s, *(win.bid.stands_s for win in mix.wins if win.bid.stands_s)])
-            ping = _open_ping(trace, book, ranked, mix, now_ms, now_ms + hold_s * 1000)
-            answer = offer_answer(ping, now_ms, floor.market.house.currency)
-            full = await self._take(floor, trace, ping, answer, print_of, held)
+            ping = _open_ping(trace, book, ranked, mix, print_of, now_ms, now_ms + hold_s * 1000)
+            full = await self._take(floor, trace, ping, held)
             written = True
             if not full:
-                await self._give_back(
-                    [place for order, place in held.items() if order not in _orders(mix)], now_ms
-                )
+                self._give_back([had for order, had in held.items() if order not in _orders(mix)], now_ms)
+                answer = offer_answer(ping, now_ms, floor.market.house.currency)
+                if print_of is not None:
+                    kept = encode_kept_answer(KeptAnswer(ping.until_ms, answer))
+                    self._counters.remember(ping.seller, print_of, ping.ping_id, kept, now_ms, ping.until_ms)
                 self.held += len(held)
                 for win in mix.wins:
                     trace.won(win.bid.order_id)
@@ -73,9 +81,9 @@ class Holding:
                 floor.note_full(order, refused.free_at_ms, now_ms)
                 trace.lost(order_id, Reason.FULL_AT_HOLD)
             ranked = without(ranked, orders=full)
-        await self._give_back(list(held.values()), now_ms)
+        self._give_back(list(held.values()), now_ms)
         if written and trace.opens:
-            await self._counters.discard_ping(trace.ping_id)
+            self._counters.discard_ping(trace.ping_id)
         book.next_tier()
         return None
 
@@ -90,40 +98,50 @@ class Holding:
         return rank(book.bids, book.terms, trace.ping_id, {order: at for at, order in enumerate(queue)})
 
     async def _take(
-        self,
-        floor: Floor,
-        trace: Trace,
-        ping: OpenPing,
-        answer: PingAnswer,
-        print_of: bytes | None,
-        held: dict[str, Place],
+        self, floor: Floor, trace: Trace, ping: OpenPing, held: dict[str, _Held]
     ) -> dict[str, Full]:
-        """One write: the places that are not held yet, the open ping, the answer for a repeat."""
-        counters, now_ms, until_ms = self._counters, ping.at_ms, ping.until_ms
-        places = (
+        """One write: the places that are not held yet, and the open ping."""
+        counters, now_ms, until_ms = self._counters, ping.at_ms, ping.until_ms + HOLD_SLACK_MS
+        wanted = (
             []
             if ping.test
-            else [place_of(floor, ping, win.bid.order_id, win.price_micros) for win in ping.wins]
+            else [
+                _Held(place_of(floor, ping, win.bid.order_id, win.price_micros), until_ms)
+                for win in ping.wins
+            ]
         )
-        new = [place for place in places if place.order_id not in held]
-        calls: list[Awaitable[object]] = [counters.hold(place, now_ms, until_ms) for place in new]
+        for one in wanted:
+            had = held.get(one.place.order_id)
+            if had is not None and not had.serves(one):  # it was held for another mix
+                del held[one.place.order_id]
+                counters.release(had.place, now_ms)
+        new = [one for one in wanted if one.place.order_id not in held]
+        calls: list[Awaitable[object]] = [counters.hold(one.place, now_ms, until_ms) for one in new]
         if trace.opens:
-            calls.append(counters.open_ping(ping.ping_id, encode_open_ping(ping), now_ms, until_ms))
-        if print_of is not None:
-            kept = encode_kept_answer(KeptAnswer(until_ms, answer))
-            calls.append(counters.remember(ping.seller, print_of, ping.ping_id, kept, now_ms, until_ms))
+            calls.append(counters.open_ping(ping.ping_id, encode_open_ping(ping), now_ms, ping.until_ms))
         results = [await call for call in calls]
         full: dict[str, Full] = {}
-        for place, result in zip(new, results, strict=False):
+        for one, result in zip(new, results, strict=False):
             if isinstance(result, Full):
-                full[place.order_id] = result
+                full[one.place.order_id] = result
             else:
-                held[place.order_id] = place
+                held[one.place.order_id] = one
         return full
 
-    async def _give_back(self, places: list[Place], now_ms: int) -> None:
-        for release in [self._counters.release(place, now_ms) for place in places]:
-            await release
+    def _give_back(self, places: list[_Held], now_ms: int) -> None:
+        for one in places:
+            self._counters.release(one.place, now_ms)
+
+
+class _Held(NamedTuple):
+    """A place that is held, and until when."""
+
+    place: Place
+    until_ms: int
+
+    def serves(self, other: _Held) -> bool:
+        """Whether this holds what `other` would: as much of every cap, for as long."""
+        return self.place.price_micros >= other.place.price_micros and self.until_ms >= other.until_ms
 
 
 def place_of(floor: Floor, ping: OpenPing, order_id: str, price_micros: int) -> Place:
@@ -139,7 +157,13 @@ def _orders(mix: Mix) -> set[str]:
 
 
 def _open_ping(
-    trace: Trace, book: Auction, ranked: list[Bid], mix: Mix, now_ms: int, until_ms: int
+    trace: Trace,
+    book: Auction,
+    ranked: list[Bid],
+    mix: Mix,
+    print_of: bytes | None,
+    now_ms: int,
+    until_ms: int,
 ) -> OpenPing:
     request = trace.request
     return OpenPing(
@@ -155,4 +179,5 @@ def _open_ping(
         terms=book.terms,
         ranked=ranked,
         wins=mix.wins,
+        print_of=print_of,
     )

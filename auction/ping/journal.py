@@ -51,10 +51,11 @@ STAGES = tuple(stage.name.lower() for stage in Stage)
 
 
 class Trace:
-    """One auction as it happens. `opens`: its offer is kept for a post that comes later."""
+    """One auction as it happens. `opens`: its offer is kept for a post that comes later. `adaptive`: its buyers' times are learned."""
 
     __slots__ = (
         "_lap_s",
+        "adaptive",
         "asked",
         "at_ms",
         "campaign",
@@ -95,6 +96,7 @@ class Trace:
         self._lap_s = arrived_s
         self.saved_ms = 0.0
         self.eligibility: Eligibility | None = None
+        self.adaptive = False
         self.asked: list[TradedOrder] = []
         self.outcomes: list[Outcome] = []
         self.dropped: list[Dropped] = []

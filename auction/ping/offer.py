@@ -27,7 +27,8 @@ class PingRequest(msgspec.Struct, frozen=True, gc=False):
 class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Kept by the counters under the ping's id until it is posted or expires.
 
-    `ranked` are all bids that could still win, best first; `wins` those whose places are held.
+    `ranked` are all bids that could still win, best first; `wins` those whose places are held. `print_of` is the
+    fingerprint under which an equal ping gets the same offer.
     """
 
     ping_id: str
@@ -42,6 +43,7 @@ class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):
     terms: Terms
     ranked: list[Bid]
     wins: tuple[Win, ...]
+    print_of: bytes | None = None
 
     @property
     def payout_micros(self) -> int:

@@ -113,7 +113,7 @@ class PingService:
         finally:
             # No offer to repeat: the next such ping is a new one.
             if open_ping is None and print_of is not None:
-                await self._counters.forget(seller.id, print_of, ping_id)
+                self._counters.forget(seller.id, print_of, ping_id)
         own_us = _us_since(arrived_s) - trace.buyers_us
         self._journal.keep(trace, answer, open_ping, own_us)
         return Pinged(answer, own_us, trace.buyers_us, _rate(gate), open_ping)
@@ -128,7 +128,10 @@ class PingService:
     ) -> OpenPing | None:
         """The auction of a lead that changed between ping and post: a new one, under the same ping's id."""
         known = {name: values[name] for name in campaign.ping_fields if name in values}
-        request = PingRequest(ping.campaign, known, sub_id=ping.sub_id, test=ping.test)
+        lowest = ping.terms.margin.payout_micros(
+            ping.terms.lowest_price_micros
+        )  # the seller's floor holds on
+        request = PingRequest(ping.campaign, known, floor_micros=lowest, sub_id=ping.sub_id, test=ping.test)
         trace = Trace(
             ping.ping_id,
             seller,
@@ -209,7 +212,7 @@ class PingService:
             trace.values,
             trace.at_ms,
             trace.seller.id,
-            full=floor.known_full(campaign, trace.at_ms),
+            full=0 if trace.request.test else floor.known_full(campaign, trace.at_ms),
             unhealthy=self._asking.sick(floor, campaign, trace.ping_id),
             lowest_price_micros=terms.lowest_price_micros,
         )

@@ -32,4 +32,6 @@ class PingTally:
             reason = outcome.reason
             orders[order.buyer_id, reason] += 1
             if order.live:
-                health.note(order.buyer_id, reason, outcome.elapsed_us)
+                health.note(order.buyer_id, reason)
+                if trace.adaptive:
+                    health.time(order.buyer_id, reason, outcome.elapsed_us)
