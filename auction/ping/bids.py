@@ -76,6 +76,10 @@ class Mix(msgspec.Struct, frozen=True, gc=False):
         return sum(win.payout_micros for win in self.wins)
 
 
+_RUNG = attrgetter("price_micros", "priority")
+"""What ranks by itself; those on one rung are equals."""
+
+
 def rank(
     bids: Iterable[Bid], terms: Terms, ping_id: str, turns: Mapping[str, int] | None = None
 ) -> list[Bid]:

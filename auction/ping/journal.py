@@ -51,7 +51,10 @@ STAGES = tuple(stage.name.lower() for stage in Stage)
 
 
 class Trace:
-    """One auction as it happens. `opens`: its offer is kept for a post that comes later. `adaptive`: its buyers' times are learned."""
+    """One auction as it happens.
+
+    `opens`: its offer is kept for a post that comes later. `adaptive`: its buyers' times are learned.
+    """
 
     __slots__ = (
         "_lap_s",
