@@ -78,5 +78,5 @@ def keys_of(entry_type: type[msgspec.Struct]) -> tuple[tuple[str, str, object], 
 
 
 def _read_custom(wanted: type, value: object) -> Any:
-    assert wanted is Micros
-    return Micros(from_wire(value))
+    assert issubclass(wanted, Micros)
+    return wanted(from_wire(value, wanted.most_micros))

@@ -31,12 +31,12 @@ _SECRET_KEYS = frozenset(("keys", "headers", "signing_secret"))
 _MOST_SHOWN = 40
 _NAME = "small letters, digits, `-` and `_`, at most 64, such as `solar-us`"
 SHAPES = {
-    r"^[a-z0-9][a-z0-9_-]{0,63}$": f"a name of {_NAME}",
-    r"^[A-Za-z_][A-Za-z0-9_]{0,63}$": "a name of letters, digits and `_`, at most 64, such as `zip_code`",
-    r"^[A-Z0-9]{8}$": "a code of 8 capital letters and digits, such as `ACME1234`",
-    r"^sha256:[0-9a-f]{64}$": "a hash of a key, `sha256:` and 64 hex digits (see `auction keys create`)",
-    r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$": "a rate such as `60/minute` (or second, hour, day)",
-    r"^[A-Z]{3}$": "a currency's code of 3 capital letters, such as `USD`",
+    r"^[a-z0-9][a-z0-9_-]{0,63}\Z": f"a name of {_NAME}",
+    r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z": "a name of letters, digits and `_`, at most 64, such as `zip_code`",
+    r"^[A-Z0-9]{8}\Z": "a code of 8 capital letters and digits, such as `ACME1234`",
+    r"^sha256:[0-9a-f]{64}\Z": "a hash of a key, `sha256:` and 64 hex digits (see `auction keys create`)",
+    r"^[1-9][0-9]{0,8}/(second|minute|hour|day)\Z": "a rate such as `60/minute` (or second, hour, day)",
+    r"^[A-Z]{3}\Z": "a currency's code of 3 capital letters, such as `USD`",
 }
 """The model's patterns in words."""
 
@@ -131,8 +131,8 @@ def _compile(wanted: mi.Type) -> _Reader:
         return _flag
     if isinstance(wanted, mi.LiteralType):
         return _one_of(tuple(map(str, wanted.values)))
-    if isinstance(wanted, mi.CustomType) and wanted.cls is Micros:
-        return _amount
+    if isinstance(wanted, mi.CustomType) and issubclass(wanted.cls, Micros):
+        return _amount(wanted.cls)
     if isinstance(wanted, mi.VarTupleType):
         return _list(_compile(wanted.item_type))
     if isinstance(wanted, mi.DictType):
@@ -191,13 +191,16 @@ def _one_of(choices: tuple[str, ...]) -> _Reader:
     return read
 
 
-def _amount(reader: EntryReader, node: Node, path: Path) -> Any:
-    if not isinstance(node, Scalar):
-        return reader.expected(node, path, "an amount such as 25.00")
-    try:
-        return Micros(from_wire(node.text))
-    except ValueError as error:
-        return reader.wrong(node, path, f"{error}, was {_shown(node, path)}")
+def _amount(kind: type[Micros]) -> _Reader:
+    def read(reader: EntryReader, node: Node, path: Path) -> Any:
+        if not isinstance(node, Scalar):
+            return reader.expected(node, path, "an amount such as 25.00")
+        try:
+            return kind(from_wire(node.text, kind.most_micros))
+        except ValueError as error:
+            return reader.wrong(node, path, f"{error}, was {_shown(node, path)}")
+
+    return read
 
 
 def _list(read_item: _Reader) -> _Reader:

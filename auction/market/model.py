@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, field
 
-from auction.market.money import Micros
+from auction.market.money import Budget, Micros
 
-Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-FieldName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+FieldName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")]
 FieldType = Literal[
     "text", "integer", "number", "boolean", "choice", "date", "us_state", "us_zip", "phone", "email", "url"
 ]
@@ -95,7 +95,7 @@ class Cap(Entry, frozen=True, kw_only=True):
 
     per: Per
     leads: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
-    spend_micros: Micros | None = field(default=None, name="spend")
+    spend_micros: Budget | None = field(default=None, name="spend")
     pings: Annotated[int, Meta(ge=1, le=1_000_000_000_000)] | None = None
 
 
@@ -104,11 +104,11 @@ class Seller(Entry, frozen=True, kw_only=True):
 
     id: Id
     name: str = ""
-    code: Annotated[str, Meta(pattern=r"^[A-Z0-9]{8}$")] | None = None
-    keys: tuple[Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")], ...] = ()
+    code: Annotated[str, Meta(pattern=r"^[A-Z0-9]{8}\Z")] | None = None
+    keys: tuple[Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")], ...] = ()
     campaigns: tuple[Id, ...] = ()
     margin: str | int | float = "0%"
-    rate_limit: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")] | None = None
+    rate_limit: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)\Z")] | None = None
     paused: bool = False
 
 
@@ -171,7 +171,7 @@ class House(Entry, frozen=True, kw_only=True):
     """The exchange itself: its name, the currency of all its money, the time zone of those who name none."""
 
     name: str = "Exchange"
-    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] = "USD"
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")] = "USD"
     timezone: str = "UTC"
 
 

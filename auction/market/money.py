@@ -24,8 +24,16 @@ _TICKS_PER_UNIT = MICROS // TICK_MICROS
 class Micros(int):
     """An amount in micro-units. The type says to catalogue files: read `25.00` here, keep 25_000_000."""
 
+    most_micros = MOST_MICROS
 
-def from_wire(value: object) -> int:
+
+class Budget(Micros):
+    """What may be spent in a window: more than any one price, up to a billion."""
+
+    most_micros = 1_000 * MOST_MICROS
+
+
+def from_wire(value: object, most_micros: int = MOST_MICROS) -> int:
     """Micros of a JSON or YAML number (or a string holding one) with at most four decimals.
 
     Raises `ValueError` with a sentence for the sender: not a number, not finite, negative, too large, or
@@ -41,8 +49,8 @@ def from_wire(value: object) -> int:
         raise ValueError("expected a finite amount")
     if exact < 0:
         raise ValueError("expected an amount of 0 or more")
-    if exact > MOST_MICROS // MICROS:
-        raise ValueError(f"expected an amount of at most {MOST_MICROS // MICROS}")
+    if exact > most_micros // MICROS:
+        raise ValueError(f"expected an amount of at most {most_micros // MICROS}")
     ticks = exact * _TICKS_PER_UNIT
     if ticks != ticks.to_integral_value():
         raise ValueError("expected at most four decimals")

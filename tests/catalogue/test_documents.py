@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from auction.catalogue.documents import KINDS, Kind, from_document, to_document
 from auction.errors import OperatorError
 from auction.market.model import AuctionRules, Cap, Catalogue, Entry, Order, Price, Seller
-from auction.market.money import Micros
+from auction.market.money import Budget, Micros
 from tests.catalogue.catalogues import catalogues
 
 
@@ -42,7 +42,7 @@ def test_a_document_has_the_shape_of_the_file_and_no_defaults() -> None:
         campaign="solar-us",
         filter={"field": "state", "in": ["TX"]},
         price=Price(live=True, max_micros=Micros(80_000_000)),
-        caps=(Cap(per="day", spend_micros=Micros(12_345_600)),),
+        caps=(Cap(per="day", spend_micros=Budget(12_345_600)),),
         priority=0,
     )
     assert to_document(order) == {

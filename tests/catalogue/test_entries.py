@@ -12,7 +12,9 @@ from auction.catalogue.mistakes import Mistake
 from auction.catalogue.yaml_source import parse_yaml
 from auction.market import model
 from auction.market.model import Buyer, Campaign, Cap, Entry, FieldSpec, House, Order, Price, Seller
-from auction.market.money import Micros
+from auction.market.money import Budget, Micros
+
+A_NAME = SHAPES[r"^[a-z0-9][a-z0-9_-]{0,63}\Z"]
 
 E = TypeVar("E", bound=Entry)
 
@@ -54,7 +56,7 @@ paused: off
         filter={"field": "bill", "at_least": 1.5},
         hours=("daily 8:00-20:00",),
         price=Price(live=True, max_micros=Micros(80_000_000)),
-        caps=(Cap(per="day", spend_micros=Micros(12_345_600)),),
+        caps=(Cap(per="day", spend_micros=Budget(12_345_600)),),
         priority=-5,
     )
 
@@ -116,12 +118,12 @@ ORDER = "{id: a, buyer: b, campaign: c, price: {fixed: 1}, %s}"
         (Order, ORDER % "hours: Mon", ['1: hours: expected a list, such as [a, b], was "Mon"']),
         (Order, ORDER % "hours: [~]", ["1: hours[0]: expected text, was nothing"]),
         (Order, ORDER % "name: {a: b}", ["1: name: expected text, was keys and values"]),
-        (Order, ORDER % "sellers: [Acme]", [f'1: sellers[0]: expected {SHAPES[r"^[a-z0-9][a-z0-9_-]{0,63}$"]}, was "Acme"']),
+        (Order, ORDER % "sellers: [Acme]", [f'1: sellers[0]: expected {A_NAME}, was "Acme"']),
         (Cap, "{per: fortnight}", ['1: per: expected `day`, `hour`, `month`, `total` or `week`, was "fortnight"']),
         (Cap, "{per: day, spend: lots}", ['1: spend: expected an amount such as 25.00, was "lots"']),
         (Cap, "{per: day, spend: [1]}", ["1: spend: expected an amount such as 25.00, was a list"]),
         (Cap, "{per: day, spend: -1}", ["1: spend: expected an amount of 0 or more, was -1"]),
-        (Cap, "{per: day, spend: 1e999999999}", ['1: spend: expected an amount of at most 1000000, was "1e999999999"']),
+        (Cap, "{per: day, spend: 1e999999999}", ['1: spend: expected an amount of at most 1000000000, was "1e999999999"']),
         (Cap, "{per: day, spend: 1.00001}", ["1: spend: expected at most four decimals, was 1.00001"]),
         (Cap, "{per: day, leads: 9999999999}", ["1: leads: expected a whole number between 1 and 1000000000, was 9999999999"]),
         (Price, "{fixed: nan}", ['1: fixed: expected a finite amount, was "nan"']),

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from auction.catalogue import mistakes
 from auction.catalogue.mistakes import CatalogueMistakes, Mistake, Names, show_path
 from auction.errors import OperatorError
-from auction.catalogue import mistakes
 
 
 def test_a_mistake_says_where_and_what() -> None:

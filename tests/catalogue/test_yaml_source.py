@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auction.catalogue import yaml_source
 from auction.catalogue.yaml_source import (
     Items,
     Node,
@@ -14,7 +15,6 @@ from auction.catalogue.yaml_source import (
     resolve,
     resolve_plain,
 )
-from auction.catalogue import yaml_source
 
 
 def plain(node: Node | None) -> object:
