@@ -32,8 +32,8 @@ format: $(READY)  ## let ruff set the code
 bench: $(READY)  ## what a ping costs, against a bare fan-out of the same buyers
 	@$(BIN)/python -m loadtest.bench
 
-loadtest: $(READY)  ## a short Locust run against the demo stack; leaves report/loadtest.html
-	@$(BIN)/python -m loadtest.run
+loadtest: $(READY)  ## Locust on the demo stack, held against goals; SHAPE=steady, spike or soak (10 minutes)
+	@$(BIN)/python -m loadtest.run $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
 
 clean:  ## remove what the targets made (not ./data)
 	rm -rf $(VENV) report build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -17,10 +17,16 @@ from auction.catalogue.documents import KINDS, from_document, to_document
 from auction.catalogue.reading import Source, read_catalogue
 from auction.errors import OperatorError
 from auction.ledger import catalogue_store
-from auction.ledger.engine import transaction, writing
+from auction.ledger.engine import transaction
+from auction.ledger.faults import CatalogueConflict
 from auction.market.model import Catalogue, House
 
+TRIES = 3
 _SECTIONS = {"campaigns": "campaign", "sellers": "seller", "buyers": "buyer", "orders": "order"}
+
+
+Stored = tuple[int, Catalogue, dict[str, list[str]]]
+"""A version of the catalogue, what it says, and the hashes of the keys that each seller was given."""
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -31,19 +37,30 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 def read_files(paths: Sequence[Path]) -> Catalogue:
-    """The catalogue that these files make together. Raises `OperatorError` naming every mistake at once."""
-    sources = []
+    """The catalogue that these files make together.
+
+    Raises `OperatorError` naming every file that cannot be read, or every mistake in them; and for files with
+    nothing in them: a file that was cut short must not take everything out of the market.
+    """
+    sources: list[Source] = []
+    unreadable: list[str] = []
     for path in paths:
         try:
             sources.append(Source(str(path), path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError) as error:
-            raise OperatorError("unreadable_file", f"{path}: cannot be read: {error}") from None
-    return read_catalogue(sources)
+        except OSError as error:
+            unreadable.append(f"{path}: cannot be read: {error.strerror}")
+        except UnicodeDecodeError as error:
+            unreadable.append(f"{path}: is not UTF-8 text (byte {error.start})")
+    if unreadable:
+        raise OperatorError("unreadable_file", "\n".join(unreadable))
+    catalogue = read_catalogue(sources)
+    if not any(getattr(catalogue, section) for section in _SECTIONS):
+        named = ", ".join(map(str, paths))
+        raise OperatorError("empty_catalogue", f"{named}: no campaign, seller, buyer or order is there")
+    return catalogue
 
 
-def stored_catalogue(
-    conn: Connection, version: int | None = None
-) -> tuple[int, Catalogue, dict[str, list[str]]]:
+def stored_catalogue(conn: Connection, version: int | None = None) -> Stored:
     """A version of the catalogue (the latest if None), and the keys that sellers were given."""
     version, documents, keys = catalogue_store.load(conn, version)
     entries: dict[str, list[Any]] = {kind: [] for kind in KINDS}
@@ -55,16 +72,25 @@ def stored_catalogue(
     return version, Catalogue(exchange=house, **sections), keys
 
 
-def apply_catalogue(
-    engine: Engine, catalogue: Catalogue, at_ms: int, note: str, *, dry_run: bool = False
-) -> Applied:
-    """Make what is stored match `catalogue`, in one transaction; with `dry_run` only tell what would change."""
-    with transaction(writing(engine)) as conn:
-        version, before, _ = stored_catalogue(conn)
+def apply_catalogue(engine: Engine, catalogue: Catalogue, at_ms: int, note: str) -> Applied:
+    """Make what is stored match `catalogue`, in one transaction.
+
+    It is read and compared before that transaction, which holds up the writers of a running server: so
+    the transaction is short. Where another change comes between, all is done again. Raises
+    `CatalogueConflict` when that happens every time.
+    """
+    documents = documents_of(catalogue)
+    for tries_left in reversed(range(TRIES)):
+        with engine.connect() as conn:
+            version, before, _ = stored_catalogue(conn)
         changes = diff(before, catalogue)
-        if not dry_run:
-            version = catalogue_store.apply(conn, documents_of(catalogue), at_ms, note, version)
-    return Applied(changes, version)
+        try:
+            with transaction(engine) as conn:
+                return Applied(changes, catalogue_store.apply(conn, documents, at_ms, note, version))
+        except CatalogueConflict:
+            if not tries_left:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def documents_of(catalogue: Catalogue) -> dict[tuple[str, str], dict[str, object]]:

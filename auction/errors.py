@@ -64,3 +64,10 @@ class HouseError(ExchangeError):
     def __init__(self, code: str, detail: str, *, retry_after_s: int = 1) -> None:
         super().__init__(code, detail)
         self.retry_after_s = retry_after_s
+
+
+def internal_error() -> HouseError:
+    """What a seller is told of a bug: that there is one, and no more."""
+    error = HouseError("internal_error", "Something of ours broke; it was logged.")
+    error.status = 500
+    return error

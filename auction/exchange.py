@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from functools import partial
 
 from sqlalchemy import Connection
 
 from auction import log
-from auction.applying import stored_catalogue
+from auction.applying import Stored, stored_catalogue
 from auction.buyers.delivery import Delivery
 from auction.buyers.fanout import Fanout
 from auction.buyers.health import Health
@@ -29,7 +30,8 @@ from auction.ledger.migrations import upgrade
 from auction.ledger.reader import Reader
 from auction.ledger.sealing import Sealer, keys_from_text, load_or_make_key
 from auction.ledger.writer import Writer
-from auction.market.market import Market, TradedSeller, compile_market
+from auction.market.market import TradedSeller, compile_market
+from auction.market.model import Catalogue
 from auction.ping.asking import Asking
 from auction.ping.floor import Floor
 from auction.ping.journal import PingJournal
@@ -42,6 +44,8 @@ from auction.settings import Settings
 
 WARM = 1
 """Connections opened ahead to each buyer."""
+PREPARE_S = 0.3
+"""How long a new market waits for its new buyers' names and connections."""
 WATCH_S = 0.25
 """How often the ledger is asked whether the catalogue changed: a new market trades within a second."""
 
@@ -62,6 +66,8 @@ class Exchange:
         self.swaps = 0
         self._parts = AsyncExitStack()
         self._watcher: asyncio.Task[None] | None = None
+        self._preparing: set[asyncio.Task[tuple[str, ...]]] = set()
+        self._seen = -1
 
     async def open(self, redis_url: str) -> None:
         """Open every part, lowest first. Raises `OperatorError` where a part cannot be had."""
@@ -75,22 +81,27 @@ class Exchange:
         self.writer = Writer(self._engine)
         self._parts.push_async_callback(self.writer.close)
         self.link = Link(redis_url, scripts.ALL, bound_ms=settings.counters_timeout_ms)
-        await self.link.open()
         self._parts.push_async_callback(self.link.close)
+        try:
+            await self.link.open()
+        except HouseError as error:
+            raise OperatorError(
+                "counters_away", f"the counters do not answer: {error.detail}; see AUCTION_REDIS_URL"
+            ) from error
         self.counters = Counters(self.link)
         self.fanout = Fanout(allow_private=settings.allow_private_buyers)
         self._parts.push_async_callback(self.fanout.close)
         self.delivery = Delivery(allow_private=settings.allow_private_buyers, clock=self.clock)
         self._parts.push_async_callback(self.delivery.close)
-        await self._swap(await self._load())
+        self._parts.push_async_callback(self._stop_looking)
+        floor = await self._look()
+        assert floor is not None, "every version is newer than none"
+        await self._swap(floor)
         self._compose(sealer)
         self._watcher = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        """Stop watching, then close every part, highest first; what is written is flushed."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+        """Close every part, highest first; what is written is flushed."""
         await self._parts.aclose()
 
     def seller_of(self, key: str | None) -> TradedSeller:
@@ -141,40 +152,74 @@ class Exchange:
             settings.post_wait_ms,
             settings.most_posts,
         )
+        self._parts.push_async_callback(self.posts.close)
         self.status = Status(self.reader)
 
-    async def _load(self, newer_than: int = -1) -> Market | None:
-        """The market of the catalogue as it stands; None if it is no newer than `newer_than`."""
+    async def _look(self) -> Floor | None:
+        """The floor of the catalogue as it stands; None if this version was looked at before.
 
-        def read(conn: Connection) -> Market | None:
-            if catalogue_store.current_version(conn) <= newer_than:
-                return None
-            version, catalogue, keys = stored_catalogue(conn)
-            return compile_market(catalogue, version, keys)
+        A version that cannot be traded on is not tried again: the next one may.
+        """
+        stored = await self.reader.read(partial(_newer, than=self._seen))
+        if stored is None:
+            return None
+        self._seen = stored[0]
+        return await asyncio.to_thread(_floor_of, *stored)
 
-        return await self.reader.read(read)
+    async def _swap(self, floor: Floor) -> None:
+        """Trade on `floor` from now on. Auctions that are running keep the one they began on.
 
-    async def _swap(self, market: Market | None) -> None:
-        """Trade on `market` from now on. Auctions that are running keep the floor they began on."""
-        if market is None:
-            return
-        floor = Floor(market, os.environ)
-        for problem in await self.fanout.prepare([ask.target for ask in floor.asks.values()], warm=WARM):
-            log.warning("buyer_out_of_reach", problem=problem)
+        A buyer whose name is slow to resolve does not hold up the others' new terms.
+        """
+        targets = [ask.target for ask in floor.asks.values()]
+        preparing = asyncio.create_task(self.fanout.prepare(targets, warm=WARM), name="prepare")
+        self._preparing.add(preparing)
+        preparing.add_done_callback(self._prepared)
+        await asyncio.wait([preparing], timeout=PREPARE_S)
         self.floor = floor
         self.swaps += 1
-        log.event("market", version=market.version, orders=len(market.orders))
+        log.event("market", version=floor.market.version, orders=len(floor.market.orders))
+
+    def _prepared(self, preparing: asyncio.Task[tuple[str, ...]]) -> None:
+        self._preparing.discard(preparing)
+        for problem in () if preparing.cancelled() else preparing.result():
+            log.warning("buyer_out_of_reach", problem=problem)
+
+    async def _stop_looking(self) -> None:
+        """Ends what goes on beside the requests."""
+        tasks = [*self._preparing, *([self._watcher] if self._watcher else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
         """Swaps in a changed catalogue. Whatever goes wrong, the old market stays."""
         while True:
             await asyncio.sleep(WATCH_S)
             try:
-                await self._swap(await self._load(self.floor.market.version))
+                floor = await self._look()
+                if floor is not None:
+                    await self._swap(floor)
             except (HouseError, OperatorError) as error:
-                log.warning("market_stays", version=self.floor.market.version, code=error.code)
+                log.warning(
+                    "market_stays",
+                    version=self.floor.market.version,
+                    latest=self._seen,
+                    code=error.code,
+                    detail=error.detail,
+                )
             except Exception:
-                log.bug("market_stays", version=self.floor.market.version)
+                log.bug("market_stays", version=self.floor.market.version, latest=self._seen)
+
+
+def _newer(conn: Connection, than: int) -> Stored | None:
+    """What is stored, if its version is newer than this one."""
+    return stored_catalogue(conn) if catalogue_store.current_version(conn) > than else None
+
+
+def _floor_of(version: int, catalogue: Catalogue, keys: dict[str, list[str]]) -> Floor:
+    """Takes a while for thousands of orders: run it in a thread."""
+    return Floor(compile_market(catalogue, version, keys), os.environ)
 
 
 def sealer_of(settings: Settings) -> Sealer:

@@ -33,13 +33,14 @@ class _Lines(logging.Formatter):
 
 
 def set_up(level: str) -> None:
-    """Send all logs of this process to standard error as JSON lines."""
+    """Send all logs of this process to standard error as JSON lines; of libraries' only what is a warning."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
+    root.setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
     _LOGGER.setLevel(level.upper())
+    logging.captureWarnings(True)
 
 
 def event(name: str, **facts: Any) -> None:

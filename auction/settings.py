@@ -78,11 +78,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The ledger: the database that was named, or SQLite in the data folder."""
         return self.database_url or f"sqlite:///{self.data_dir / 'ledger.sqlite3'}"
 
-    @property
-    def uses_data_dir(self) -> bool:
-        """Whether anything is kept in the data folder."""
-        return None in (self.redis_url, self.database_url, self.secret_key)
-
     def __repr__(self) -> str:
         shown = (
             f"{name}={'(hidden)' if name in SECRETS and value is not None else repr(value)}"
@@ -167,8 +162,8 @@ def _is_setting(variable: str) -> bool:
 
 
 def _unknown(variable: str) -> str:
-    near = difflib.get_close_matches(variable.upper(), map(variable_of, ALL), n=1)
-    return f"{variable}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    near = difflib.get_close_matches(variable.removeprefix(PREFIX).lower(), ALL, n=1)
+    return f"{variable}: no such setting" + (f"; did you mean {variable_of(near[0])}?" if near else "")
 
 
 def _no_check(value: object) -> None:

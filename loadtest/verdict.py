@@ -74,12 +74,14 @@ def of_repeated_post(answer: Answer, first: dict[str, Any]) -> str | None:
 
 def of_late_post(answer: Answer) -> str | None:
     """The offer is gone: 410, or 404 once it is forgotten."""
-    return _problem(answer) if answer.status in (404, 410) else _unexpected(answer)
+    return _problem(answer) if answer.status in (404, 410) else _unexpected(answer, "410 or 404")
 
 
 def of_nonsense(answer: Answer) -> str | None:
     """4xx, and a problem that says why."""
-    return _problem(answer) if 400 <= answer.status < 500 else _unexpected(answer)
+    return (
+        _problem(answer) if 400 <= answer.status < 500 else _unexpected(answer, "a problem of the seller's")
+    )
 
 
 def _problem(answer: Answer) -> str | None:
@@ -88,5 +90,23 @@ def _problem(answer: Answer) -> str | None:
     return None if answer.said.get("code") else f"{answer.status} without a code"
 
 
-def _unexpected(answer: Answer) -> str:
-    return f"{answer.status} {answer.said.get('code', '')}".strip() if answer.status else "no answer"
+def _unexpected(answer: Answer, wanted: str = "200") -> str:
+    """The status with the problem's code, and the keys that it finds wrong."""
+    if not answer.status:
+        return "no answer"
+    errors = answer.said.get("errors")
+    fields = [one.get("field") for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+    wrong = f" ({', '.join(map(str, fields))})" if fields else ""
+    return f"{answer.status} {answer.said.get('code', '')}".strip() + f"{wrong} instead of {wanted}"
+
+
+def own_ms(server_timing: str) -> float | None:
+    """Our own time of `own;dur=0.812, buyers;dur=45.2`; None where it is not told."""
+    for part in server_timing.split(","):
+        name, _, value = part.strip().partition(";dur=")
+        if name == "own":
+            try:
+                return float(value)
+            except ValueError:
+                return None
+    return None

@@ -11,68 +11,73 @@ from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from auction import log
 from auction.api.metrics import MetricsDoor
 from auction.api.native import NativeDoor
 from auction.api.status import StatusDoor
 from auction.api.wire import respond_problem
-from auction.errors import ExchangeError, HouseError, SellerError
+from auction.errors import ExchangeError, SellerError, internal_error
 from auction.exchange import Exchange
 
 Door = Callable[[Scope, Receive, Send], Awaitable[None]]
+MOST_LOGGED_PATH = 128
 
 
 class App:
-    """The exchange as an ASGI application."""
+    """The exchange as an ASGI application. Counts `bugs`: requests that failed as none should."""
 
     def __init__(self, exchange: Exchange) -> None:
-        native, status = NativeDoor(exchange), StatusDoor(exchange)
-        self.metrics = MetricsDoor(exchange)
-        self._hot: dict[str, Door] = {"/ping": native.ping, "/post": native.post, "/direct": native.direct}
-        self._rest = Starlette(
-            routes=[
-                Route("/leads/{lead_id}", status.lead, methods=["GET"]),
-                Route("/pings/{ping_id}", status.ping, methods=["GET"]),
-                Route("/healthz", status.healthz, methods=["GET"]),
-                Route("/readyz", status.readyz, methods=["GET"]),
-                Route("/metrics", self.metrics.metrics, methods=["GET"]),
-            ],
-            exception_handlers={
-                404: status.not_found,
-                405: status.wrong_method,
-                ExchangeError: status.problem,
-            },
+        self.native, self.status, self.metrics = (
+            NativeDoor(exchange),
+            StatusDoor(exchange),
+            MetricsDoor(exchange),
         )
         self.bugs = 0
+        self._hot: dict[str, Door] = {
+            "/ping": self.native.ping,
+            "/post": self.native.post,
+            "/direct": self.native.direct,
+        }
+        self._rest = _rest(self.status, self.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        door = self._hot.get(scope["path"], self._rest)
-        started = False
-
-        async def send_once(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        door = self._hot.get(scope["path"])
         try:
-            if door is not self._rest and scope["method"] != "POST":
+            if door is None:
+                await self._rest(scope, receive, send)
+            elif scope["method"] == "POST":
+                await door(scope, receive, send)
+            else:
                 raise SellerError(405, "wrong_method", "Use POST.", headers=[("allow", "POST")])
-            await door(scope, receive, send_once)
         except ExchangeError as error:
             await respond_problem(send, error)
         except Exception:
             self.bugs += 1
-            log.bug("request_failed", path=scope["path"])
-            if not started:
-                await respond_problem(send, _broken())
+            log.bug("request_failed", path=scope["path"][:MOST_LOGGED_PATH])
+            if door is not None:  # Starlette has answered by `status.broken` before it let the error through
+                await respond_problem(send, internal_error())
 
 
-def _broken() -> HouseError:
-    error = HouseError("internal_error", "Something of ours broke; it was logged.")
-    error.status = 500
-    return error
+def _rest(status: StatusDoor, metrics: MetricsDoor) -> Starlette:
+    rest = Starlette(
+        routes=[
+            Route("/leads/{lead_id}", status.lead, methods=["GET"]),
+            Route("/pings/{ping_id}", status.ping, methods=["GET"]),
+            Route("/healthz", status.healthz, methods=["GET"]),
+            Route("/readyz", status.readyz, methods=["GET"]),
+            Route("/metrics", metrics.metrics, methods=["GET"]),
+        ],
+        exception_handlers={
+            404: status.not_found,
+            405: status.wrong_method,
+            ExchangeError: status.problem,
+            Exception: status.broken,
+        },
+    )
+    rest.router.redirect_slashes = False
+    return rest

@@ -11,17 +11,32 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from auction.api.wire import JSON_TYPE, encode_json, read_body, read_head, read_object, respond
+from auction.api.bodies import Bodies
+from auction.api.wire import (
+    JSON_TYPE,
+    MOST_NAME,
+    MOST_NAMED,
+    encode_json,
+    headers_of,
+    key_of,
+    read_object,
+    respond,
+    too_deep,
+)
 from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
 from auction.market.market import TradedSeller
 from auction.market.money import from_wire
 from auction.ping.offer import PingRequest
-from auction.ping.service import Pinged, rate_headers
+from auction.ping.service import Pinged
 from auction.post.answer import PostRequest
 
 LEAST_TMAX_MS, MOST_TMAX_MS = 10, 60_000
 MOST_TEXT = 128
+MOST_GUESSES = 5
+"""A guess at what an unknown key was meant to be costs a tenth of a millisecond."""
+PING_KEYS = frozenset({"campaign", "lead", "tmax", "floor", "sub_id", "test"})
+POST_KEYS = frozenset({"ping_id", "lead"})
 
 
 class NativeDoor:
@@ -29,41 +44,38 @@ class NativeDoor:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._most_bytes = exchange.settings.most_body_bytes
+        self.bodies = Bodies(exchange.settings.most_body_bytes)
 
     async def ping(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /ping`"""
         arrived_s = perf_counter()
-        seller, data, _ = await self._read(scope, receive)
+        seller, data = await self._read(scope, receive)
         pinged = await self._exchange.pings.ping(seller, read_ping(data), arrived_s)
         await respond(send, 200, encode_json(pinged.answer), _ping_headers(pinged))
 
     async def post(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /post`"""
-        seller, data, _ = await self._read(scope, receive)
-        answer = await self._exchange.posts.post(seller, read_post(data))
-        await respond(send, 200, answer)
+        seller, data = await self._read(scope, receive)
+        await respond(send, 200, await self._exchange.posts.post(seller, read_post(data)))
 
     async def direct(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """`POST /direct`: ping and post in one."""
+        """`POST /direct`: ping and post in one. The answer is the post's, or the ping's where nobody bid."""
         arrived_s = perf_counter()
-        seller, data, _ = await self._read(scope, receive)
-        answer = await self._exchange.posts.direct(seller, read_ping(data), body_hash(data), arrived_s)
-        if isinstance(answer, Pinged):
-            await respond(send, 200, encode_json(answer.answer), _ping_headers(answer))
-        else:
-            await respond(send, 200, answer)
+        seller, data = await self._read(scope, receive)
+        request, body_hash = read_ping(data), hash_of(data)
+        pinged, answer = await self._exchange.posts.direct(seller, request, body_hash, arrived_s)
+        await respond(send, 200, answer or encode_json(pinged.answer), _ping_headers(pinged))
 
-    async def _read(self, scope: Scope, receive: Receive) -> tuple[TradedSeller, dict[str, Any], bytes]:
-        head = read_head(scope)
-        seller = self._exchange.seller_of(head.key)
-        body = await read_body(head, receive, self._most_bytes)
-        return seller, read_object(head, body), body
+    async def _read(self, scope: Scope, receive: Receive) -> tuple[TradedSeller, dict[str, Any]]:
+        headers = headers_of(scope)
+        seller = self._exchange.seller_of(key_of(headers))
+        body = await self.bodies.read(headers.get(b"content-length"), receive)
+        return seller, read_object(body, headers.get(b"content-type"))
 
 
 def read_ping(data: Mapping[str, Any]) -> PingRequest:
     """A ping's envelope. Raises `SellerError` 422 naming every key that is wrong."""
-    reading = _Reading(data, ("campaign", "lead", "tmax", "floor", "sub_id", "test"))
+    reading = _Reading(data, PING_KEYS)
     request = PingRequest(
         campaign=reading.text("campaign", required=True) or "",
         lead=reading.object("lead"),
@@ -78,37 +90,40 @@ def read_ping(data: Mapping[str, Any]) -> PingRequest:
 
 def read_post(data: Mapping[str, Any]) -> PostRequest:
     """A post's envelope. Raises `SellerError` 422 naming every key that is wrong."""
-    reading = _Reading(data, ("ping_id", "lead"))
+    reading = _Reading(data, POST_KEYS)
     ping_id = reading.text("ping_id", required=True)
     lead = reading.object("lead")
     reading.done()
-    return PostRequest(ping_id or "", lead, body_hash(data))
+    return PostRequest(ping_id or "", lead, hash_of(data))
 
 
-def body_hash(data: Mapping[str, Any]) -> bytes:
-    """The same for the same request, however its JSON is spaced and ordered."""
-    return hashlib.blake2b(msgspec.json.encode(data, order="sorted"), digest_size=16).digest()
+def hash_of(data: Mapping[str, Any]) -> bytes:
+    """The same for the same request, however its JSON is spaced and ordered. Raises `SellerError` 400."""
+    try:
+        body = msgspec.json.encode(data, order="sorted")
+    except RecursionError:  # it may be read where the stack is lower, and not be written here
+        raise too_deep() from None
+    return hashlib.blake2b(body, digest_size=16).digest()
 
 
 class _Reading:
     """One pass over an envelope that gathers every mistake."""
 
-    def __init__(self, data: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    __slots__ = ("_data", "_mistakes")
+
+    def __init__(self, data: Mapping[str, Any], known: frozenset[str]) -> None:
         self._data = data
         self._mistakes: list[FieldMistake] = []
-        for name in data:
-            if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
-                self._wrong(name[:64], "unknown key" + hint)
+        if not data.keys() <= known:
+            self._name_unknown(data, sorted(known))
 
     def text(self, name: str, *, required: bool = False) -> str | None:
         value = self._data.get(name)
         if value is None:
             if required:
                 self._wrong(name, "is missing")
-        elif not isinstance(value, str) or not value or len(value) > MOST_TEXT or not value.isprintable():
-            self._wrong(name, f"expected text of 1 to {MOST_TEXT} characters")
+        elif not isinstance(value, str) or not 0 < len(value) <= MOST_TEXT or not value.isprintable():
+            self._wrong(name, f"expected text of 1 to {MOST_TEXT} characters, no control characters")
         else:
             return value
         return None
@@ -124,8 +139,8 @@ class _Reading:
         value = self._data.get(name)
         if value is None:
             return None
-        whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
-        if not whole or not least <= value <= most:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not least <= value <= most or value != int(value):
             self._wrong(name, f"expected {least} to {most} {unit}")
             return None
         return int(value)
@@ -154,6 +169,14 @@ class _Reading:
         if self._mistakes:
             raise SellerError(422, "bad_fields", "Some keys are wrong.", mistakes=self._mistakes)
 
+    def _name_unknown(self, data: Mapping[str, Any], known: list[str]) -> None:
+        unknown = [name for name in data if name not in known]
+        for place, name in enumerate(unknown[:MOST_NAMED]):
+            name = name[:MOST_NAME]
+            near = get_close_matches(name, known, 1) if place < MOST_GUESSES else []
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            self._wrong(name, "unknown key; " + hint)
+
     def _wrong(self, field: str, error: str) -> None:
         self._mistakes.append(FieldMistake(field, error))
 
@@ -161,6 +184,9 @@ class _Reading:
 def _ping_headers(pinged: Pinged) -> list[tuple[bytes, bytes]]:
     timing = b"own;dur=%.3f, buyers;dur=%.3f" % (pinged.own_us / 1000, pinged.buyers_us / 1000)
     headers = [JSON_TYPE, (b"server-timing", timing)]
-    if pinged.rate is not None:
-        headers += [(name.encode(), value.encode()) for name, value in rate_headers(pinged.rate)]
+    rate = pinged.rate
+    if rate is not None:
+        headers.append((b"x-ratelimit-limit", b"%d" % rate.limit))
+        headers.append((b"x-ratelimit-remaining", b"%d" % rate.remaining))
+        headers.append((b"x-ratelimit-reset", b"%d" % -(-rate.reset_ms // 1000)))
     return headers

@@ -5,9 +5,12 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from auction.api.wire import encode_json, problem, read_head
-from auction.errors import ExchangeError, HouseError, SellerError
+from auction.api.wire import encode_json, headers_of, key_of, problem
+from auction.errors import ExchangeError, HouseError, SellerError, internal_error
 from auction.exchange import Exchange
+from auction.market.market import TradedSeller
+
+MOST_ID = 128
 
 
 class StatusDoor:
@@ -18,13 +21,13 @@ class StatusDoor:
 
     async def lead(self, request: Request) -> Response:
         """A lead of this seller with its history."""
-        seller = self._exchange.seller_of(read_head(request.scope).key)
-        return _json(await self._exchange.status.lead(seller.id, request.path_params["lead_id"]))
+        seller = self._seller_of(request)
+        return _json(await self._exchange.status.lead(seller.id, _id_in(request, "lead")))
 
     async def ping(self, request: Request) -> Response:
         """A ping of this seller: what was offered, and what became of it."""
-        seller = self._exchange.seller_of(read_head(request.scope).key)
-        return _json(await self._exchange.status.ping(seller.id, request.path_params["ping_id"]))
+        seller = self._seller_of(request)
+        return _json(await self._exchange.status.ping(seller.id, _id_in(request, "ping")))
 
     async def healthz(self, request: Request) -> Response:
         """200 while this process answers at all."""
@@ -49,8 +52,23 @@ class StatusDoor:
 
     async def wrong_method(self, request: Request, error: Exception) -> Response:
         """The path is there, for another method."""
-        wrong = SellerError(405, "wrong_method", "Use GET.", headers=[("allow", "GET")])
+        wrong = SellerError(405, "wrong_method", "Use GET.", headers=[("allow", "GET, HEAD")])
         return await self.problem(request, wrong)
+
+    async def broken(self, request: Request, error: Exception) -> Response:
+        """A bug of ours; the traceback goes to the log, not to the wire."""
+        return await self.problem(request, internal_error())
+
+    def _seller_of(self, request: Request) -> TradedSeller:
+        return self._exchange.seller_of(key_of(headers_of(request.scope)))
+
+
+def _id_in(request: Request, kind: str) -> str:
+    """The id in the path. One that no id of ours looks like is not there: no store is asked (or breaks) for it."""
+    written: str = request.path_params[f"{kind}_id"]
+    if len(written) > MOST_ID or not written.isascii() or not written.isprintable():
+        raise SellerError(404, f"unknown_{kind}", f"There is no such {kind}.")
+    return written
 
 
 def _json(answer: object) -> Response:

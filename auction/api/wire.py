@@ -1,4 +1,4 @@
-"""HTTP in and out, bare ASGI: bodies with a limit, JSON read once, problems as RFC 9457.
+"""HTTP in and out, bare ASGI: headers, JSON read once, problems as RFC 9457. (Bodies come in by `bodies`.)
 
 Why no framework here: this is the hot path, and a framework's request and response objects cost a ping about as
 much as its whole auction logic. Everything that is not hot goes through Starlette (see `app`).
@@ -8,109 +8,117 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope, Send
 
 from auction.errors import ExchangeError, FieldMistake, HouseError, SellerError
 
 JSON_TYPE = (b"content-type", b"application/json")
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
+MOST_NAME = 64
+"""How much of a sender's own key an error repeats."""
+MOST_NAMED = 100
+"""How many repeated or unknown keys an error names."""
+
+Headers: TypeAlias = dict[bytes, bytes]
 
 encode_json = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
 
 
-class Head(msgspec.Struct, gc=False):
-    """What the doors read of a request's headers, gathered in one pass."""
-
-    key: str | None = None
-    content_type: bytes = b""
-    length: int = 0
-    idempotency_key: str | None = None
+def headers_of(scope: Scope) -> Headers:
+    """A request's headers by lower-case name; of one that comes twice, the last."""
+    return dict(scope["headers"])
 
 
-def read_head(scope: Scope) -> Head:
-    """One pass over the headers. A key comes as `Authorization: Bearer KEY` or `x-api-key: KEY`."""
-    head = Head()
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            if value[:7].lower() == b"bearer ":
-                head.key = value[7:].strip().decode("latin-1")
-        elif name == b"x-api-key":
-            head.key = head.key or value.strip().decode("latin-1")
-        elif name == b"content-type":
-            head.content_type = value
-        elif name == b"content-length":
-            head.length = int(value) if value.isdigit() else 0
-        elif name == b"idempotency-key":
-            head.idempotency_key = value.decode("latin-1")
-    return head
+def key_of(headers: Headers) -> str | None:
+    """The API key: `Authorization: Bearer KEY` or `x-api-key: KEY`."""
+    value = headers.get(b"authorization")
+    if value is not None and value[:7].lower() == b"bearer ":
+        return value[7:].strip().decode("latin-1")
+    value = headers.get(b"x-api-key")
+    return None if value is None else value.strip().decode("latin-1")
 
 
-async def read_body(head: Head, receive: Receive, most_bytes: int) -> bytes:
-    """The whole body. Raises `SellerError` 413 as soon as it is known to be above `most_bytes`."""
-    if head.length > most_bytes:
-        raise _too_large(most_bytes)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > most_bytes:
-            raise _too_large(most_bytes)
-        return body
-    parts = [body]
-    size = len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise SellerError(400, "cut_off", "The connection closed before the whole body had come.")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > most_bytes:
-            raise _too_large(most_bytes)
-    return b"".join(parts)
-
-
-def read_object(head: Head, body: bytes) -> dict[str, Any]:
+def read_object(body: bytes, content_type: bytes | None = None) -> dict[str, Any]:
     """The JSON object of a body. Raises `SellerError`: 415, 400 `bad_json`, 422 for a key given twice."""
-    kind = head.content_type.split(b";", 1)[0].strip().lower()
-    if kind and kind != b"application/json" and not kind.endswith(b"+json"):
-        raise SellerError(415, "not_json", "Send the body as application/json.")
+    if content_type != b"application/json" and content_type:
+        _check_type(content_type)
     try:
         data = _decode_json(body)
     except RecursionError:
-        raise SellerError(400, "too_deep", "The JSON is nested too deeply.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise too_deep() from None
+    except UnicodeDecodeError:
+        raise SellerError(400, "bad_json", "The body is not JSON: it is not UTF-8.") from None
+    except msgspec.DecodeError as error:
         raise SellerError(400, "bad_json", f"The body is not JSON: {error}.") from None
-    if not isinstance(data, dict):
+    if data.__class__ is not dict:
         raise SellerError(400, "not_an_object", "The body must be a JSON object.")
-    # Each key brings one colon outside of texts. As many colons as keys: no key can have come twice.
-    if body.count(b":") != _count_keys(data):
+    if not _all_keys_once(data, body):
         _refuse_repeated_keys(body)
     return data
 
 
-def _count_keys(data: dict[str, Any]) -> int:
-    return len(data) + sum(len(value) for value in data.values() if isinstance(value, dict))
+def too_deep() -> SellerError:
+    """What a body is told that is nested beyond what can be read."""
+    return SellerError(400, "too_deep", "The JSON is nested too deeply.")
+
+
+def _check_type(content_type: bytes) -> None:
+    kind = content_type.split(b";", 1)[0].strip().lower()
+    if kind != b"application/json" and not kind.endswith(b"+json"):
+        raise SellerError(415, "not_json", "Send the body as application/json.")
+
+
+def _all_keys_once(data: dict[str, Any], body: bytes) -> bool:
+    """Whether it is sure that no key came twice; False: look closer.
+
+    The body has a colon for each key that came, and those in its texts. If the keys and texts that were kept
+    account for all of them, no key was lost. (Only an escaped colon could hide one: then nothing is sure.)
+    """
+    keys = len(data)
+    for value in data.values():
+        if value.__class__ is dict:
+            keys += len(value)
+    colons = body.count(b":")
+    if colons == keys:
+        return True
+    return b"\\u003" not in body and colons == keys + _colons_in(data)
+
+
+def _colons_in(data: dict[str, Any]) -> int:
+    """Colons in the keys and texts of an object and of the objects right inside it."""
+    colons = 0
+    for name, value in data.items():
+        colons += name.count(":")
+        if value.__class__ is str:
+            colons += value.count(":")
+        elif value.__class__ is dict:
+            for inner_name, inner in value.items():
+                colons += inner_name.count(":")
+                if inner.__class__ is str:
+                    colons += inner.count(":")
+    return colons
 
 
 def _refuse_repeated_keys(body: bytes) -> None:
-    repeated: list[str] = []
+    repeated: dict[str, None] = {}
 
     def note(pairs: list[tuple[str, Any]]) -> None:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                repeated.append(name)
+                repeated[name[:MOST_NAME]] = None
             seen.add(name)
 
-    try:
-        json.loads(body, object_pairs_hook=note)
+    try:  # numbers are not read: Python's own have bounds that the first reading does not know
+        json.loads(body, object_pairs_hook=note, parse_int=str, parse_float=str)
     except RecursionError:
-        raise SellerError(400, "too_deep", "The JSON is nested too deeply.") from None
+        raise too_deep() from None
     if repeated:
-        mistakes = [FieldMistake(name, "is there twice") for name in dict.fromkeys(repeated)]
+        mistakes = [FieldMistake(name, "is there twice") for name in list(repeated)[:MOST_NAMED]]
         raise SellerError(422, "repeated_key", "Some keys are there more than once.", mistakes=mistakes)
 
 
@@ -149,7 +157,3 @@ def problem(error: ExchangeError) -> tuple[int, bytes, Sequence[tuple[str, str]]
     elif isinstance(error, HouseError):
         headers.append(("retry-after", str(error.retry_after_s)))
     return error.status, encode_json(facts), headers
-
-
-def _too_large(most_bytes: int) -> SellerError:
-    return SellerError(413, "too_large", f"The body is above {most_bytes} bytes.")

@@ -11,19 +11,34 @@ from auction.cli.catalogue import apply, check, export
 from auction.cli.demo import demo
 from auction.cli.explain import explain, lead
 from auction.cli.keys import keys
-from auction.cli.serve import serve, worker
+from auction.cli.serve import serve
+from auction.cli.worker import worker
 from auction.errors import ExchangeError
+
+EXPECTED_FAULT = 2
 
 
 class _Program(click.Group):
-    """Expected faults are printed as they are, one line a mistake, and end with exit code 2; never a traceback."""
+    """Expected faults are printed as they are, one line a mistake, and end with exit code 2; never a traceback.
+
+    What the machine refuses (a folder, a disk) is one of them, wherever it comes up.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are met, not by name."""
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ExchangeError as error:
             click.echo(error.detail, err=True)
-            sys.exit(2)
+        except BrokenPipeError:  # `auction export | head`: click ends quietly
+            raise
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"{where}{error.strerror or error}", err=True)
+        sys.exit(EXPECTED_FAULT)
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,9 +46,10 @@ class _Program(click.Group):
 def main() -> None:
     """An open, self-hosted ping-post real-time bidding exchange for leads.
 
-    Every flag can also be set in the environment: --data-dir is AUCTION_DATA_DIR.
+    `auction demo` shows it at work; `auction serve` runs it. Every flag can also be set in the environment: --data-dir
+    is AUCTION_DATA_DIR. The exit code is 0 when it was done, and 2 when it was refused, with the reason.
     """
 
 
-for command in (serve, check, apply, export, keys, explain, lead, demo, worker):
+for command in (demo, serve, check, apply, export, keys, explain, lead, worker):
     main.add_command(command)

@@ -7,16 +7,22 @@ from pathlib import Path
 import click
 
 from auction.applying import apply_catalogue, read_files, stored_catalogue
+from auction.catalogue.changes import diff
 from auction.catalogue.reading import write_catalogue
-from auction.cli.options import FILES, ledger_of, settings_of, store_flags
+from auction.cli.options import FILES, open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
-from auction.ledger.engine import transaction
+from auction.errors import OperatorError
+from auction.market.model import Catalogue
+from auction.settings import Settings
 
 
 @click.command()
 @FILES
 def check(files: tuple[Path, ...]) -> None:
-    """Find every mistake in catalogue files; change nothing."""
+    """Find every mistake in catalogue files.
+
+    Several files make one catalogue together. Nothing is stored.
+    """
     catalogue = read_files(files)
     click.echo(
         f"ok: {len(catalogue.campaigns)} campaigns, {len(catalogue.sellers)} sellers, "
@@ -29,29 +35,41 @@ def check(files: tuple[Path, ...]) -> None:
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
 @store_flags
 def apply(files: tuple[Path, ...], dry_run: bool, **flags: object) -> None:
-    """Make the catalogue match these files, and print the differences.
+    """Make the stored catalogue match these files.
 
-    A running server trades on the new terms within a second. A file with a mistake changes nothing.
+    The files say all there is: what they do not name is removed. The differences are printed, `+` for added,
+    `~` for changed, `-` for removed. A running server trades on the new terms within a second; files with a
+    mistake change nothing.
     """
     catalogue = read_files(files)
     settings = settings_of(**flags)
-    engine = ledger_of(settings)
-    note = "apply " + " ".join(str(path) for path in files)
-    now_ms = SystemClock(settings.clock_offset_ms).now_ms()
-    applied = apply_catalogue(engine, catalogue, now_ms, note, dry_run=dry_run)
-    for line in applied.changes.lines():
-        click.echo(line)
     if dry_run:
-        click.echo("dry run: nothing was changed")
+        changes, told = diff(_stored(settings), catalogue), "dry run: nothing was changed"
     else:
-        click.echo(f"version {applied.version}")
+        note = "apply " + " ".join(map(str, files))
+        now_ms = SystemClock(settings.clock_offset_ms).now_ms()
+        with open_ledger(settings, make=True) as engine:
+            applied = apply_catalogue(engine, catalogue, now_ms, note)
+        changes, told = applied.changes, f"version {applied.version}"
+    click.echo("\n".join([*changes.lines(), told]))
 
 
 @click.command()
-@click.option("--version", type=int, help="An older version of the catalogue.")
+@click.option("--version", type=int, metavar="NUMBER", help="An older version of the catalogue.")
 @store_flags
 def export(version: int | None, **flags: object) -> None:
     """Print the stored catalogue as a file that `apply` reads."""
-    with transaction(ledger_of(settings_of(**flags))) as conn:
+    with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
         _, catalogue, _ = stored_catalogue(conn, version)
     click.echo(write_catalogue(catalogue), nl=False)
+
+
+def _stored(settings: Settings) -> Catalogue:
+    """What is stored; nothing, where there is no ledger yet: a dry run does not make one."""
+    try:
+        with open_ledger(settings) as engine, engine.connect() as conn:
+            return stored_catalogue(conn)[1]
+    except OperatorError as error:
+        if error.code != "no_ledger":
+            raise
+        return Catalogue()

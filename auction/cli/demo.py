@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,8 +20,10 @@ from rich.console import Console
 
 from auction.cli.demo_summary import print_summary
 from auction.cli.explain import explained, print_ping
-from auction.ledger.engine import open_engine, transaction
+from auction.errors import OperatorError
+from auction.ledger.engine import open_engine
 from loadtest.leads import LeadMaker
+from loadtest.processes import ProcessError
 from loadtest.stack import Stack, running_stack
 
 AT_ONCE = 4
@@ -33,22 +37,35 @@ KEYS = {"acme": "demo-acme-key", "brightleads": "demo-brightleads-key", "formfil
 @click.option("--leads", type=click.IntRange(5, 5_000), default=80, show_default=True, help="How many leads.")
 @click.option("--seed", default=7, show_default=True, help="The same seed sends the same leads.")
 def demo(leads: int, seed: int) -> None:
-    """Watch real auctions: pings, bids, holds, posts and sales, and a summary of it all."""
+    """Watch real auctions, and a summary of it all.
+
+    Starts an exchange and mock buyers in a temporary folder, sends leads as sellers would, shows the money, what each
+    buyer did and one auction in full, and ends by itself in less than a minute.
+    """
     console = Console(width=max(WIDTH, Console().width))
     with tempfile.TemporaryDirectory(prefix="auction-demo-") as folder:
-        with running_stack(Path(folder), seed=seed) as stack:
+        with _demo_stack(Path(folder), seed) as stack:
             console.print(
                 f"[bold]{stack.catalogue.exchange.name}[/bold] at {stack.url}, buyers at {stack.mock_url}\n"
             )
             asyncio.run(_Sellers(stack, seed, console).send(leads))
         engine = open_engine(f"sqlite:///{stack.data_dir / 'ledger.sqlite3'}")
         try:
-            with transaction(engine) as conn:
+            with engine.connect() as conn:
                 shown = print_summary(console, conn)
                 console.print("\n[bold]One auction in full[/bold] (auction explain PING_ID)")
                 print_ping(console, *explained(conn, shown))
         finally:
             engine.dispose()
+
+
+@contextmanager
+def _demo_stack(folder: Path, seed: int) -> Iterator[Stack]:
+    try:
+        with running_stack(folder, seed=seed) as stack:
+            yield stack
+    except ProcessError as error:
+        raise OperatorError("demo_failed", str(error)) from error
 
 
 class _Sellers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,8 @@ from rich.table import Table
 from sqlalchemy import Connection
 
 from auction.applying import stored_catalogue
-from auction.cli.options import ledger_of, settings_of, store_flags
+from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.errors import OperatorError
-from auction.ledger.engine import transaction
 from auction.ledger.leads import find_lead, find_lead_by_ping, lead_history_of, offers_of, sales_of
 from auction.ledger.pings import find_ping
 from auction.ledger.records import PingRow
@@ -24,24 +24,32 @@ from auction.ping.explain import Explained
 from auction.ping.explain import explain as explain_ping
 from auction.ping.offer import iso_utc
 
+FILE_WIDTH = 1_000
+
 
 @click.command()
 @click.argument("ping_id")
 @store_flags
 def explain(ping_id: str, **flags: object) -> None:
-    """Show one auction: every order, and whether it was asked, bid and won, or why not."""
-    with transaction(ledger_of(settings_of(**flags))) as conn:
+    """Show one auction, and for every order why it won or not.
+
+    An order was not asked, or asked and failed, or answered and was refused: each with its reason.
+    """
+    with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
         row, orders = explained(conn, ping_id)
-    print_ping(Console(), row, orders)
+    print_ping(_console(), row, orders)
 
 
 @click.command()
 @click.argument("lead_id")
 @store_flags
 def lead(lead_id: str, **flags: object) -> None:
-    """Show one lead's whole life: states, offers, sales. Nothing that names the person."""
-    with transaction(ledger_of(settings_of(**flags))) as conn:
-        print_lead(Console(), conn, lead_id)
+    """Show one lead's whole life: states, offers, sales.
+
+    LEAD_ID may also be the id of its ping. Nothing is shown that names the person.
+    """
+    with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
+        print_lead(_console(), conn, lead_id)
 
 
 def explained(conn: Connection, ping_id: str) -> tuple[PingRow, list[Explained]]:
@@ -114,6 +122,11 @@ def print_lead(console: Console, conn: Connection, lead_id: str) -> None:
             to_text(sale.margin_micros),
         )
     console.print(sales)
+
+
+def _console() -> Console:
+    """As wide as the terminal; into a file or a pipe, as wide as the lines are."""
+    return Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
 
 
 def _listed(detail: dict[str, Any]) -> str:

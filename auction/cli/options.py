@@ -23,14 +23,16 @@ from auction.settings import Settings, flag_of, variable_of
 Command = Callable[..., Any]
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 
-_CHECKS = {"redis_url": address.parse, "database_url": open_engine, "secret_key": keys_from_text}
+_CHECKS: settings.Checks = {
+    "redis_url": address.parse,
+    "database_url": open_engine,
+    "secret_key": keys_from_text,
+}
 
 
 def setting(name: str, metavar: str) -> Callable[[Command], Command]:
     """The flag of a setting. It takes any text: `settings_of` reads it, and names every mistake at once."""
-    known = settings.ALL[name]
-    default = "" if known.default is None else f" [{known.default}]"
-    return click.option(flag_of(name), metavar=metavar, help=f"{known.meta.description}{default}")
+    return click.option(flag_of(name), metavar=metavar, help=_help(settings.ALL[name]))
 
 
 def store_flags(command: Command) -> Command:
@@ -38,17 +40,20 @@ def store_flags(command: Command) -> Command:
     return setting("data_dir", "FOLDER")(setting("database_url", "URL")(command))
 
 
-def variables_beside(command: click.Command) -> str:
-    """Help on the settings that `command` has no flag for."""
-    flags = {parameter.name for parameter in command.params}
-    rows = [
-        (variable_of(name), f"{known.meta.description}" + (f" [{known.default}]" if known.default else ""))
-        for name, known in settings.ALL.items()
-        if name not in flags
-    ]
-    formatter = click.HelpFormatter(width=click.get_current_context().max_content_width or 100)
-    formatter.write_dl(rows)
-    return formatter.getvalue()
+class WithVariables(click.Command):
+    """A command whose help also tells the settings that it has no flag for."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Below the options."""
+        flags = {parameter.name for parameter in self.params}
+        with formatter.section("Set in the environment only"):
+            formatter.write_dl(
+                [
+                    (variable_of(name), _help(known))
+                    for name, known in settings.ALL.items()
+                    if name not in flags
+                ]
+            )
 
 
 def settings_of(**flags: Any) -> Settings:
@@ -94,6 +99,12 @@ def open_ledger(chosen: Settings, *, make: bool = False) -> Iterator[Engine]:
         engine.dispose()
 
 
+def _help(known: settings.Setting) -> str:
+    default = known.default
+    shown = "" if default is None else f" [{int(default) if isinstance(default, bool) else default}]"
+    return f"{known.meta.description}{shown}"
+
+
 def _bad_data_dir(folder: Path, what: str) -> OperatorError:
     return OperatorError("bad_data_dir", f"the data folder {folder} {what}; name another by --data-dir")
 
@@ -108,7 +119,7 @@ def _shown(engine: Engine) -> str:
     if not is_postgresql(engine):
         return str(url.database)
     where = {name: value for name, value in url.query.items() if name in ("host", "port")}
-    return url.set(drivername="postgresql", password=None).set(query=where).render_as_string()
+    return url.set(drivername="postgresql", query=where).render_as_string()
 
 
 def _said(error: SQLAlchemyError | HouseError) -> str:

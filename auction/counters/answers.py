@@ -57,10 +57,11 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class Busy(msgspec.Struct, frozen=True):
-    """Another post of this ping is under way. `lapsed`: its lease ran out, so its worker may have died."""
+    """Another post of this ping is under way, `claimant`'s. `lapsed`: its lease ran out, its worker may have died."""
 
     same_body: bool
     lapsed: bool
+    claimant: str
 
 
 class Done(msgspec.Struct, frozen=True):

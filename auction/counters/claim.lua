@@ -3,7 +3,7 @@
 --
 -- KEYS  1 ping (its form: open_ping.lua)
 -- ARGV  1 now_ms   2 claimant   3 fingerprint of the post's body   4 lease_ms   5 ms that a claim is kept
--- reply {0 claimed, record} | {1 busy, same body, lapsed} | {2 done, same body, answer} | {3 expired} | {4 unknown}
+-- reply {0 claimed, record} | {1 busy, same body, lapsed, claimant} | {2 done, same body, answer} | {3 expired} | {4 unknown}
 
 local ping = redis.call('HMGET', KEYS[1], 'until', 'record', 'claimant', 'body', 'lease', 'answer')
 local until_ms, record, claimant, body, lease, answer = unpack(ping)
@@ -17,7 +17,7 @@ if answer then
   return {2, same_body, answer}
 end
 if claimant then
-  return {1, same_body, tonumber(lease) < now and 1 or 0}
+  return {1, same_body, tonumber(lease) < now and 1 or 0, claimant}
 end
 if tonumber(until_ms) < now then
   return {3}

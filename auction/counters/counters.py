@@ -269,7 +269,7 @@ def _claimed(reply: list[Any]) -> Claimed | Busy | Done | Expired | Unknown:
     if kind == 0:
         return Claimed(reply[1])
     if kind == 1:
-        return Busy(same_body=reply[1] == 1, lapsed=reply[2] == 1)
+        return Busy(same_body=reply[1] == 1, lapsed=reply[2] == 1, claimant=reply[3].decode())
     if kind == 2:
         return Done(reply[2], same_body=reply[1] == 1)
     return EXPIRED if kind == 3 else UNKNOWN

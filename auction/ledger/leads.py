@@ -228,6 +228,19 @@ def void_lead(conn: Connection, lead_id: str) -> None:
         conn.execute(statement, {"key": lead_id})
 
 
+def take_back(conn: Connection, lead: NewLead, new_offers: Sequence[NewOffer]) -> None:
+    """Takes back an intent of which it is not known whether it was written, and nothing left the house.
+
+    Afterwards it is not there, and will not come: a first write that is on its way still (a commit whose answer
+    was lost) holds the ping's unique key, so to write it again waits for its end. Another lead of the
+    same ping stays as it is. Safe at any time and any number of times, for the worker that gave the lead up.
+    """
+    taken = take_lead(conn, lead, new_offers)
+    if isinstance(taken, AlreadyTaken) and (taken.lead_id != lead.lead_id or taken.state != "offered"):
+        return
+    void_lead(conn, lead.lead_id)
+
+
 def add_offers(conn: Connection, lead_id: str, new_offers: Sequence[NewOffer], at_ms: int) -> None:
     """Writes the intent to send an offered lead to more orders (runner-ups). Raises `ImpossibleMove`."""
     if conn.execute(_TOUCH, {"key": lead_id, "at_ms": at_ms}).rowcount != 1:

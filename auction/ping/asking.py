@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from time import perf_counter
 
 from auction.buyers.fanout import Fanout
 from auction.buyers.health import Health
@@ -49,11 +50,13 @@ class Asking:
         Fixed prices bid at once. Who is not asked after all is kept with the reason.
         """
         live: list[TradedOrder] = []
+        began_s = perf_counter()
         for order in await self._to_ask(campaign, trace, mask):
             if order.live:
                 live.append(order)
             else:
                 book.fixed(order)
+        share_s -= perf_counter() - began_s  # pings may have had to be leased first
         if live and share_s * 1000 < LEAST_ASK_MS:
             trace.drop(live, Reason.NO_TIME)
         elif live:

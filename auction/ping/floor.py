@@ -54,13 +54,16 @@ class Floor:
             masks[order.buyer_id] = masks.get(order.buyer_id, 0) | 1 << order.bit
         self.asks: dict[str, Ask] = {}
         self._full: dict[str, dict[int, int]] = {campaign: {} for campaign in market.campaigns}
+        targets: dict[str, Target] = {}
         for order in market.orders.values():
-            url = order.buyer.ping_url
-            if order.live and url:
-                buyer = order.buyer
-                target = compile_target(url, self._headers[buyer.id], buyer.timeout_ms, buyer.ca_file)
-                signer = signers.get(buyer.id)
-                self.asks[order.id] = Ask(target, buyer.timeout_ms, order_json(order.id), signer)
+            buyer = order.buyer
+            if not order.live or not buyer.ping_url:
+                continue
+            if buyer.id not in targets:  # once a buyer: with many orders this is what a new floor costs
+                headers = self._headers[buyer.id]
+                targets[buyer.id] = compile_target(buyer.ping_url, headers, buyer.timeout_ms, buyer.ca_file)
+            signer = signers.get(buyer.id)
+            self.asks[order.id] = Ask(targets[buyer.id], buyer.timeout_ms, order_json(order.id), signer)
 
     def headers_of(self, buyer_id: str) -> Mapping[str, str]:
         """What every request to this buyer carries, its secrets filled in."""
@@ -77,7 +80,7 @@ class Floor:
             return 0
         mask = 0
         for bit, free_at_ms in list(full.items()):
-            if free_at_ms <= now_ms:
+            if not 0 < free_at_ms - now_ms <= RECHECK_MS:  # or the clock was set back
                 del full[bit]
             else:
                 mask |= 1 << bit

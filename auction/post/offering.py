@@ -1,7 +1,8 @@
 """Offering one lead to one buyer: keep its place, send it, understand the answer.
 
 An answer that nobody heard is asked for again with the same `Idempotency-Key`, but only where the buyer promised
-that this is safe; elsewhere it stays unknown (DESIGN 5.4).
+that this is safe; elsewhere it stays unknown (DESIGN 5.4). Once an answer was lost, only the buyer's own word on that
+key settles it: that nobody listens now, or that a limiter turns us away, says nothing of what was taken before (P1).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from auction import log
 from auction.buyers.delivery import Delivery, PostRequest
 from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown
 from auction.clock import Clock
@@ -34,16 +36,15 @@ class Offering:
         self._delivery = delivery
         self._clock = clock
 
-    async def keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> dict[str, bool]:
-        """Keeps the places of these wins, in one write: order id → whether it has its place.
+    async def keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win], at_ms: int) -> dict[str, bool]:
+        """Keeps the places of these wins as of `at_ms`, in one write: order id → whether it has its place.
 
         Raises `HouseError` if the counters are away.
         """
         if draft.ping.test:
             return {win.bid.order_id: True for win in wins}
-        now_ms = self._clock.now_ms()
         calls = [
-            self._counters.keep(place_of(floor, draft.ping, win.bid.order_id, win.price_micros), now_ms)
+            self._counters.keep(place_of(floor, draft.ping, win.bid.order_id, win.price_micros), at_ms)
             for win in wins
         ]
         results = await asyncio.gather(*calls, return_exceptions=True)
@@ -52,15 +53,18 @@ class Offering:
                 raise result
         return {win.bid.order_id: isinstance(result, Kept) for win, result in zip(wins, results, strict=True)}
 
-    async def offer(self, floor: Floor, draft: LeadDraft, win: Win, kept: bool) -> Told:
-        """One offer, to its answer. Never raises: whatever goes wrong is an answer of some kind."""
-        at_ms = self._clock.now_ms()
+    async def offer(self, floor: Floor, draft: LeadDraft, win: Win, kept: bool, at_ms: int) -> Told:
+        """One offer, as of `at_ms`, to its answer. Never raises: whatever goes wrong is an answer of some kind."""
         buyer = floor.market.buyers.get(win.bid.buyer_id)
         objection = _objection(floor, draft, win, buyer, kept)
         if objection is not None or buyer is None:
             state = OfferState.NOT_SENT if kept else OfferState.FULL
             return Told(win, state, at_ms, at_ms, kept, reason=objection)
-        answer = await self._deliver(floor, draft, win, buyer)
+        try:
+            answer = await self._deliver(floor, draft, win, buyer)
+        except Exception:  # it may have left before: the other offers go on, and this one is to be settled
+            log.bug("offer_failed", lead_id=draft.lead_id, order=win.bid.order_id)
+            answer = Unknown("internal_error")
         said_at_ms = self._clock.now_ms()
         if isinstance(answer, Accepted):
             return Told(
@@ -92,7 +96,7 @@ class Offering:
             place = place_of(floor, draft.ping, one.win.bid.order_id, one.win.price_micros)
             if one.state is OfferState.ACCEPTED:
                 calls.append(self._counters.sold(place, now_ms, one.win.price_micros))
-            elif one.state is not OfferState.UNKNOWN and one.kept:
+            elif one.state is not OfferState.UNKNOWN:  # also where it is not known to be kept
                 calls.append(self._counters.release(place, now_ms))
         await asyncio.gather(*calls, return_exceptions=True)
 
@@ -125,18 +129,37 @@ class Offering:
             if not isinstance(answer, Unknown):
                 break
             await asyncio.sleep(wait_s)
-            answer = await self._delivery.post(request)
+            repeated = await self._delivery.post(request)
+            if _settles(repeated):
+                answer = repeated
         return answer
 
 
+def _settles(repeated: Accepted | Rejected | Unknown | NotSent) -> bool:
+    """Whether the answer to a repetition is the buyer's word on the lead, and not only on this one request."""
+    return isinstance(repeated, Accepted) or (
+        isinstance(repeated, Rejected) and not repeated.reason.startswith("http_")
+    )
+
+
 def _objection(floor: Floor, draft: LeadDraft, win: Win, buyer: Buyer | None, kept: bool) -> str | None:
-    """Why an offer must not leave the house, if there is a reason. Post fields are known only now, so a filter
-    on them is judged now."""
+    """Why an offer must not leave the house, if there is a reason.
+
+    The terms of now hold: an order that is gone (or another buyer's) has no caps that a place could be kept in. One
+    that was paused gets no more leads but those that were promised to it. Post fields are known only now, so a
+    filter on them is judged now.
+    """
     if buyer is None or buyer.post_url is None:
         return "buyer_gone"
     if not kept:
         return "cap_full"
     order = floor.market.orders.get(win.bid.order_id)
-    if order is not None and order.filter is not None and not order.filter.holds(draft.values):
+    if order is None or order.buyer_id != buyer.id:
+        return "order_gone"
+    if order.paused and win not in draft.ping.wins:
+        return "paused"
+    try:
+        filtered = order.filter is not None and not order.filter.holds(draft.values)
+    except (AttributeError, TypeError):  # a field is of another type than when it was pinged
         return "filtered"
-    return None
+    return "filtered" if filtered else None

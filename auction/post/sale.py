@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from auction.ping.bids import Bid, Mix, Terms, Win, choose, without
+from auction.ping.bids import Bid, Mix, Terms, Win, choose, standing, without
 
 
 class LeadState(StrEnum):
@@ -135,6 +135,16 @@ class Sale:
         else:
             assert result is not OfferState.SENT, "an answer is not an offer"
             self.reason = reason or result.value
+
+    def expire(self, age_s: float) -> None:
+        """Bids that their buyers do not stand by any more, `age_s` after the ping, are not taken up."""
+        self._left = standing(self._left, age_s)
+
+    def stop(self, reason: str) -> None:
+        """The sale is over with what there is: whom `next_offers` named last is not offered the lead after all."""
+        self._out.clear()
+        self.reason = reason
+        self._end()
 
     def _choose(self) -> tuple[Win, ...]:
         if self._held:  # the ping's own winners come first: they were promised a place

@@ -19,39 +19,43 @@ _OPTIMISED = ("-O2", "-Wall")
 _TLS = ("-DWITH_TLS", "-lssl", "-lcrypto")
 
 
-class CannotBuild(Exception):
+class BuildError(Exception):
     """The program could not be built here; says why."""
 
 
 def floor() -> Path:
-    """The fan-out in C. Raises `CannotBuild`."""
+    """The fan-out in C. Raises `BuildError`."""
     return _compiled("floor", "floor.c", ())
 
 
 def buyers() -> tuple[Path, bool]:
-    """The buyers in C, and whether they speak TLS. Raises `CannotBuild`."""
+    """The buyers in C, and whether they speak TLS. Raises `BuildError`."""
     try:
         return _compiled("buyers-tls", "buyers.c", _TLS), True
-    except CannotBuild:  # OpenSSL's headers are not everywhere
+    except BuildError:  # OpenSSL's headers are not everywhere
         return _compiled("buyers", "buyers.c", ()), False
 
 
 def go_fanout() -> Path:
-    """The fan-out in Go. Raises `CannotBuild`."""
+    """The fan-out in Go. Raises `BuildError`."""
     go = shutil.which("go")
     if go is None:
-        raise CannotBuild("there is no `go` on the PATH")
+        raise BuildError("there is no `go` on the PATH")
     folder = SOURCES / "go"
     environ = {"GOTOOLCHAIN": "local", "GOFLAGS": "", "GOPROXY": "off", "GOWORK": "off", "CGO_ENABLED": "0"}
     return _built(
-        "fanout-go", [folder / "main.go", folder / "go.mod"], [go, "build", "-o", "{to}", "."], folder, environ
+        "fanout-go",
+        [folder / "main.go", folder / "go.mod"],
+        [go, "build", "-o", "{to}", "."],
+        folder,
+        environ,
     )
 
 
 def _compiled(name: str, source: str, options: Sequence[str]) -> Path:
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     if compiler is None:
-        raise CannotBuild("there is no C compiler on the PATH")
+        raise BuildError("there is no C compiler on the PATH")
     command = [compiler, *_OPTIMISED, "-o", "{to}", source, *options]
     return _built(name, [SOURCES / source, SOURCES / "wire.h"], command, SOURCES, {})
 
@@ -71,13 +75,18 @@ def _built(
         words = [str(made) if word == "{to}" else word for word in command]
         try:
             done = subprocess.run(  # noqa: S603  (a compiler, our own sources)
-                words, cwd=folder, env=os.environ | environ, capture_output=True, text=True, timeout=BUILD_WITHIN_S
+                words,
+                cwd=folder,
+                env=os.environ | environ,
+                capture_output=True,
+                text=True,
+                timeout=BUILD_WITHIN_S,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise CannotBuild(f"{words[0]}: {error}") from None
+            raise BuildError(f"{words[0]}: {error}") from None
         if done.returncode != 0:
             first = (done.stderr.strip().splitlines() or ["it said nothing"])[0]
-            raise CannotBuild(f"{Path(words[0]).name} could not build {name}: {first}")
+            raise BuildError(f"{Path(words[0]).name} could not build {name}: {first}")
         made.replace(program)
     return program
 
@@ -92,4 +101,4 @@ def _cache() -> Path:
             continue
         if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
             return folder
-    raise CannotBuild("neither the user's cache folder nor the system's temp is writable")
+    raise BuildError("neither the user's cache folder nor the system's temp is writable")

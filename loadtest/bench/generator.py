@@ -41,7 +41,13 @@ class Load:
     """
 
     def __init__(
-        self, port: int, requests: Iterator[bytes], *, expected: bytes, watch: Mapping[str, int], keep: bool = False
+        self,
+        port: int,
+        requests: Iterator[bytes],
+        *,
+        expected: bytes,
+        watch: Mapping[str, int],
+        keep: bool = False,
     ) -> None:
         self._port = port
         self._requests = requests
@@ -60,7 +66,7 @@ class Load:
             end_ns = begin_ns + int(seconds * _NS) if seconds is not None else 1 << 62
             if not begin_ns:
                 window.open()
-            waiting = sum(self._send(line) for line in lines.all())
+            waiting = sum(self._send(line, window) for line in lines.all())
             while waiting:
                 for line, head, body in lines.answers(1.0):
                     now_ns = perf_counter_ns()
@@ -70,7 +76,7 @@ class Load:
                         window.open()
                     if now_ns >= end_ns:
                         window.close()
-                    waiting -= not (now_ns < end_ns and self._send(line))
+                    waiting -= not (now_ns < end_ns and self._send(line, window))
             window.close()
             return window.taken
 
@@ -91,6 +97,7 @@ class Load:
                         window.open()
                     line.due_ns = due_ns if at >= first else 0
                     line.send(next(self._requests))
+                    window.taken.sent += 1
                     if at >= first:
                         window.taken.late_us.append((now_ns - due_ns) / 1000)
                     at, waiting = at + 1, waiting + 1
@@ -103,15 +110,17 @@ class Load:
                     lines.idle.append(line)
                     if line.due_ns:
                         window.note(line, perf_counter_ns(), head, body)
-            window.taken.wrong[0] += waiting
+            if waiting:
+                window.taken.wrong[0] = waiting
             return window.taken
 
-    def _send(self, line: _Line) -> bool:
+    def _send(self, line: _Line, window: _Window) -> bool:
         request = next(self._requests, None)
         if request is None:
             return False
         line.due_ns = perf_counter_ns()
         line.send(request)
+        window.taken.sent += 1
         return True
 
     def _window(self) -> _Window:
@@ -128,7 +137,7 @@ class _Window:
         self._cpu_s: dict[str, float] = {}
         self.begun_ns = 0
         self.taken = Taken(
-            latencies_us=[], seconds=0.0, cpu_s={}, wrong=Counter(), own_us=[], bodies=[], late_us=[]
+            sent=0, latencies_us=[], seconds=0.0, cpu_s={}, wrong=Counter(), own_us=[], bodies=[], late_us=[]
         )
 
     def open(self) -> None:
@@ -146,6 +155,7 @@ class _Window:
         taken.latencies_us.append((now_ns - line.due_ns) / 1000)
         if self._expected not in body or not head.startswith(b"http/1.1 200"):
             taken.wrong[int(head[9:12])] += 1
+            taken.first_wrong = taken.first_wrong or body
         if timing := _TIMING.search(head):
             taken.own_us.append(float(timing[1]) * 1000)
         if self._keep:
@@ -226,7 +236,9 @@ class _Lines:
             try:
                 answer = line.receive()
             except ConnectionError:
-                if line not in self.idle:  # an idle one is closed by the server after a while: as it should be
+                if (
+                    line not in self.idle
+                ):  # an idle one is closed by the server after a while: as it should be
                     raise LoadError("the server hung up in the middle") from None
                 self.idle.remove(line)
                 del self._by_fd[fd]

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count
+from itertools import count, cycle
 from typing import Any
 
 import msgspec
 
-_HOLE = "##########"
+HOLE = "##########"
 """Where a request's number goes: ten digits inside a text of the JSON."""
 _numbers = count(1)
 """Over all requests of a run: no two pings are ever equal, or a repeat of an answer would be measured."""
 
 
 def numbered(path: str, headers: Mapping[str, str], bodies: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """POSTs of these bodies, over and over; each body has `HOLE` in one of its texts. Never ends."""
-    templates = [_split(post(path, headers, body)) for body in bodies]
-    while True:
-        for (start, end), number in zip(templates, _numbers, strict=False):
-            yield b"%b%010d%b" % (start, number, end)
+    """POSTs of these bodies, over and over; each has `HOLE` in one of its texts. Never ends."""
+    return _filled(cycle([_split(post(path, headers, body)) for body in bodies]))
+
+
+def numbered_once(
+    path: str, headers: Mapping[str, str], bodies: Iterable[Mapping[str, Any]]
+) -> Iterator[bytes]:
+    """The same, each body once."""
+    return _filled([_split(post(path, headers, body)) for body in bodies])
+
+
+def _filled(templates: Iterable[Sequence[bytes]]) -> Iterator[bytes]:
+    for start, end in templates:
+        yield b"%b%010d%b" % (start, next(_numbers), end)
 
 
 def post(path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> bytes:
@@ -31,10 +40,7 @@ def post(path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> byte
     return "\r\n".join(lines).encode() + content
 
 
-HOLE = _HOLE
-
-
 def _split(request: bytes) -> Sequence[bytes]:
-    start, hole, end = request.partition(_HOLE.encode())
+    start, hole, end = request.partition(HOLE.encode())
     assert hole, "a request without a place for its number"
     return start, end

@@ -11,12 +11,16 @@ import msgspec
 class Taken(msgspec.Struct, kw_only=True):
     """A run's window: what was answered in it, how fast, and what it cost whom."""
 
+    sent: int
+    """How many requests left in all, before and in the window."""
     latencies_us: list[float]
     seconds: float
     cpu_s: dict[str, float]
     """User and system time of each process that was watched, and of the generator, inside the window."""
     wrong: Counter[int]
     """Answers that were not what they should be, by status; 0 for those that never came."""
+    first_wrong: bytes = b""
+    """The body of the first of them."""
     own_us: list[float]
     """The server's own time, as it says in `Server-Timing`."""
     bodies: list[bytes]

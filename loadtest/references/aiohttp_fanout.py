@@ -25,9 +25,7 @@ from starlette.routing import Route
 _JSON = {"content-type": "application/json"}
 
 
-def fan_out(
-    session: aiohttp.ClientSession, urls: list[str]
-) -> Callable[[Request], Awaitable[JSONResponse]]:
+def fan_out(session: aiohttp.ClientSession, urls: list[str]) -> Callable[[Request], Awaitable[JSONResponse]]:
     """The endpoint that asks as many of `urls` as its path says."""
 
     async def ask(url: str, body: bytes) -> bool:
@@ -52,14 +50,19 @@ async def serve(ca_file: str, plain_ports: str, tls_ports: str) -> None:
     trust = ssl.create_default_context(cafile=ca_file or None)
     connector = aiohttp.TCPConnector(limit=0, ssl=trust)
     async with aiohttp.ClientSession(connector=connector) as session:
-        plain, tls = fan_out(session, urls_of("http", plain_ports)), fan_out(session, urls_of("https", tls_ports))
+        plain, tls = (
+            fan_out(session, urls_of("http", plain_ports)),
+            fan_out(session, urls_of("https", tls_ports)),
+        )
         app = Starlette(
             routes=[
                 Route("/{count:int}", plain, methods=["POST"]),
                 Route("/tls/{count:int}", tls, methods=["POST"]),
             ]
         )
-        config = uvicorn.Config(app, loop="none", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False)
+        config = uvicorn.Config(
+            app, loop="none", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+        )
         listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
         print(f"listens on http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
         await uvicorn.Server(config).serve(sockets=[listening])

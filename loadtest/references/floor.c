@@ -59,9 +59,9 @@ static void read_client(struct client *client) {
     int body, whole;
     int got = recv(client->fd, client->data + client->used, BUFFER - 1 - client->used, 0);
     if (got <= 0) {
-        if (client->waiting > 0) exit(2); /* nobody leaves in the middle */
         close(client->fd);
-        free(client);
+        client->fd = -1;
+        if (client->waiting == 0) free(client); /* else once its buyers have answered */
         return;
     }
     client->used += got;
@@ -76,6 +76,10 @@ static void read_client(struct client *client) {
 
 static void answer(struct client *client) {
     char body[64], text[256];
+    if (client->fd < 0) {
+        free(client);
+        return;
+    }
     int length = sprintf(body, "{\"answers\":%d}", client->buyers);
     int size = sprintf(text, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
                        length, body);

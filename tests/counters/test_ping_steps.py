@@ -23,16 +23,18 @@ async def test_a_ping_is_claimed_once(counters: Counters) -> None:
     assert await claim(counters, "a") == UNKNOWN
     assert await counters.open_ping("p", RECORD, NOW, UNTIL)
     assert await claim(counters, "a", at_ms=UNTIL) == Claimed(RECORD)
-    assert await claim(counters, "a", at_ms=UNTIL) == Busy(same_body=True, lapsed=False)
-    assert await claim(counters, "b", b"other", at_ms=UNTIL) == Busy(same_body=False, lapsed=False)
+    assert await claim(counters, "a", at_ms=UNTIL) == Busy(same_body=True, lapsed=False, claimant="a")
+    assert await claim(counters, "b", b"other", at_ms=UNTIL) == Busy(
+        same_body=False, lapsed=False, claimant="a"
+    )
 
 
 async def test_a_lapsed_claim_stays_for_whoever_settles_it(counters: Counters) -> None:
     await counters.open_ping("p", RECORD, NOW, UNTIL)
     await claim(counters, "a")
-    assert await claim(counters, "b", at_ms=NOW + 1_000) == Busy(same_body=True, lapsed=False)
-    assert await claim(counters, "b", at_ms=NOW + 1_001) == Busy(same_body=True, lapsed=True)
-    assert await claim(counters, "b", at_ms=UNTIL + 1) == Busy(same_body=True, lapsed=True)
+    assert await claim(counters, "b", at_ms=NOW + 1_000) == Busy(same_body=True, lapsed=False, claimant="a")
+    assert await claim(counters, "b", at_ms=NOW + 1_001) == Busy(same_body=True, lapsed=True, claimant="a")
+    assert await claim(counters, "b", at_ms=UNTIL + 1) == Busy(same_body=True, lapsed=True, claimant="a")
     assert await counters.finish("p", "a", b"late")
     assert await claim(counters, "b", at_ms=UNTIL + 1) == Done(b"late", same_body=True)
 
@@ -96,7 +98,7 @@ async def test_a_claim_and_an_answer_are_kept_for_a_day(counters: Counters) -> N
 async def test_of_many_posts_at_once_one_gets_the_ping(counters: Counters) -> None:
     await counters.open_ping("p", RECORD, NOW, UNTIL)
     answers = await asyncio.gather(*(counters.claim("p", f"c{at}", b"body", NOW, 1_000) for at in range(50)))
-    assert answers == [Claimed(RECORD)] + [Busy(same_body=True, lapsed=False)] * 49
+    assert answers == [Claimed(RECORD)] + [Busy(same_body=True, lapsed=False, claimant="c0")] * 49
 
 
 async def test_turns_go_round(counters: Counters) -> None:

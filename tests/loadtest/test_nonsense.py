@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from auction.api.native import read_ping
-from auction.api.wire import Head, read_object
+from auction.api.wire import read_object
 from auction.errors import SellerError
 from loadtest.nonsense import Nonsense, all_nonsense, make_nonsense
 
@@ -19,12 +19,12 @@ def test_the_door_refuses_it_as_the_sellers_fault(nonsense: Nonsense) -> None:
         assert read_ping(msgspec.json.decode(nonsense.body)).campaign not in PING.values()
         return
     with pytest.raises(SellerError) as raised:
-        read_ping(read_object(Head(), nonsense.body))
+        read_ping(read_object(nonsense.body))
     assert 400 <= raised.value.status < 500
 
 
 def test_the_ping_itself_would_be_fine() -> None:
-    assert read_ping(read_object(Head(), msgspec.json.encode(PING))).campaign == "roofing"
+    assert read_ping(read_object(msgspec.json.encode(PING))).campaign == "roofing"
 
 
 def test_every_kind_is_made() -> None:

@@ -1,0 +1,138 @@
+"""One worker: an exchange behind a listening socket, from its start to its end.
+
+Signals are ours, not uvicorn's: it would raise a signal again once the last request is answered, and the
+process would be gone before the exchange has written what it still holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+import uvicorn
+import uvloop
+
+from auction import log
+from auction.api.app import App
+from auction.cli.options import settings_of
+from auction.exchange import Exchange
+from auction.settings import Settings
+
+BACKLOG = 2_048
+READY = b"ready\n"
+"""What a worker says on its standard output, once, to the parent that started it."""
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+@click.command(hidden=True)
+@click.option("--fd", type=int, required=True, help="The listening socket.")
+def worker(fd: int) -> None:
+    """One worker of a crew; its settings come from the environment that the parent gave it.
+
+    Its standard input ends when the parent does, and so does the worker.
+    """
+    settings = settings_of()
+    log.set_up(settings.log_level)
+    assert settings.redis_url is not None, "the parent says where the counters are"
+    with socket.socket(fileno=fd) as listening:
+        run_worker(settings, settings.redis_url, listening, ready=_tell_parent, watch_parent=True)
+
+
+def run_worker(
+    settings: Settings,
+    redis_url: str,
+    listening: socket.socket,
+    *,
+    ready: Callable[[], None],
+    watch_parent: bool = False,
+) -> None:
+    """Serve until told to stop; what was taken in is finished first. Calls `ready` when pings can be served.
+
+    Raises `ExchangeError` where a part of the house cannot be had.
+    """
+    try:
+        uvloop.run(_Worker(settings, listening, watch_parent).run(redis_url, ready))
+    except asyncio.CancelledError:
+        return  # told to stop while it was starting: nothing was taken in
+
+
+class _Worker:
+    def __init__(self, settings: Settings, listening: socket.socket, watch_parent: bool) -> None:
+        self._settings = settings
+        self._listening = listening
+        self._watch_parent = watch_parent
+        self._server: uvicorn.Server | None = None
+
+    async def run(self, redis_url: str, ready: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        if self._watch_parent:
+            loop.add_reader(STDIN, self._parent_gone, loop)
+        exchange = Exchange(self._settings)
+        try:
+            await exchange.open(redis_url)
+            gc.collect()
+            gc.freeze()  # the market lives long: no collection need look at it again
+            app = App(exchange)
+            app.metrics.start()
+            self._server = _server(self._settings, app)
+            ready()
+            await self._server.serve(sockets=[self._listening])
+            await app.metrics.stop()
+        finally:
+            await exchange.close()
+
+    def _stop(self) -> None:
+        server = self._server
+        if server is None:
+            assert self._task is not None
+            self._task.cancel()
+        elif server.should_exit:  # asked twice: do not wait for what was taken in
+            server.force_exit = True
+        else:
+            server.should_exit = True
+
+    def _parent_gone(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(STDIN)
+        log.warning("parent_gone", pid=os.getpid())
+        self._stop()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, its hands off our signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(settings: Settings, app: App) -> uvicorn.Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=-(-settings.stop_within_ms // 1000),
+        )
+    )
+
+
+def _tell_parent() -> None:
+    os.write(STDOUT, READY)
+    os.dup2(STDERR, STDOUT)  # nobody reads on: whatever is printed from now on goes where logs go

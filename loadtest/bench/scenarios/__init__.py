@@ -1,0 +1,39 @@
+"""What can be measured, by name, in the order of a whole run. Each scenario takes the stage and gives its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from loadtest.bench.figures import Figure
+from loadtest.bench.scenarios import (
+    buyers,
+    deadline,
+    eligibility,
+    https,
+    main,
+    memory,
+    open_loop,
+    own_time,
+    post,
+    sales,
+    soak,
+)
+from loadtest.bench.stage import Stage
+
+Scenario = Callable[[Stage], list[Figure]]
+
+SCENARIOS: dict[str, Scenario] = {
+    "main": main.run,
+    "https": https.run,
+    "buyers": buyers.run,
+    "own": own_time.run,
+    "open": open_loop.run,
+    "deadline": deadline.run,
+    "post": post.run,
+    "sales": sales.run,
+    "eligibility": eligibility.run,
+    "memory": memory.run,
+    "soak": soak.run,
+}
+LONG = frozenset({"soak"})
+"""Run only where they are named."""

@@ -1,0 +1,42 @@
+"""`auction demo`: real auctions from beginning to end, and nothing left of them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+
+def test_it_shows_leads_money_buyers_and_one_auction_in_full(
+    auction: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    result = auction("demo", "--leads", "15")
+    assert result.exit_code == 0, result.stderr
+    told = result.stdout
+    assert len(re.findall(r"^ *\d+  (acme|brightleads|formfill) ", told, re.MULTILINE)) == 15
+    assert "→ sold" in told
+    for campaign in ("auto-insurance", "home-security", "personal-loans", "roofing", "solar-us"):
+        assert re.search(rf"│ {campaign} +│ +3 │", told), f"three leads of {campaign}"
+    for buyer in ("sunrise", "voltera", "stormshield"):
+        assert f"│ {buyer} " in told
+    assert re.search(r"own time per ping: p50 \d+\.\d\d ms", told)
+    explained = told.partition("One auction in full")[2]
+    assert re.search(r"\bwon +won\b", explained)
+    assert list(folder.iterdir()) == []
+    listed = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True)
+    assert str(folder) not in listed.stdout
+
+
+def test_a_stack_that_does_not_start_is_said_in_words(auction: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    result = auction("demo")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("/bin/false -m buyers_mock")
+    assert "ended with 1 before" in result.stderr

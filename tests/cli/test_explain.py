@@ -1,0 +1,69 @@
+"""`auction explain` and `auction lead`: what became of a ping and of a lead, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.cli.conftest import Run
+
+ORDERS = [
+    {"id": "asked", "buyer": "ann", "price": {"live": True, "max": 80.00}},
+    {"id": "cheap", "buyer": "ben", "price": {"fixed": 12.5}},
+    {"id": "elsewhere", "buyer": "ben", "filter": {"field": "state", "in": ["CA"]}},
+    {"id": "resting", "buyer": "cat", "paused": True},
+]
+
+
+async def test_every_order_is_told_with_its_reason(
+    auction: Run, open_test_house: Any, ledger_url: str
+) -> None:
+    house = await open_test_house(ORDERS, {"ann": {"bid": {"price": 30}}})
+    ping_id = (await house.ping())["ping_id"]
+    await house.exchange.writer.flush()
+    result = auction("explain", ping_id, "--database-url", ledger_url)
+    assert result.exit_code == 0
+    told = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert "won" in told["asked"]
+    assert "30.00" in told["asked"]
+    assert "answered and refused" in told["cheap"]
+    assert "not asked" in told["elsewhere"]
+    assert "state in [CA]: was TX" in told["elsewhere"]
+    assert "paused" in told["resting"]
+    assert told["ping"].startswith(f"ping {ping_id}  solar  from acme  2026-01-01T12:00:00")
+
+
+async def test_an_auction_is_explained_on_the_market_that_it_ran_on(
+    auction: Run, open_test_house: Any, ledger_url: str, folder: Path
+) -> None:
+    house = await open_test_house(ORDERS)
+    ping_id = (await house.ping())["ping_id"]
+    await house.exchange.writer.flush()
+    before = auction("explain", ping_id, "--database-url", ledger_url).stdout
+    kept = auction("export", "--database-url", ledger_url).stdout
+    (folder / "market.yaml").write_text(kept.replace("elsewhere", "renamed"))
+    assert auction("apply", "market.yaml", "--database-url", ledger_url).exit_code == 0
+    assert auction("explain", ping_id, "--database-url", ledger_url).stdout == before
+
+
+async def test_a_leads_life_is_told_without_naming_anybody(
+    auction: Run, open_test_house: Any, ledger_url: str
+) -> None:
+    house = await open_test_house(ORDERS, {"ann": {"bid": {"price": 30}, "post": {"accept": 0}}})
+    ping_id = (await house.ping())["ping_id"]
+    sold = await house.sell(ping_id, first_name="Annabel", phone="512-555-0177")
+    assert sold["buyers"] == ["ben"]
+    by_lead = auction("lead", sold["lead_id"], "--database-url", ledger_url)
+    assert by_lead.exit_code == 0
+    for said in ("sold, payout 12.50", "received", "offered", "rejected", "not_wanted", "asked", "cheap"):
+        assert said in by_lead.stdout
+    assert "Annabel" not in by_lead.stdout
+    assert "0177" not in by_lead.stdout
+    assert auction("lead", ping_id, "--database-url", ledger_url).stdout == by_lead.stdout
+
+
+def test_what_is_not_there_is_said_to_be(auction: Run, sqlite_ledger: str) -> None:
+    ping = auction("explain", "no-such", "--database-url", sqlite_ledger)
+    assert (ping.exit_code, ping.stderr) == (2, "there is no ping 'no-such' in this ledger\n")
+    lead = auction("lead", "no-such", "--database-url", sqlite_ledger)
+    assert (lead.exit_code, lead.stderr) == (2, "there is no lead 'no-such' in this ledger\n")
