@@ -80,9 +80,9 @@ class Connection:
 
     def sweep(self, now_ns: int) -> None:
         """Gives up an answer that has been awaited for too long."""
-        ask = self._ask
-        if ask is not None and now_ns - ask[3] > self._pool.drain_ns:
-            self._pool.counts.timed_out += 1
+        ask, pool = self._ask, self._pool
+        if ask is not None and now_ns - ask[3] > (pool.drain_ns if ask[1].closed else pool.longest_ns):
+            pool.counts.timed_out += 1
             self.close(Reason.TIMEOUT)
 
     def close(self, reason: Reason | None = None) -> None:

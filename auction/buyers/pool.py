@@ -26,16 +26,17 @@ class FanoutLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     `idle_s` is 4 because the usual servers close an idle connection after 5 (Node, uvicorn, Apache):
     whoever closes first decides whether the other writes into a closed connection. `drain_s` is how long an
-    answer is awaited in all, long after its auction closed: a connection that still answers is cheaper than
-    a new one.
+    answer is awaited when its auction has closed: a connection that still answers is cheaper than a new one.
+    `longest_s` is how long it is awaited in any case; no auction takes that long.
     """
 
     connections: int = 8_192
     connections_per_origin: int = 512
-    openings_per_s: int = 64
-    openings_burst: int = 64
+    openings_per_s: int = 128
+    openings_burst: int = 128
     connect_timeout_s: float = 3.0
     drain_s: float = 5.0
+    longest_s: float = 70.0
     idle_s: float = 4.0
     sweep_s: float = 0.25
     resolve_every_s: float = 30.0
@@ -95,6 +96,7 @@ class Pool:
         "context",
         "counts",
         "drain_ns",
+        "longest_ns",
         "host",
         "idle",
         "limits",
@@ -119,6 +121,7 @@ class Pool:
         self.loop = loop
         self.limits = limits
         self.drain_ns = int(limits.drain_s * _NS)
+        self.longest_ns = int(limits.longest_s * _NS)
         self.connect_ns = int(limits.connect_timeout_s * _NS)
         self.idle: list[Connection] = []  # the longest idle first
         self.counts = PoolCounts()

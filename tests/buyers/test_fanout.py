@@ -199,7 +199,7 @@ async def test_asking_again_from_within_an_answer(serve: Serve, fanouts: Fanouts
     ],
 )
 async def test_bad_answers(serve: Serve, fanouts: Fanouts, answer: bytes, reason: Reason) -> None:
-    served, fanout = await serve(once(answer)), fanouts(drain_s=0.15)
+    served, fanout = await serve(once(answer)), fanouts(longest_s=0.15)
     target = served.target()
     await fanout.prepare([target])
     assert (await asked(fanout, target)).failures == {0: reason}

@@ -126,9 +126,6 @@ async def test_the_auction_of_a_changed_lead_is_explained(open_sqlite_house: Ope
     assert {one.order_id: one.reason.value for one in why} == {"tx": "filtered", "ca": "won"}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an ask is given up after `drain_s` (5 s), whatever time its auction has"
-)
 async def test_a_slow_buyer_is_awaited_as_long_as_its_auction_waits(open_sqlite_house: Open) -> None:
     """A campaign may wait for 60 seconds. Here everything is 25 times as fast."""
     manners = {"a-co": {"bid": {"price": 30}, "latency_ms": 900}}
