@@ -7,14 +7,13 @@ Valkey once for all workers); here every part gets what it needs and nothing loo
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
-
-from sqlalchemy import Connection
 
 from auction import log
-from auction.applying import Stored, stored_catalogue
+from auction.applying import stored_catalogue
 from auction.buyers.delivery import Delivery
 from auction.buyers.fanout import Fanout
 from auction.buyers.health import Health
@@ -37,6 +36,9 @@ from auction.ping.floor import Floor
 from auction.ping.journal import PingJournal
 from auction.ping.service import PingService
 from auction.ping.tally import PingTally
+from auction.post.answer import Answers
+from auction.post.book import LeadBook
+from auction.post.claiming import Claiming
 from auction.post.offering import Offering
 from auction.post.service import PostService
 from auction.post.status import Status
@@ -59,11 +61,15 @@ class Exchange:
     posts: PostService
     status: Status
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, on_swap: Callable[[], object] = lambda: None
+    ) -> None:
+        """`on_swap` is called whenever a new market begins to trade."""
         self.settings = settings
         self.clock: Clock = clock or SystemClock(settings.clock_offset_ms)
         self.worker = f"{os.uname().nodename}:{os.getpid()}"
         self.swaps = 0
+        self._on_swap = on_swap
         self._parts = AsyncExitStack()
         self._watcher: asyncio.Task[None] | None = None
         self._preparing: set[asyncio.Task[tuple[str, ...]]] = set()
@@ -141,15 +147,13 @@ class Exchange:
         )
         self.posts = PostService(
             floor,
-            self.counters,
-            self.writer,
-            self.reader,
+            Claiming(self.counters, self.reader, Answers(sealer), clock, settings.post_wait_ms),
+            LeadBook(self.writer, self.reader),
             Offering(self.counters, self.delivery, clock),
             self.pings,
             sealer,
             clock,
             self.worker,
-            settings.post_wait_ms,
             settings.most_posts,
         )
         self._parts.push_async_callback(self.posts.close)
@@ -160,11 +164,15 @@ class Exchange:
 
         A version that cannot be traded on is not tried again: the next one may.
         """
-        stored = await self.reader.read(partial(_newer, than=self._seen))
-        if stored is None:
+        if await self.reader.read(catalogue_store.current_version) <= self._seen:
             return None
-        self._seen = stored[0]
-        return await asyncio.to_thread(_floor_of, *stored)
+        gc.disable()  # all that is made now stays: to look through it over and over only holds up auctions
+        try:
+            stored = await self.reader.read(stored_catalogue)
+            self._seen = stored[0]
+            return await asyncio.to_thread(_floor_of, *stored)
+        finally:
+            gc.enable()
 
     async def _swap(self, floor: Floor) -> None:
         """Trade on `floor` from now on. Auctions that are running keep the one they began on.
@@ -178,6 +186,7 @@ class Exchange:
         await asyncio.wait([preparing], timeout=PREPARE_S)
         self.floor = floor
         self.swaps += 1
+        self._on_swap()
         log.event("market", version=floor.market.version, orders=len(floor.market.orders))
 
     def _prepared(self, preparing: asyncio.Task[tuple[str, ...]]) -> None:
@@ -210,11 +219,6 @@ class Exchange:
                 )
             except Exception:
                 log.bug("market_stays", version=self.floor.market.version, latest=self._seen)
-
-
-def _newer(conn: Connection, than: int) -> Stored | None:
-    """What is stored, if its version is newer than this one."""
-    return stored_catalogue(conn) if catalogue_store.current_version(conn) > than else None
 
 
 def _floor_of(version: int, catalogue: Catalogue, keys: dict[str, list[str]]) -> Floor:

@@ -20,7 +20,9 @@ def families_of(exchange: Exchange) -> list[Family]:
 
 def _pings(exchange: Exchange) -> list[Family]:
     tally, pings = exchange.ping_tally, exchange.pings
-    stages: dict[Labels, Histogram] = {(name,): one for name, one in zip(STAGES, tally.stages_us, strict=True)}
+    stages: dict[Labels, Histogram] = {
+        (name,): one for name, one in zip(STAGES, tally.stages_us, strict=True)
+    }
     return [
         counter(
             "auction_pings", "Pings by campaign and outcome", ("campaign", "outcome"), _floats(tally.answers)
@@ -52,6 +54,11 @@ def _posts(exchange: Exchange) -> list[Family]:
             "auction_posts_turned_away", "Posts refused because the house was full", posts.turned_away
         ),
         gauge("auction_posts_running", "Posts in flight", posts.running),
+        gauge(
+            "auction_steps_owed",
+            "Steps owed to a store",
+            posts.claiming.owed.waiting + posts.book.owed.waiting,
+        ),
     ]
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from auction.catalogue.mistakes import Mistake, Names, Path, show_path
+from auction.catalogue.mistakes import Mistake, Path, show_path
 from auction.catalogue.yaml_source import Node, Scalar, Source, Table, Unreadable, parse_yaml, resolve
 from loadtest.rows import ALL, Row, names_of
 from loadtest.shapes import KINDS, make_shape
@@ -34,6 +34,11 @@ class Goal(msgspec.Struct, frozen=True):
     p99_ms: float | None = None
     failures: float | None = None
     per_second: float | None = None
+
+    @property
+    def wants_answers(self) -> bool:
+        """Whether it cannot be met where nothing was asked: without answers none fails, but none is fast either."""
+        return self != Goal(failures=self.failures)
 
 
 class Goals(msgspec.Struct, frozen=True):
@@ -61,8 +66,9 @@ def read_goals(source: Source) -> dict[str, Goals]:
 
 def missed(rows: Sequence[Row], goals: Goals, growth_mb: float | None = None) -> list[str]:
     """A sentence for each goal that was not reached, and for each name that failed where it may not."""
-    by_name = {row.name: row for row in rows}
-    sentences = [f"{name}: was never asked" for name in goals.requests if name not in by_name]
+    asked = {row.name for row in rows}
+    unasked = [name for name, goal in goals.requests.items() if name not in asked and goal.wants_answers]
+    sentences = [f"{name}: was never asked" for name in unasked]
     for row in rows:
         goal = goals.requests.get(row.name, Goal())
         sentences += [f"{row.name}: {one}" for one in _missed(row, goal)]
@@ -115,7 +121,7 @@ class _Reading:
         for key, part, at in self._entries(node, path, "key", ("requests", "exchange")):
             if key == "requests":
                 known = names_of(make_shape(kind))
-                for name, one, place in self._entries(part, at, f"request of {kind}", known):
+                for name, one, place in self._entries(part, at, "request", known):
                     requests[name] = Goal(**self._numbers(one, place, Goal.__struct_fields__))
             else:
                 exchange = self._numbers(part, at, ("growth_mb",))
@@ -138,13 +144,13 @@ class _Reading:
         self, node: Node, path: Path, what: str, known: Iterable[str]
     ) -> Iterator[tuple[str, Node, Path]]:
         """The entries of a table whose names are known, each once."""
-        names, seen = Names(known), set[str]()
+        names, seen = tuple(known), set[str]()
         if not isinstance(node, Table):
             self._wrong(node.line, path, f"expected {what}s, each with its value")
             return
         for name, value in node.pairs:
             if name.text not in names:
-                self._wrong(name.line, (*path, name.text), f"unknown {what}{names.hint(name.text)}")
+                self._wrong(name.line, (*path, name.text), f"unknown {what}; known are {', '.join(names)}")
             elif name.text in seen:
                 self._wrong(name.line, (*path, name.text), "stands twice")
             else:

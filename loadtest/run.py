@@ -13,6 +13,8 @@ import sys
 import tempfile
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +35,7 @@ from loadtest.watch import Use, Watch, family
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 GOALS = Path(__file__).with_name("goals.yaml")
-LOCUST_STARTS_WITHIN_S, LOCUST_ENDS_WITHIN_S = 30.0, 60.0
+LOCUST_STARTS_WITHIN_S, LOCUST_ENDS_WITHIN_S, WORKERS_END_WITHIN_S = 30.0, 60.0, 3.0
 WIDE_CAPS = 10_000
 WIDTH = 130
 BUSY = 0.9
@@ -80,9 +82,9 @@ def main(
     report: Path,
 ) -> None:
     """Load a whole exchange, and hold how it went against goals."""
+    goals = _goals(goals_file).get(kind, Goals())
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     load = Load(make_shape(kind, users, seconds, times), users, times, processes, report)
-    goals = _goals(goals_file).get(kind, Goals())
     caps_times = 1 if keep_caps else WIDE_CAPS
     try:
         with tempfile.TemporaryDirectory(prefix="loadtest-") as named:
@@ -124,8 +126,7 @@ def _locust(folder: Path, load: Load, stack: Stack) -> tuple[Results, list[Use]]
         command += ["--processes", str(load.processes), "--master-bind-host", "127.0.0.1"]
         command += ["--master-bind-port", port, "--master-port", port]
         command += ["--expect-workers-max-wait", f"{LOCUST_STARTS_WITHIN_S:g}"]
-    with Process(command, folder / "locust.log", cwd=ROOT) as locust:
-        locust.wait_for_line("Shape test updating", LOCUST_STARTS_WITHIN_S)
+    with _shaping(Process(command, folder / "locust.log", cwd=ROOT)) as locust:
         with Watch(partial(_parts, stack, locust.pid)) as watch:
             code = locust.wait(shape.seconds + LOCUST_ENDS_WITHIN_S)
         if code not in (0, 1) or not written.exists():
@@ -134,6 +135,22 @@ def _locust(folder: Path, load: Load, stack: Stack) -> tuple[Results, list[Use]]
     if results.broken:
         raise ProcessError("the sellers broke:\n" + "\n".join(results.broken))
     return results, watch.uses()
+
+
+@contextmanager
+def _shaping(starting: Process) -> Iterator[Process]:
+    """Locust, from when its users begin. Its workers end with it: a master that is told to end leaves them behind."""
+    with starting as locust:
+        workers: list[psutil.Process] = []
+        try:
+            locust.wait_for_line("Shape test updating", LOCUST_STARTS_WITHIN_S)
+            workers = family(locust.pid)[1:]
+            yield locust
+        finally:
+            workers = workers or family(locust.pid)[1:]
+            locust.end()
+            for worker in psutil.wait_procs(workers, timeout=WORKERS_END_WITHIN_S)[1]:
+                worker.kill()
 
 
 def _free_port() -> int:

@@ -113,7 +113,7 @@ def _refuse_repeated_keys(body: bytes) -> None:
                 repeated[name[:MOST_NAME]] = None
             seen.add(name)
 
-    try:  # numbers are not read: Python's own have bounds that the first reading does not know
+    try:  # the numbers were read before
         json.loads(body, object_pairs_hook=note, parse_int=str, parse_float=str)
     except RecursionError:
         raise too_deep() from None

@@ -25,6 +25,7 @@ Unknown would lock every lead above a buyer's rate until a person settles it.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -234,6 +235,8 @@ class _PostAnswer(Struct):
 
 
 _POST_ANSWER = msgspec.json.Decoder(_PostAnswer)
+_CODE = re.compile(r"(?!.*[0-9]{5})[A-Za-z][A-Za-z0-9_.:-]{0,63}")
+"""One word, and no number in it that could be a zip code or a phone."""
 _NOT_TAKEN = frozenset(
     {400, 401, 402, 403, 404, 405, 410, 411, 413, 414, 415, 421, 422, 426, 428, 429, 431, 451}
 )
@@ -297,7 +300,9 @@ def _is_link(url: str) -> bool:
 
 
 def _reason(answer: _PostAnswer) -> str:
-    return _text(answer.reason or "") or "rejected"
+    """The buyer's reason if it is a code. Whole sentences may name the person, and reasons are kept and shown."""
+    reason = answer.reason or ""
+    return reason if _CODE.fullmatch(reason) else "rejected"
 
 
 def _text(text: str) -> str:

@@ -76,11 +76,12 @@ class _Worker:
             loop.add_signal_handler(number, self._stop)
         if self._watch_parent:
             loop.add_reader(STDIN, self._parent_gone, loop)
-        exchange = Exchange(self._settings)
+        # a market lives long, and when it goes it goes at once: no collection need look at it
+        exchange = Exchange(self._settings, on_swap=gc.freeze)
         try:
             await exchange.open(redis_url)
             gc.collect()
-            gc.freeze()  # the market lives long: no collection need look at it again
+            gc.freeze()
             app = App(exchange)
             app.metrics.start()
             self._server = _server(self._settings, app)

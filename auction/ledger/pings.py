@@ -15,9 +15,20 @@ from auction.ledger.schema import pings
 
 MOST_PINGS: Final = 1_000
 
+
+def _upsert(statement: Any) -> Insert:
+    """A lead that changed is auctioned again under its ping's id: the later auction is the one it is sold in."""
+    new = statement.excluded
+    later = {column.name: new[column.name] for column in pings.c if not column.primary_key}
+    upsert: Insert = statement.on_conflict_do_update(
+        index_elements=[pings.c.ping_id], set_=later, where=pings.c.at_ms <= new.at_ms
+    )
+    return upsert
+
+
 _INSERT: dict[bool, Insert] = {
-    False: sqlite.insert(pings).on_conflict_do_nothing(),
-    True: postgresql.insert(pings).on_conflict_do_nothing(),
+    False: _upsert(sqlite.insert(pings)),
+    True: _upsert(postgresql.insert(pings)),
 }
 _FIND = select(pings).where(pings.c.ping_id == bindparam("ping_id"))
 _RECENT = select(pings).order_by(pings.c.at_ms.desc(), pings.c.ping_id.desc()).limit(bindparam("most"))
@@ -26,7 +37,7 @@ _encode_msgpack = msgspec.msgpack.encode
 
 
 def insert_pings(conn: Connection, rows: Sequence[PingRow]) -> None:
-    """Writes all of them with one statement. A ping that is there already stays as it is."""
+    """Writes all of them with one statement. Of two auctions of one ping the later one is kept."""
     conn.execute(_INSERT[is_postgresql(conn)], [_columns_of(row) for row in rows])
 
 

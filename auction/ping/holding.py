@@ -180,4 +180,5 @@ def _open_ping(
         ranked=ranked,
         wins=mix.wins,
         print_of=print_of,
+        opens=trace.opens,
     )

@@ -28,7 +28,7 @@ class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Kept by the counters under the ping's id until it is posted or expires.
 
     `ranked` are all bids that could still win, best first; `wins` those whose places are held. `print_of` is the
-    fingerprint under which an equal ping gets the same offer.
+    fingerprint under which an equal ping gets the same offer. `opens` false: nobody but its caller can post it.
     """
 
     ping_id: str
@@ -44,6 +44,7 @@ class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):
     ranked: list[Bid]
     wins: tuple[Win, ...]
     print_of: bytes | None = None
+    opens: bool = True
 
     @property
     def payout_micros(self) -> int:

@@ -143,8 +143,10 @@ class PingService:
             False,
             perf_counter(),
         )
-        deadline_s = perf_counter() + campaign.rules.tmax_ms / 1000
-        open_ping, _ = await self._auction(floor, campaign, trace, deadline_s, None)
+        started_s = perf_counter()
+        deadline_s = started_s + campaign.rules.tmax_ms / 1000
+        open_ping, answer = await self._auction(floor, campaign, trace, deadline_s, None)
+        self._journal.keep(trace, answer, open_ping, _us_since(started_s) - trace.buyers_us)
         return open_ping
 
     async def _auction(

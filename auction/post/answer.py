@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from typing import Any
 
 import msgspec
+
+from auction.ledger.sealing import Sealer
 
 
 class PostRequest(msgspec.Struct, frozen=True, gc=False):
@@ -31,3 +34,22 @@ class PostAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 encode_post_answer = msgspec.json.Encoder().encode
 decode_post_answer = msgspec.json.Decoder(PostAnswer).decode
+
+
+class Answers:
+    """Answers as they lie in the ledger: sealed, for a redirect URL may well name the person it is for."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    def seal(self, lead_id: str, body: bytes) -> str:
+        """The answer of this lead as text for the ledger."""
+        return b64encode(self._sealer.seal(body, _about(lead_id))).decode()
+
+    def open(self, lead_id: str, kept: str) -> bytes:
+        """What `seal` was given."""
+        return self._sealer.open(b64decode(kept), _about(lead_id))
+
+
+def _about(lead_id: str) -> bytes:
+    return f"answer:{lead_id}".encode()

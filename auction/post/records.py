@@ -1,4 +1,4 @@
-"""A lead on its way, in the shapes that others need: rows for the ledger, a body for a buyer, an answer for the seller."""
+"""A lead on its way, in the shapes that others need: rows for the ledger, a body for a buyer, an answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from auction.market.model import FieldValue
 from auction.market.money import to_wire
 from auction.ping.bids import Win
 from auction.ping.offer import OpenPing
-from auction.post.answer import PostAnswer, encode_post_answer
+from auction.post.answer import Answers, PostAnswer, encode_post_answer
 from auction.post.sale import LeadState, OfferState, Sale, payout_micros
 
 _LEDGER_STATE: dict[LeadState, LedgerState] = {
@@ -147,7 +147,7 @@ def draft_lead(
         test=ping.test,
         fingerprint=fingerprint,
         duplicate_days=rules.days if rules is not None else 0,
-        duplicate_answer=encode_post_answer(duplicate).decode(),
+        duplicate_answer=Answers(sealer).seal(lead_id, encode_post_answer(duplicate)),
     )
     return LeadDraft(lead, ping, values, currency)
 
@@ -199,5 +199,4 @@ def _result(one: Told) -> OfferResult:
         answered_at_ms=one.answered_at_ms,
         reason=one.reason,
         buyer_lead_id=one.buyer_lead_id,
-        redirect_url=one.redirect_url,
     )

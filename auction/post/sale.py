@@ -62,7 +62,7 @@ MOVES: dict[tuple[LeadState, Move], LeadState] = {
 """Every move that there is. What is not in the table is impossible."""
 
 
-class ImpossibleMove(Exception):
+class ImpossibleMove(Exception):  # noqa: N818  (it says what was asked)
     """A lead was asked to make a move that its state does not have: a bug, or a message out of order."""
 
 

@@ -55,10 +55,12 @@ class Pace(msgspec.Struct, frozen=True):
     round_s: float
     spell_s: float
     """One stretch at a fixed rate, or one pass of what has no rounds."""
+    counts: tuple[int, ...]
+    """The numbers of buyers between which the cost of one more is sought; each has a campaign."""
 
 
-FULL = Pace(rounds=3, round_s=2.0, spell_s=5.0)
-QUICK = Pace(rounds=2, round_s=0.5, spell_s=1.0)
+FULL = Pace(rounds=3, round_s=2.0, spell_s=5.0, counts=(1, 5, 10, 20, 50))
+QUICK = Pace(rounds=2, round_s=0.5, spell_s=1.0, counts=(1, 10, 50))
 
 
 class Stage:

@@ -77,7 +77,8 @@ REPEATED = [
     (lead('"state":"TX","state":"TX"'), ["state"]),
     (lead('"state":{"deep":[{"x":1,"x":2}]}'), ["x"]),
     (b'{"campaign" :"solar","lead":{},"lead"\n:{"state":"T:X"}}', ["lead"]),
-    (b'{"campaign":"solar","lead":{"state":"\\u003a","state":1}}', ["state"]),
+    (b'{"campaign":"solar","lead":{"state":1,"state":"\\u003a"}}', ["state"]),
+    (b'{"campaign":"solar","lead":{"state":":","state":"\\u003A"}}', ["state"]),
     (lead('"bill":1%s,"bill":2' % ("0" * 300)), ["bill"]),
 ]
 BAD_KEYS: list[tuple[bytes, list[str]]] = [

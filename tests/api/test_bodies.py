@@ -85,6 +85,9 @@ async def test_slow_ones_are_given_up_each_at_its_own_time_and_quick_ones_are_no
         try:
             await bodies.read(None, silence)
         except SellerError as error:
+            task = asyncio.current_task()
+            assert task is not None
+            assert not task.cancelling(), "nobody cancelled it but we"
             return error.code
         return "read"
 

@@ -16,6 +16,7 @@ import pytest
 
 from auction import exchange
 from auction.counters.embedded import EmbeddedValkey
+from auction.counters.link import Link
 from auction.ledger.engine import open_engine
 from tests.api.conftest import MANNERS, ORDERS
 from tests.api.wired import Answer, until, wired
@@ -58,6 +59,16 @@ def stopped(server: EmbeddedValkey) -> Iterator[None]:
         yield
     finally:
         os.kill(server.pid, signal.SIGCONT)
+
+
+async def on_disk(server: EmbeddedValkey) -> None:
+    """All that was written so far is in the append-only file. (Its writes may wait for a sync of the one before.)"""
+    link = Link(server.url, bound_ms=5_000)
+    await link.open()
+    await link.call("SET", "mark", 1)
+    assert await link.call("WAITAOF", 1, 0, 4_000) == [1, 0]
+    await link.call("DEL", "mark")
+    await link.close()
 
 
 @contextmanager
@@ -121,9 +132,10 @@ async def test_counters_that_stand_still(bounded: House, own_valkey: EmbeddedVal
 
 
 async def test_counters_that_were_killed_and_come_back(bounded: House, own_valkey: EmbeddedValkey) -> None:
-    """An offer that was made before outlives them: their file knows it."""
+    """An offer that reached their file outlives them."""
     offer = await bounded.ping()
     post = encode({"ping_id": offer["ping_id"], "lead": PERSON})
+    await on_disk(own_valkey)
     assert own_valkey.pid is not None
     os.kill(own_valkey.pid, signal.SIGKILL)
     await until(lambda: own_valkey.pid is None)
@@ -162,7 +174,7 @@ async def test_a_locked_ledger_stops_posts_and_no_ping(bounded: House) -> None:
         assert await bounded.seen("a-co", "post") == []
         await sold_once(bounded, post)
     posts = bounded.exchange.posts
-    await until(lambda: posts.owed_to_ledger.waiting == posts.owed_to_counters.waiting == 0)
+    await until(lambda: posts.book.owed.waiting == posts.claiming.owed.waiting == 0)
     path = bounded.exchange.settings.ledger_url.removeprefix("sqlite:///")
     with sqlite3.connect(path) as conn:
         assert conn.execute("SELECT state FROM leads").fetchall() == [("sold",)]

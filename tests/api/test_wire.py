@@ -126,6 +126,24 @@ def test_the_same_post_has_the_same_hash_however_it_is_spelled() -> None:
     assert one.body_hash != hash_of({"ping_id": "p", "lead": {"a": 1, "b": 3}})
 
 
+def test_the_first_unknown_keys_come_with_a_guess() -> None:
+    with pytest.raises(SellerError) as error:
+        read_ping({"campaign": "c", "lead": {}} | {f"tmax{n}": 1 for n in range(20)})
+    assert len(error.value.mistakes) == 20
+    assert [mistake.field for mistake in error.value.mistakes if "did you mean tmax?" in mistake.error] == [
+        f"tmax{n}" for n in range(5)
+    ]
+
+
+def test_what_cannot_be_written_again_is_too_deep() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(10_000):
+        deep = {"a": deep}
+    with pytest.raises(SellerError) as error:
+        read_post({"ping_id": "p", "lead": deep})
+    assert codes(error) == (400, "too_deep")
+
+
 def test_a_problem_says_code_fields_and_when_to_come_back() -> None:
     status, body, headers = problem(
         SellerError(422, "bad_fields", "Wrong.", mistakes=[FieldMistake("lead.zip", "expected 5 digits")])

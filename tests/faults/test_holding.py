@@ -134,17 +134,17 @@ async def test_a_hold_outlives_its_offer_by_the_time_that_a_post_of_it_may_take(
     offer = await house.ping()
     house.clock.move(60_000)
     posts: Any = house.exchange.posts
-    writer = posts._writer
+    writer = posts.book._writer
 
     class Slow:
         async def write(self, op: Any) -> Any:
             house.clock.move(4_000)
             rival = await house.ping(sub_id="rival")
             assert rival["payout"] == 20
-            posts._writer = writer
+            posts.book._writer = writer
             return await writer.write(op)
 
-    posts._writer = Slow()
+    posts.book._writer = Slow()
     assert (await house.sell(offer["ping_id"]))["payout"] == 30
 
 
@@ -175,7 +175,7 @@ async def test_an_offer_whose_places_were_given_back_is_not_open_any_more(open_s
     assert rival["payout"] == 30
     await house.exchange.writer.flush()  # the log of pings knows it now
     status, answer = await house.post("/post", {"ping_id": offer["ping_id"], "lead": PERSON})
-    assert (status, answer["code"]) == (410, "offer_expired")
+    assert (status, answer["code"]) == (410, "no_offer")
     again = await house.ping()
     assert again["ping_id"] != offer["ping_id"]
 

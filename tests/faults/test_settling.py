@@ -10,7 +10,7 @@ import pytest
 
 from auction.ledger.leads import find_lead_by_ping, sales_of
 from auction.market.market import TradedOrder
-from auction.post import service
+from auction.post import book
 from tests.faults.breaking import AwayAt, CountersAwayAt, eventually
 from tests.house import PERSON, House
 
@@ -55,7 +55,7 @@ async def test_a_ledger_that_fails_between_two_offers_ends_the_sale_with_what_wa
     orders = [order("a"), order("b"), order("c")]
     house = await open_sqlite_house(orders, manners, auction={"mode": "shared", "max_buyers": 2})
     posts: Any = house.exchange.posts
-    posts._writer = AwayAt(posts._writer, "add_offers", written=written)
+    posts.book._writer = AwayAt(posts.book._writer, "add_offers", written=written)
     offer = await house.ping()
     answer = await house.sell(offer["ping_id"])
     assert (answer["status"], answer["buyers"], answer["payout"]) == ("sold", ["a-co"], 30)
@@ -70,7 +70,7 @@ async def test_a_settlement_that_was_written_though_nobody_said_so_is_answered(
     """P4, P5: the commit's answer was lost; to settle again is impossible, because it is settled."""
     house = await open_sqlite_house([order("a", caps=CAPS)], bids(a=30))
     posts: Any = house.exchange.posts
-    posts._writer = AwayAt(posts._writer, "settle", written=True)
+    posts.book._writer = AwayAt(posts.book._writer, "settle", written=True)
     offer = await house.ping()
     answer = await house.sell(offer["ping_id"])
     assert answer["status"] == "sold"
@@ -82,10 +82,10 @@ async def test_a_lead_whose_settlement_failed_is_settled_when_the_ledger_is_back
     open_sqlite_house: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P1, P4: the buyer has the lead. The seller hears 503 now, and what became of it when it asks again."""
-    monkeypatch.setattr(service, "SETTLE_TRIES", 1)
+    monkeypatch.setattr(book, "SETTLE_TRIES", 1)
     house = await open_sqlite_house([order("a", caps=CAPS)], bids(a=30))
     posts: Any = house.exchange.posts
-    posts._writer = AwayAt(posts._writer, "settle", times=2)
+    posts.book._writer = AwayAt(posts.book._writer, "settle", times=2)
     offer = await house.ping()
     status, refused = await house.post("/post", {"ping_id": offer["ping_id"], "lead": PERSON})
     assert (status, refused["code"]) == (503, "ledger_unavailable")
@@ -105,7 +105,7 @@ async def test_a_repeat_gets_its_answer_though_the_counters_did_not_hear_of_it(
     """P5: the lead is sold and durable, and only the claim on its ping was left standing."""
     house = await open_sqlite_house([order("a")], bids(a=30))
     posts: Any = house.exchange.posts
-    posts._counters = CountersAwayAt(posts._counters, "finish")
+    posts.claiming._counters = CountersAwayAt(posts.claiming._counters, "finish")
     offer = await house.ping()
     answer = await house.sell(offer["ping_id"])
     began_s = perf_counter()

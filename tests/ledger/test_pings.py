@@ -16,10 +16,25 @@ def test_what_was_logged_is_found(engine: Engine) -> None:
     )
     with transaction(engine) as conn:
         insert_pings(conn, [row, a_ping("ping-2", reason="no_eligible_order")])
-        insert_pings(conn, [a_ping(reason="logged twice")])
     with engine.connect() as conn:
         assert find_ping(conn, "ping-1") == row
         assert find_ping(conn, "ping-3") is None
+
+
+def test_of_two_auctions_of_one_ping_the_later_one_is_kept(engine: Engine) -> None:
+    """A lead that changed is auctioned again; its rows may be written in any order, by different workers."""
+    with transaction(engine) as conn:
+        insert_pings(conn, [a_ping(at_ms=AT_MS + 1, reason="second")])
+        insert_pings(conn, [a_ping(at_ms=AT_MS, reason="first")])
+    with engine.connect() as conn:
+        found = find_ping(conn, "ping-1")
+        assert found is not None
+        assert found.reason == "second"
+    with transaction(engine) as conn:
+        insert_pings(conn, [a_ping(at_ms=AT_MS + 2, reason="third")])
+        found = find_ping(conn, "ping-1")
+        assert found is not None
+        assert found.reason == "third"
 
 
 def test_recent_pings_page_by_page(engine: Engine) -> None:

@@ -73,7 +73,7 @@ def load(server: Server, requests: Iterator[bytes] | None = None, *, keep: bool 
 def test_closed_counts_what_is_answered_in_the_window() -> None:
     with closing(Server(repeat(OK), delay_s=0.01)) as server:
         taken = load(server).closed(4, 0.5, warm_s=0.1)
-    assert 0.5 <= taken.seconds < 5
+    assert 0.3 < taken.seconds < 5  # it opens with the first answer after the warm-up
     assert 0 < taken.answered < taken.sent == server.heard
     assert taken.per_second <= 4 / 0.01
     assert taken.latency_us(50) >= 10_000

@@ -1,68 +1,80 @@
 from __future__ import annotations
 
-import io
+import json
 import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from click.testing import CliRunner
 
 from loadtest.processes import Process
-from loadtest.run import Row, rows_of, table_of
+from loadtest.rows import names_of
+from loadtest.run import main
+from loadtest.shapes import make_shape
 
 ROOT = Path(__file__).parents[2]
-STATS = """Type,Name,Request Count,Failure Count,Median Response Time,Requests/s,Failures/s,50%,95%,99%,100%
-POST,POST /ping,103,2,37,14.71,0.1,37,350,360,400
-POST,POST /post (late),0,0,0,0.0,0.0,N/A,N/A,N/A,N/A
-,Aggregated,103,2,37,14.71,0.1,37,350,360,400
-"""
 
 
-def test_locusts_numbers_are_read() -> None:
-    assert rows_of(STATS) == [
-        Row("POST /ping", 103, 2, 37, 350, 360, 14.71),
-        Row("POST /post (late)", 0, 0, 0, 0, 0, 0),
-        Row("all", 103, 2, 37, 350, 360, 14.71),
-    ]
+def written(goals: dict[str, dict[str, dict[str, float]]]) -> str:
+    """A file of goals, as JSON, which is YAML."""
+    return json.dumps({shape: {"requests": requests} for shape, requests in goals.items()})
 
 
-def test_the_table_shows_them() -> None:
-    shown = io.StringIO()
-    Console(file=shown, width=120).print(table_of(rows_of(STATS)))
-    assert shown.getvalue().splitlines()[4].replace("│", " ").split() == [
-        "POST", "/ping", "103", "2", "14.7", "37", "350", "360",
-    ]  # fmt: skip
+def run(folder: Path, *arguments: str, **habits: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "loadtest.run", *arguments]
+    environ = {f"LOADTEST_{name}".upper(): value for name, value in habits.items()}
+    with Process(command, folder / "log", cwd=ROOT, environ=environ, end_within_s=60) as running:
+        return running.wait(100), running.printed()
 
 
-def test_a_whole_exchange_under_load_answers_everything(tmp_path: Path) -> None:
-    report = tmp_path / "reports" / "loadtest.html"
-    command = [
-        sys.executable,
-        "-m",
-        "loadtest.run",
-        "--users",
-        "4",
-        "--seconds",
-        "4",
-        "--report",
-        str(report),
-    ]
-    habits = {
-        "LOADTEST_THINK_MS": "50",
-        "LOADTEST_NONSENSE": "0.2",
-        "LOADTEST_REPEAT_PING": "0.5",
-        "LOADTEST_REPEAT_POST": "0.5",
-    }
-    with Process(command, tmp_path / "log", cwd=ROOT, environ=habits, end_within_s=60) as running:
-        code = running.wait(100)
-        printed = running.printed()
+def test_a_spike_by_several_processes_is_answered(tmp_path: Path) -> None:
+    report, goals = tmp_path / "reports" / "loadtest.html", tmp_path / "goals.yaml"
+    goals.write_text(written({"spike": {key: {"failures": 0.2} for key in names_of(make_shape("spike"))}}))
+    arguments = (
+        f"--shape spike --users 3 --times 4 --seconds 3 --processes 2 --goals {goals} --report {report}"
+    )
+    code, printed = run(
+        tmp_path, *arguments.split(), think_ms="50", nonsense="0.2", repeat_ping="0.5", repeat_post="0.5"
+    )
     assert code == 0, printed
-    for name in ("POST /ping", "POST /post", "POST /ping (repeat)", "POST /ping (nonsense)", "all"):
+    in_burst = ("POST /ping (burst)", "POST /post (burst)", "own time of /ping (burst)")
+    for name in (*in_burst, "POST /ping (repeat)", "POST /ping (nonsense)", "mock buyers", "pings: "):
         assert name in printed
-    assert "<html" in report.read_text(encoding="utf-8")
+    html = report.read_text(encoding="utf-8")
+    assert "<html" in html
+    assert "own time of /ping (burst)" in html
 
 
-@pytest.mark.parametrize("arguments", [["--users", "0"], ["--config", "not-there.yaml"]])
-def test_wrong_arguments_start_nothing(arguments: list[str], tmp_path: Path) -> None:
-    with Process([sys.executable, "-m", "loadtest.run", *arguments], tmp_path / "log", cwd=ROOT) as running:
-        assert running.wait(30) == 2
+def test_what_fails_is_named_with_its_reason(tmp_path: Path) -> None:
+    goals = tmp_path / "goals.yaml"
+    goals.write_text(written({"steady": {"all": {"per_second": 1_000_000}}}))
+    report = tmp_path / "loadtest.html"
+    arguments = f"--users 2 --seconds 1 --goals {goals} --report {report}"
+    code, printed = run(tmp_path, *arguments.split(), seller_key="nobodys", nonsense="0", think_ms="50")
+    assert code == 1, printed
+    assert "times: POST /ping: 401 unknown_key instead of 200" in printed
+    assert "missed: POST /ping: " in printed
+    assert "missed: all: per_second is " in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--users", "0"], "--users"),
+        (["--config", "not-there.yaml"], "not-there.yaml"),
+        (["--shape", "sawtooth"], "'steady', 'spike', 'soak'"),
+    ],
+)
+def test_wrong_arguments_start_nothing(arguments: list[str], text: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert text in result.output
+
+
+def test_goals_that_are_wrong_start_nothing(tmp_path: Path) -> None:
+    goals = tmp_path / "goals.yaml"
+    goals.write_text(written({"steady": {"POST /pong": {}}}))
+    result = CliRunner().invoke(main, ["--goals", str(goals)])
+    assert result.exit_code == 1
+    assert "goals.yaml:1: steady.requests.POST /pong: unknown request" in result.output
+    assert "sellers" not in result.output

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from auction.ledger.leads import take_lead
 from auction.ledger.schema import fingerprints, leads, offers, sales
-from auction.post.service import CLAIM_LEASE_MS
+from auction.post.claiming import LEASE_MS
 from tests.faults.breaking import AwayAt, CountersAwayAt, eventually
 from tests.house import PERSON, House, open_house
 
@@ -66,7 +66,7 @@ async def settled(house: House) -> None:
 
     async def paid() -> bool:
         posts = house.exchange.posts
-        return not posts.owed_to_ledger.waiting and not posts.owed_to_counters.waiting
+        return not posts.book.owed.waiting and not posts.claiming.owed.waiting
 
     await eventually(paid)
     await house.exchange.writer.flush()
@@ -74,12 +74,12 @@ async def settled(house: House) -> None:
 
 def break_ledger(house: House, op: str, **how: Any) -> None:
     posts: Any = house.exchange.posts
-    posts._writer = AwayAt(posts._writer, op, **how)
+    posts.book._writer = AwayAt(posts.book._writer, op, **how)
 
 
 def break_counters(house: House, step: str, **how: Any) -> None:
     posts: Any = house.exchange.posts
-    posts._counters = posts._offering._counters = CountersAwayAt(posts._counters, step, **how)
+    posts.claiming._counters = posts._offering._counters = CountersAwayAt(posts.claiming._counters, step, **how)
 
 
 @pytest.mark.parametrize("written", [False, True])
@@ -108,7 +108,7 @@ async def test_an_intent_that_stands_is_in_nobodys_way_for_longer_than_it_must(h
         assert (status, answer["code"]) == (409, "post_in_progress")
     assert (await post(house, offer["ping_id"], first_name="Bob"))[1]["code"] == "used_ping"
     posts: Any = house.exchange.posts
-    posts._writer._times = 0
+    posts.book._writer._times = 0
     await sold_once(house, offer["ping_id"])
 
 
@@ -157,19 +157,19 @@ async def test_a_refused_post_says_why_though_its_claim_cannot_be_given_up_at_on
 async def test_a_claim_whose_worker_died_is_taken_over_when_its_lease_is_out(house: House) -> None:
     offer = await house.ping()
     counters, now_ms = house.exchange.counters, house.clock.now_ms()
-    await counters.claim(offer["ping_id"], "dead", b"another body", now_ms, CLAIM_LEASE_MS)
+    await counters.claim(offer["ping_id"], "dead", b"another body", now_ms, LEASE_MS)
     posts: Any = house.exchange.posts
-    posts._wait_s = 0.1
+    posts.claiming._wait_s = 0.1
     status, answer = await post(house, offer["ping_id"])
     assert (status, answer["code"]) == (409, "post_in_progress")
-    house.clock.move(CLAIM_LEASE_MS + 1)
+    house.clock.move(LEASE_MS + 1)
     await sold_once(house, offer["ping_id"])
 
 
 async def test_a_claim_whose_worker_died_does_not_outlive_the_offer(house: House) -> None:
     offer = await house.ping()
     counters, now_ms = house.exchange.counters, house.clock.now_ms()
-    await counters.claim(offer["ping_id"], "dead", b"body", now_ms, CLAIM_LEASE_MS)
+    await counters.claim(offer["ping_id"], "dead", b"body", now_ms, LEASE_MS)
     house.clock.move(3_600_001)
     status, answer = await post(house, offer["ping_id"])
     assert (status, answer["code"]) == (410, "offer_expired")
@@ -179,7 +179,7 @@ async def test_of_two_posts_that_both_think_they_have_the_claim_one_sells(house:
     """A worker that slept through its lease between its claim and its intent wakes up: the ledger takes one lead."""
     offer = await house.ping()
     posts: Any = house.exchange.posts
-    write, asleep, awake = posts._writer.write, asyncio.Event(), asyncio.Event()
+    write, asleep, awake = posts.book._writer.write, asyncio.Event(), asyncio.Event()
 
     class Sleepy:
         async def write(self, op: Callable[..., Any]) -> Any:
@@ -188,10 +188,10 @@ async def test_of_two_posts_that_both_think_they_have_the_claim_one_sells(house:
                 await awake.wait()
             return await write(op)
 
-    posts._writer = Sleepy()
+    posts.book._writer = Sleepy()
     first = asyncio.create_task(post(house, offer["ping_id"]))
     await asleep.wait()
-    house.clock.move(CLAIM_LEASE_MS + 1)
+    house.clock.move(LEASE_MS + 1)
     second = await post(house, offer["ping_id"])
     awake.set()
     assert await first == second

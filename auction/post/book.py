@@ -1,0 +1,105 @@
+"""What is written down of a lead on its way, each step durable before the next (P1, P4).
+
+A write that failed may have been done. An intent that may stand though nobody follows it is taken back in the
+background until that is certain, and a settlement that could not be written is written as soon as it can be
+(`owed`): the seller was told 503 and asks again, and by then the answer is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from auction import log
+from auction.errors import HouseError
+from auction.ledger.faults import ImpossibleMove, SaleRefused
+from auction.ledger.leads import add_offers, find_lead, settle, take_back, take_lead, void_lead
+from auction.ledger.reader import Reader
+from auction.ledger.records import AlreadyTaken, Duplicate, Settlement, Taken
+from auction.ledger.writer import Writer
+from auction.ping.bids import Win
+from auction.post.owed import Owed
+from auction.post.records import LeadDraft
+
+SETTLE_TRIES = 5
+_REFUSED = (ImpossibleMove, SaleRefused)
+
+
+class LeadBook:
+    """Writes leads into the ledger."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._reader = reader
+        self.owed = Owed("ledger")
+
+    async def take(self, draft: LeadDraft, wins: Sequence[Win]) -> Taken | AlreadyTaken | Duplicate:
+        """The intent to offer this lead to these buyers. Raises `HouseError`: then it is as if it never came."""
+        lead, offers = draft.lead, draft.offers(wins)
+        try:
+            return await self._writer.write(partial(take_lead, lead=lead, new_offers=offers))
+        except HouseError:
+            self._owe_taking_back(draft, wins)
+            raise
+
+    async def void(self, draft: LeadDraft, wins: Sequence[Win]) -> None:
+        """Nothing left the house after all: the intent goes, now or as soon as it can. Never raises `HouseError`."""
+        try:
+            await self._writer.write(partial(void_lead, lead_id=draft.lead_id))
+        except HouseError:
+            self._owe_taking_back(draft, wins)
+
+    async def intend(self, draft: LeadDraft, wins: Sequence[Win], at_ms: int) -> bool:
+        """The intent to offer the lead to more buyers, durable; False if that is not certain.
+
+        Never raises: somebody may have taken the lead by now, and that has to be settled whatever happens.
+        """
+        step = partial(add_offers, lead_id=draft.lead_id, new_offers=draft.offers(wins), at_ms=at_ms)
+        try:
+            await self._writer.write(step)
+        except HouseError as error:
+            log.warning("intent_failed", lead_id=draft.lead_id, code=error.code)
+        except Exception:
+            log.bug("intent_failed", lead_id=draft.lead_id)
+        else:
+            return True
+        return False
+
+    async def settle(self, settlement: Settlement, then: Callable[[], Awaitable[object]]) -> None:
+        """Everything that came of the offers, in one durable step; `then` follows, now or later.
+
+        Raises `HouseError` if it is not written yet: a buyer may have the lead, so it will be.
+        """
+        for attempt in range(1, SETTLE_TRIES + 1):
+            try:
+                await self._write(settlement)
+                break
+            except HouseError as error:
+                if attempt == SETTLE_TRIES or isinstance(error, _REFUSED):
+                    log.warning("settle_failed", lead_id=settlement.lead_id, state=settlement.state)
+                    self.owed.add(partial(self._settle_later, settlement, then))
+                    raise
+                await asyncio.sleep(0.1 * attempt)
+        await then()
+
+    async def _settle_later(self, settlement: Settlement, then: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await self._write(settlement)
+        except _REFUSED as error:
+            log.warning("settlement_refused", lead_id=settlement.lead_id, code=error.code)
+            return
+        await then()
+
+    async def _write(self, settlement: Settlement) -> None:
+        """Durable when it returns. One that was written though nobody said so is found written (P4, P5)."""
+        try:
+            await self._writer.write(partial(settle, settlement=settlement))
+        except ImpossibleMove:
+            lead = await self._reader.read(partial(find_lead, lead_id=settlement.lead_id))
+            if lead is None or lead.answer != settlement.answer:
+                raise
+
+    def _owe_taking_back(self, draft: LeadDraft, wins: Sequence[Win]) -> None:
+        step = partial(take_back, lead=draft.lead, new_offers=draft.offers(wins))
+        self.owed.add(lambda: self._writer.write(step))
