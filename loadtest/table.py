@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from loadtest.goals import AT_LEAST, Goal, Goals, is_met
-from loadtest.rows import Row, is_request
+from loadtest.rows import ALL, Row, is_request
 from loadtest.watch import Use
 
 _NONE = Goal()
@@ -49,8 +49,8 @@ def uses_table(uses: Sequence[Use]) -> Table:
 
 def _failures(row: Row, goal: Goal) -> str:
     allowed = goal.failures or 0.0
-    if not row.failures:
-        return "0"
+    if not row.failures or (row.name == ALL and goal.failures is None):
+        return str(row.failures)
     shown = f"{row.failures} {_sign('failures', row.failed, allowed)} {allowed:.2%}"
     return shown if row.failed <= allowed else f"[red]{shown}[/red]"
 
