@@ -74,17 +74,24 @@ class NativeDoor:
 
 
 def read_ping(data: Mapping[str, Any]) -> PingRequest:
-    """A ping's envelope. Raises `SellerError` 422 naming every key that is wrong."""
+    """A ping's envelope, with every key that is wrong noted, to be told together with what is wrong in the lead.
+
+    Raises `SellerError` 422 where there is no campaign to read the lead by, or no lead.
+    """
     reading = _Reading(data, PING_KEYS)
+    campaign, lead = reading.text("campaign", required=True), reading.object("lead")
+    readable = not reading.mistakes
     request = PingRequest(
-        campaign=reading.text("campaign", required=True) or "",
-        lead=reading.object("lead"),
+        campaign=campaign or "",
+        lead=lead,
         tmax_ms=reading.whole("tmax", LEAST_TMAX_MS, MOST_TMAX_MS, "milliseconds"),
         floor_micros=reading.money("floor"),
         sub_id=reading.text("sub_id"),
         test=reading.flag("test"),
+        mistakes=reading.mistakes,
     )
-    reading.done()
+    if not readable:
+        reading.done()
     return request
 
 
@@ -109,11 +116,11 @@ def hash_of(data: Mapping[str, Any]) -> bytes:
 class _Reading:
     """One pass over an envelope that gathers every mistake."""
 
-    __slots__ = ("_data", "_mistakes")
+    __slots__ = ("_data", "mistakes")
 
     def __init__(self, data: Mapping[str, Any], known: frozenset[str]) -> None:
         self._data = data
-        self._mistakes: list[FieldMistake] = []
+        self.mistakes: list[FieldMistake] = []
         if not data.keys() <= known:
             self._name_unknown(data, sorted(known))
 
@@ -166,8 +173,8 @@ class _Reading:
         return False
 
     def done(self) -> None:
-        if self._mistakes:
-            raise SellerError(422, "bad_fields", "Some keys are wrong.", mistakes=self._mistakes)
+        if self.mistakes:
+            raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=self.mistakes)
 
     def _name_unknown(self, data: Mapping[str, Any], known: list[str]) -> None:
         unknown = [name for name in data if name not in known]
@@ -178,7 +185,7 @@ class _Reading:
             self._wrong(name, "unknown key; " + hint)
 
     def _wrong(self, field: str, error: str) -> None:
-        self._mistakes.append(FieldMistake(field, error))
+        self.mistakes.append(FieldMistake(field, error))
 
 
 def _ping_headers(pinged: Pinged) -> list[tuple[bytes, bytes]]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from auction.errors import FieldMistake
 from auction.market.model import FieldValue
 from auction.market.money import to_wire
 from auction.ping.bids import Bid, Terms, Win
 
 
 class PingRequest(msgspec.Struct, frozen=True, gc=False):
-    """A ping as a door hands it in: shape checked, the lead's fields not yet."""
+    """A ping as a door hands it in: shape checked, the lead's fields not yet.
+
+    `mistakes` are those of the shape, to be told together with the lead's.
+    """
 
     campaign: str
     lead: dict[str, Any]
@@ -22,6 +27,7 @@ class PingRequest(msgspec.Struct, frozen=True, gc=False):
     floor_micros: int = 0
     sub_id: str | None = None
     test: bool = False
+    mistakes: Sequence[FieldMistake] = ()
 
 
 class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):

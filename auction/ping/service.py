@@ -94,6 +94,8 @@ class PingService:
         tmax_ms = granted_tmax_ms(request.tmax_ms, campaign.rules.tmax_ms)
         deadline_s = arrived_s + (tmax_ms - reserve_ms(tmax_ms)) / 1000
         values, mistakes = campaign.decoder.ping(request.lead)
+        if request.mistakes:
+            mistakes = [*request.mistakes, *mistakes]
         ping_id = uuid_utils.uuid7().hex
         print_of = fingerprint(request, values) if opens and not mistakes else None
         gate = await self._admit(seller, print_of, ping_id, now_ms, tmax_ms, deadline_s)
@@ -102,7 +104,7 @@ class PingService:
             kept = decode_kept_answer(gate.answer)
             return Pinged(kept.at(now_ms), _us_since(arrived_s), 0, _rate(gate))
         if mistakes:
-            raise SellerError(422, "bad_fields", "Some fields of the lead are wrong.", mistakes=mistakes)
+            raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
         trace = Trace(
             ping_id, seller, campaign.id, floor.market.version, now_ms, request, values, opens, arrived_s
         )

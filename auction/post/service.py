@@ -101,10 +101,9 @@ class PostService:
         floor = self._floor()
         campaign = campaign_for(floor, seller, request.campaign)
         decoded = campaign.decoder.post(request.lead, {})
-        if decoded.mistakes:
-            raise SellerError(
-                422, "bad_fields", "Some fields of the lead are wrong.", mistakes=decoded.mistakes
-            )
+        if decoded.mistakes or request.mistakes:
+            mistakes = [*request.mistakes, *decoded.mistakes]
+            raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
         known = {name: request.lead[name] for name in campaign.ping_fields if name in request.lead}
         lead_id, body_hash = uuid_utils.uuid7().hex, self._keyed(body_hash)
         with self._place():
@@ -251,7 +250,7 @@ def _decode(
     """All fields of the lead; and what changed since the ping, where the campaign allows that."""
     decoded = campaign.decoder.post(request.lead, ping.values)
     if decoded.mistakes:
-        raise SellerError(422, "bad_fields", "Some fields of the lead are wrong.", mistakes=decoded.mistakes)
+        raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=decoded.mistakes)
     if decoded.changed and campaign.rules.on_mismatch == "reject":
         mistakes = [
             FieldMistake(f"lead.{change.field}", f"was {change.was!r} in the ping, is {change.now!r} now")

@@ -93,16 +93,14 @@ def test_every_wrong_key_of_a_ping_is_named_at_once() -> None:
 
 @pytest.mark.parametrize("tmax", [0, 9, 60_001, 3_600_000, -5, 1.5, True, "400", 1e300])
 def test_a_tmax_out_of_bounds(tmax: object) -> None:
-    with pytest.raises(SellerError) as error:
-        read_ping({"campaign": "c", "lead": {}, "tmax": tmax})
-    assert fields(error) == ["tmax"]
+    ping = read_ping({"campaign": "c", "lead": {}, "tmax": tmax})
+    assert [mistake.field for mistake in ping.mistakes] == ["tmax"]
 
 
 @pytest.mark.parametrize("floor", [-0.01, 1e9, 0.00001, "5", True, [], 1e300])
 def test_a_floor_that_is_no_amount(floor: object) -> None:
-    with pytest.raises(SellerError) as error:
-        read_ping({"campaign": "c", "lead": {}, "floor": floor})
-    assert fields(error) == ["floor"]
+    ping = read_ping({"campaign": "c", "lead": {}, "floor": floor})
+    assert [mistake.field for mistake in ping.mistakes] == ["floor"]
 
 
 def test_a_ping_with_everything() -> None:
