@@ -165,7 +165,8 @@ async def test_every_kind_of_bad_ping(line: Wired, traces: Traces) -> None:
         for body, fields in BAD_KEYS:
             answer = await line.send(path, body)
             assert problem_of(answer) == (422, "bad_fields"), body[:80]
-            assert sorted(answer.fields) == sorted(fields), body[:80]
+            keys = [field for field in answer.fields if not field.startswith("lead.")]  # told besides
+            assert sorted(keys) == sorted(fields), body[:80]
             assert all(error["error"] for error in answer.json["errors"])
     assert await traces.taken() == before
 
