@@ -62,14 +62,14 @@ class Exchange:
     status: Status
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, on_swap: Callable[[], object] = lambda: None
+        self, settings: Settings, clock: Clock | None = None, freeze: Callable[[], object] = lambda: None
     ) -> None:
-        """`on_swap` is called whenever a new market begins to trade."""
+        """`freeze` is called when a new market is made, before garbage is collected again."""
         self.settings = settings
         self.clock: Clock = clock or SystemClock(settings.clock_offset_ms)
         self.worker = f"{os.uname().nodename}:{os.getpid()}"
         self.swaps = 0
-        self._on_swap = on_swap
+        self._freeze = freeze
         self._parts = AsyncExitStack()
         self._watcher: asyncio.Task[None] | None = None
         self._preparing: set[asyncio.Task[tuple[str, ...]]] = set()
@@ -172,6 +172,7 @@ class Exchange:
             self._seen = stored[0]
             return await asyncio.to_thread(_floor_of, *stored)
         finally:
+            self._freeze()
             gc.enable()
 
     async def _swap(self, floor: Floor) -> None:
@@ -186,7 +187,6 @@ class Exchange:
         await asyncio.wait([preparing], timeout=PREPARE_S)
         self.floor = floor
         self.swaps += 1
-        self._on_swap()
         log.event("market", version=floor.market.version, orders=len(floor.market.orders))
 
     def _prepared(self, preparing: asyncio.Task[tuple[str, ...]]) -> None:

@@ -28,11 +28,11 @@ from auction.settings import Settings
 BACKLOG = 2_048
 READY = b"ready\n"
 """What a worker says on its standard output, once, to the parent that started it."""
+SWITCH_INTERVAL_S = 0.000_5
+"""How long the loop may wait for a thread that compiles a new market; Python's own 5 ms would hold up auctions."""
 STDIN, STDOUT, STDERR = 0, 1, 2
 COLLECT_AFTER = (50_000, 50, 100)
 """A ping leaves next to no cycles behind: Python's usual thresholds cost a sixth of its time to find that out."""
-SWITCH_AFTER_S = 0.0005
-"""How long the loop may wait for a thread that computes (a new market compiles): Python's usual 5 ms would be felt."""
 
 
 @click.command(hidden=True)
@@ -61,7 +61,6 @@ def run_worker(
 
     Raises `ExchangeError` where a part of the house cannot be had.
     """
-    sys.setswitchinterval(SWITCH_AFTER_S)
     try:
         uvloop.run(_Worker(settings, listening, watch_parent).run(redis_url, ready))
     except asyncio.CancelledError:
@@ -76,6 +75,7 @@ class _Worker:
         self._server: uvicorn.Server | None = None
 
     async def run(self, redis_url: str, ready: Callable[[], None]) -> None:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -83,7 +83,7 @@ class _Worker:
         if self._watch_parent:
             loop.add_reader(STDIN, self._parent_gone, loop)
         # a market lives long, and when it goes it goes at once: no collection need look at it
-        exchange = Exchange(self._settings, on_swap=gc.freeze)
+        exchange = Exchange(self._settings, freeze=gc.freeze)
         try:
             await exchange.open(redis_url)
             gc.collect()

@@ -1,30 +1,33 @@
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import msgspec
-import pytest
 
-from auction.api.native import read_ping
-from auction.api.wire import read_object
-from auction.errors import SellerError
-from loadtest.nonsense import Nonsense, all_nonsense, make_nonsense
+from loadtest import verdict
+from loadtest.nonsense import all_nonsense, make_nonsense
+from tests.api.wired import wired
+from tests.house import PING, open_house
 
-PING = {"campaign": "roofing", "lead": {"state": "TX", "zip": "75001", "job": "repair"}}
-
-
-@pytest.mark.parametrize("nonsense", all_nonsense(PING), ids=lambda nonsense: nonsense.what)
-def test_the_door_refuses_it_as_the_sellers_fault(nonsense: Nonsense) -> None:
-    if nonsense.what == "a campaign that is not there":  # for the door it is a name like others
-        assert read_ping(msgspec.json.decode(nonsense.body)).campaign not in PING.values()
-        return
-    with pytest.raises(SellerError) as raised:
-        read_ping(read_object(nonsense.body))
-    assert 400 <= raised.value.status < 500
+ORDERS = [{"id": "a", "buyer": "a-co"}]
+MANNERS = {"a-co": {"bid": {"price": 30}}}
 
 
-def test_the_ping_itself_would_be_fine() -> None:
-    assert read_ping(read_object(msgspec.json.encode(PING))).campaign == "roofing"
+async def test_a_house_refuses_every_kind_as_the_sellers_fault(
+    tmp_path: Path, emptied_valkey: str, sqlite_ledger: str
+) -> None:
+    async with (
+        open_house(tmp_path, emptied_valkey, sqlite_ledger, ORDERS, MANNERS) as house,
+        wired(house.url) as line,
+    ):
+        fine = await line.send("/ping", msgspec.json.encode(PING))
+        assert fine.status == 200
+        for nonsense in all_nonsense(PING):
+            got = await line.send("/ping", nonsense.body)
+            body = msgspec.json.encode(got.json)
+            answer = verdict.Answer(got.status, got.headers["content-type"], body)
+            assert verdict.of_nonsense(answer) is None, nonsense.what
 
 
 def test_every_kind_is_made() -> None:

@@ -42,6 +42,8 @@ def test_a_spike_has_its_burst_in_the_middle() -> None:
         ("burst", 160, 10),
         ("after", 20, 10),
     ]
+    assert [shape.at(second) for second in (9.99, 10, 20)] == list(shape.phases)
+    assert shape.at(30) is None
     assert shape.most_users == 160
     assert make_shape("spike", users=5, times=3).most_users == 15
 

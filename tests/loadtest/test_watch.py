@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -63,3 +65,25 @@ def test_one_that_has_ended_is_no_more_counted(tmp_path: Path) -> None:
     with Watch(lambda: {"gone": gone}, every_s=60) as watch:
         pass
     assert watch.uses()[0].processes == 0
+
+
+def test_one_that_has_ended_and_was_not_waited_for_is_no_more_counted() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        ended = psutil.Process(child.pid)
+        with Watch(lambda: {"ended": [ended]}, every_s=60) as watch:
+            pass
+    assert watch.uses()[0].processes == 0
+
+
+def test_memory_is_compared_while_all_are_there(tmp_path: Path) -> None:
+    with Process([sys.executable, "-c", IDLE], tmp_path / "log") as process:
+        process.wait_for_line("on")
+        small, large = psutil.Process(process.pid), psutil.Process()
+        members = [[small, large], [small]]
+        with Watch(lambda: {"both": members.pop(0)}, every_s=60) as watch:
+            pass
+        least_mb = large.memory_info().rss / 2e6
+    (use,) = watch.uses()
+    assert use.processes == 2
+    assert use.last_mb > least_mb

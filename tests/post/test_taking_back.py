@@ -79,7 +79,9 @@ def break_ledger(house: House, op: str, **how: Any) -> None:
 
 def break_counters(house: House, step: str, **how: Any) -> None:
     posts: Any = house.exchange.posts
-    posts.claiming._counters = posts._offering._counters = CountersAwayAt(posts.claiming._counters, step, **how)
+    posts.claiming._counters = posts._offering._counters = CountersAwayAt(
+        posts.claiming._counters, step, **how
+    )
 
 
 @pytest.mark.parametrize("written", [False, True])
