@@ -39,7 +39,7 @@ LOCUST_STARTS_WITHIN_S, LOCUST_ENDS_WITHIN_S, WORKERS_END_WITHIN_S = 30.0, 60.0,
 WIDE_CAPS = 10_000
 WIDTH = 130
 BUSY = 0.9
-"""A helper that keeps a core this busy may be what is measured."""
+"""Sellers or buyers that keep their cores this busy may be what is measured."""
 EXCHANGE, VALKEY, BUYERS, SELLERS = "exchange", "its Valkey", "mock buyers", "sellers (Locust)"
 _SHAPES_TEXT = "; ".join(f"{name}: {kind.text} ({kind.seconds} s)" for name, kind in KINDS.items())
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -107,7 +107,7 @@ def _goals(file: Path) -> dict[str, Goals]:
 
 
 def _sellers(load: Load) -> str:
-    """`20, 160, 20 sellers` of a spike."""
+    """`20, 160 sellers` of a spike."""
     most = f"; {load.processes} processes" if load.processes > 1 else ""
     return ", ".join(dict.fromkeys(str(phase.users) for phase in load.shape.phases)) + " sellers" + most
 
@@ -175,8 +175,11 @@ def _is_python(process: psutil.Process) -> bool:
 
 def _outcomes(url: str) -> list[str]:
     """What became of pings and posts, as the exchange has counted it: `pings: 612 offer, 9 no_bid`."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:  # noqa: S310 (our own http)
-        families = text_string_to_metric_families(answer.read().decode())
+    try:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:  # noqa: S310 (our own http)
+            families = text_string_to_metric_families(answer.read().decode())
+    except OSError as error:
+        return [f"the exchange does not tell its metrics: {error}"]
     counts = {"auction_pings": ("pings", "outcome"), "auction_leads": ("posts", "state")}
     lines = []
     for one in families:
@@ -200,10 +203,11 @@ def _show(load: Load, goals: Goals, results: Results, uses: list[Use], outcomes:
     console.print(table_of(rows, goals))
     console.print(uses_table(uses))
     console.print(f"busiest second: {busiest_second(results.counted)} requests; {'; '.join(outcomes)}")
+    cores = {BUYERS: 1, SELLERS: load.processes}
     for use in uses:
-        if use.name in (BUYERS, SELLERS) and use.busiest_cpu >= BUSY * max(1, use.processes):
+        if use.name in cores and use.busiest_cpu >= BUSY * cores[use.name]:
             console.print(
-                f"[yellow]{use.name} kept a core busy: times may be theirs, not the exchange's[/yellow]"
+                f"[yellow]{use.name} kept their cores busy: times may be theirs, not the exchange's[/yellow]"
             )
     console.print(f"report: {load.report}")
     for fault in results.faults:

@@ -81,7 +81,8 @@ async def test_the_request(serve: Serve, deliveries: Deliveries) -> None:
     [
         (200, {"status": "accepted", "buyer_lead_id": "7"}, Accepted("7")),
         (200, {"status": "rejected", "reason": "duplicate"}, Rejected("duplicate")),
-        (422, {"status": "rejected", "reason": "bad zip"}, Rejected("bad zip")),
+        (422, {"status": "rejected", "reason": "bad_zip"}, Rejected("bad_zip")),
+        (422, {"status": "rejected", "reason": "Ann Lee was here"}, Rejected("rejected")),
         (404, b"<html>", Rejected("http_404")),
         (400, b"x" * 200_000, Rejected("http_400")),
         (200, b"x" * 200_000, Unknown("http_200, the answer is too large")),
