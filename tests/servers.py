@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -61,7 +62,10 @@ def running_server(
     database_url: str | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
-    """`auction serve` in `folder`, from when it is ready until it has ended. What is there is found again."""
+    """`auction serve` in `folder`, from when it is ready until the end of the block. What is there is found again.
+
+    Then it is told to stop, if it runs still, and must end well.
+    """
     config, data_dir = folder / "catalogue.yaml", folder / "data"
     config.write_text(text_of(mock_url))
     command = [sys.executable, "-m", "auction", "serve", "--config", str(config), "--port", "0"]
@@ -74,6 +78,7 @@ def running_server(
         url = process.wait_for_line(r"listens on (http://\S+)", 60)[1]
         process.wait_for_url(f"{url}/readyz")
         yield Served(url, mock_url, data_dir, process, database_url, text_of)
+        assert process.end() in (0, -signal.SIGKILL), process.printed()
 
 
 class Client:

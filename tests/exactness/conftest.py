@@ -106,7 +106,7 @@ def trading(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if request.param == "postgresql":
         postgres = request.getfixturevalue("postgres")
     buyers = {str(order["buyer"]) for listed in ORDERS.values() for order in listed}
-    for ahead_s in (6, 15, 40):
+    for ahead_s in (5, 15, 40):
         folder: Path = tmp_path_factory.mktemp(request.param)
         database_url = postgres.new_database() if postgres else None
         hour_ends_s = time.time() + ahead_s

@@ -40,7 +40,7 @@ async def test_across_the_end_of_an_hour_each_hour_has_its_own_places(trading: T
 
     async def sell_on(client: Client, seller: int) -> None:
         number = 0
-        while time.time() < trading.hour_ends_s + 2 or number < 10:
+        while time.time() < trading.hour_ends_s + 1 or number < 10:
             number += 1
             ping_id = await offered(client, "hours", seller * 10_000 + number)
             answers.append(await posted(client, ping_id))
