@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from itertools import count
 from typing import Any
 
 from tests.exactness.conftest import HOUR_MS, Trading
@@ -35,18 +36,24 @@ async def all_at_once(client: Client, campaign: str, leads: int) -> list[dict[st
 
 
 async def test_across_the_end_of_an_hour_each_hour_has_its_own_places(trading: Trading) -> None:
-    """Comes first: the hour ends soon after the start. Leads are pinged before its end and posted after it."""
+    """Leads are pinged and posted all the time, from shortly before its end until the next hour is full as well."""
+    assert time.time() < trading.hour_ends_s, "this test comes first: the hour ends soon after the start"
     answers: list[dict[str, Any]] = []
+    left_over = 0  # leads of the new hour that its capped order had no place for
 
     async def sell_on(client: Client, seller: int) -> None:
-        number = 0
-        while time.time() < trading.hour_ends_s + 1 or number < 10:
-            number += 1
+        nonlocal left_over
+        for number in count():
+            if left_over >= 20:
+                return
+            pinged_s = time.time()
+            assert pinged_s < trading.hour_ends_s + 30, "the new hour does not fill"
             ping_id = await offered(client, "hours", seller * 10_000 + number)
             answers.append(await posted(client, ping_id))
+            left_over += pinged_s > trading.hour_ends_s and answers[-1]["buyers"] == ["walt"]
 
     async with client_of(trading.served) as client:
-        await asyncio.sleep(max(0, trading.hour_ends_s - 0.3 - time.time()))
+        await asyncio.sleep(max(0, trading.hour_ends_s - 0.6 - time.time()))
         await asyncio.gather(*(sell_on(client, seller) for seller in range(30)))
         ledger = await reconcile(client, trading.ledger_url, "hours", ["wanda", "walt"], answers)
     hours = Counter(
