@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,27 @@ async def open_test_house(
 ) -> AsyncIterator[Callable[..., Any]]:
     """Opens a house on this test's stores: `await open_test_house(orders, manners, …)`. On SQLite and PostgreSQL."""
     async with AsyncExitStack() as houses:
+        yield partial(_opened, houses, tmp_path, emptied_valkey, ledger_url)
 
-        async def opened(
-            orders: list[dict[str, Any]],
-            manners: Mapping[str, Mapping[str, Any]] | None = None,
-            **changes: Any,
-        ) -> House:
-            house = open_house(tmp_path, emptied_valkey, ledger_url, orders, manners, **changes)
-            return await houses.enter_async_context(house)
 
-        yield opened
+@pytest.fixture
+async def open_sqlite_house(
+    tmp_path: Path, emptied_valkey: str, sqlite_ledger: str
+) -> AsyncIterator[Callable[..., Any]]:
+    """As `open_test_house`, on SQLite alone: for what does not hang on the database."""
+    async with AsyncExitStack() as houses:
+        yield partial(_opened, houses, tmp_path, emptied_valkey, sqlite_ledger)
+
+
+async def _opened(
+    houses: AsyncExitStack,
+    folder: Path,
+    redis_url: str,
+    ledger_url: str,
+    orders: list[dict[str, Any]],
+    manners: Mapping[str, Mapping[str, Any]] | None = None,
+    **changes: Any,
+) -> House:
+    return await houses.enter_async_context(
+        open_house(folder, redis_url, ledger_url, orders, manners, **changes)
+    )

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from auction.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.errors import OperatorError
-from auction.ledger.leads import find_lead, find_lead_by_ping, lead_history_of, offers_of, sales_of
+from auction.ledger.lead_queries import find_lead, find_lead_by_ping, lead_history_of, offers_of, sales_of
 from auction.ledger.pings import find_ping
 from auction.ledger.records import PingRow
 from auction.market.market import compile_market

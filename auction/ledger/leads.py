@@ -32,15 +32,11 @@ from auction.ledger.faults import ImpossibleMove, SaleRefused
 from auction.ledger.records import (
     AlreadyTaken,
     Duplicate,
-    Lead,
     LeadState,
-    Moment,
     NewLead,
     NewOffer,
     NewSale,
-    Offer,
     OfferResult,
-    Sale,
     Settlement,
     Taken,
 )
@@ -50,7 +46,6 @@ DAY_MS: Final = 86_400_000
 STANDING: Final = ("offered", "pending", "sold", "delivered", "converted")
 """States in which a lead makes a later equal one a duplicate: not when it was rejected, nor when it came
 back."""
-UNSETTLED: Final = ("received", "offered", "pending")
 
 _encode = msgspec.json.encode
 
@@ -132,24 +127,6 @@ _ANSWERED = (
 _VOID = tuple(
     delete(table).where(table.c.lead_id == bindparam("key"))
     for table in (lead_history, fingerprints, offers, leads)
-)
-_LEAD = select(leads).where(leads.c.lead_id == bindparam("lead_id"))
-_LEAD_BY_PING = select(leads).where(leads.c.ping_id == bindparam("ping_id"))
-_OFFERS = select(offers).where(offers.c.lead_id == bindparam("lead_id")).order_by(offers.c.seq)
-_SALES = select(sales).where(sales.c.lead_id == bindparam("lead_id")).order_by(sales.c.place)
-_HISTORY = (
-    select(lead_history.c.seq, lead_history.c.at_ms, lead_history.c.state, lead_history.c.detail)
-    .where(lead_history.c.lead_id == bindparam("lead_id"))
-    .order_by(lead_history.c.seq)
-)
-_UNSETTLED = (
-    select(leads)
-    .where(
-        leads.c.state.in_([literal_column(f"'{state}'") for state in UNSETTLED]),
-        leads.c.updated_at_ms < bindparam("before_ms"),
-    )
-    .order_by(leads.c.updated_at_ms)
-    .limit(bindparam("most"))
 )
 
 
@@ -289,41 +266,6 @@ def settle(conn: Connection, settlement: Settlement) -> None:
     _append_history(conn, settlement.lead_id, settlement.at_ms, settlement.state, _history_of(settlement))
 
 
-def find_lead(conn: Connection, lead_id: str) -> Lead | None:
-    """The lead with this id."""
-    return _one_lead(conn.execute(_LEAD, {"lead_id": lead_id}).mappings().first())
-
-
-def find_lead_by_ping(conn: Connection, ping_id: str) -> Lead | None:
-    """The lead that was posted against this ping."""
-    return _one_lead(conn.execute(_LEAD_BY_PING, {"ping_id": ping_id}).mappings().first())
-
-
-def unsettled_leads(conn: Connection, before_ms: int, most: int = 100) -> list[Lead]:
-    """Leads received, offered or pending, untouched since `before_ms`, oldest first: somebody has to finish
-    them."""
-    rows = conn.execute(_UNSETTLED, {"before_ms": before_ms, "most": most}).mappings()
-    return [lead for row in rows if (lead := _one_lead(row))]
-
-
-def offers_of(conn: Connection, lead_id: str) -> list[Offer]:
-    """The offers of a lead, in the order they were sent."""
-    return [Offer(**row) for row in conn.execute(_OFFERS, {"lead_id": lead_id}).mappings()]
-
-
-def sales_of(conn: Connection, lead_id: str) -> list[Sale]:
-    """The sales of a lead, by place."""
-    return [Sale(**row) for row in conn.execute(_SALES, {"lead_id": lead_id}).mappings()]
-
-
-def lead_history_of(conn: Connection, lead_id: str) -> list[Moment]:
-    """Every move of a lead, first to last."""
-    return [
-        Moment(seq=row.seq, at_ms=row.at_ms, state=row.state, detail=msgspec.json.decode(row.detail))
-        for row in conn.execute(_HISTORY, {"lead_id": lead_id})
-    ]
-
-
 def _find_duplicate(conn: Connection, lead: NewLead) -> str | None:
     """The standing lead that makes this one a duplicate. Exact: until we commit, nobody else looks for this
     hash."""
@@ -416,9 +358,3 @@ def _sale_row(sale: NewSale) -> dict[str, Any]:
 def _state_of(conn: Connection, lead_id: str) -> str | None:
     found = conn.execute(_STATE, {"lead_id": lead_id}).scalar()
     return None if found is None else str(found)
-
-
-def _one_lead(row: Any) -> Lead | None:
-    if row is None:
-        return None
-    return Lead(**{**row, "ping_fields": msgspec.json.decode(row["ping_fields"])})

@@ -14,7 +14,8 @@ from functools import partial
 from auction import log
 from auction.errors import HouseError
 from auction.ledger.faults import ImpossibleMove, SaleRefused
-from auction.ledger.leads import add_offers, find_lead, settle, take_back, take_lead, void_lead
+from auction.ledger.lead_queries import find_lead
+from auction.ledger.leads import add_offers, settle, take_back, take_lead, void_lead
 from auction.ledger.reader import Reader
 from auction.ledger.records import AlreadyTaken, Duplicate, Settlement, Taken
 from auction.ledger.writer import Writer

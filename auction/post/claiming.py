@@ -17,7 +17,7 @@ from auction.clock import Clock
 from auction.counters.answers import Busy, Claimed, Expired
 from auction.counters.counters import Counters
 from auction.errors import HouseError, SellerError
-from auction.ledger.leads import find_lead_by_ping
+from auction.ledger.lead_queries import find_lead_by_ping
 from auction.ledger.pings import find_ping
 from auction.ledger.reader import Reader
 from auction.ledger.records import Lead

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from auction.errors import SellerError
-from auction.ledger.leads import find_lead, find_lead_by_ping, lead_history_of, sales_of
+from auction.ledger.lead_queries import find_lead, find_lead_by_ping, lead_history_of, sales_of
 from auction.ledger.pings import find_ping
 from auction.ledger.reader import Reader
 from auction.market.money import to_wire

@@ -1,9 +1,8 @@
-"""One real Valkey for the session, emptied for every test; links to it that are closed after the test."""
+"""Links to the session's Valkey, which is emptied for every test; they are closed after it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -13,14 +12,6 @@ from auction.counters.embedded import EmbeddedValkey
 from auction.counters.link import Link
 
 OpenLink = Callable[..., Awaitable[Link]]
-
-
-@pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    server = EmbeddedValkey(Path(tmp_path_factory.mktemp("valkey")))
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from auction.cli.explain import explained
-from auction.ledger.leads import find_lead_by_ping
+from auction.ledger.lead_queries import find_lead_by_ping
 from tests.faults.breaking import AwayAt, apply_to, buyer, http
 from tests.house import PERSON, PING, House
 

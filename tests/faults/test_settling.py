@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auction.ledger.leads import find_lead_by_ping, sales_of
+from auction.ledger.lead_queries import find_lead_by_ping, sales_of
 from auction.market.market import TradedOrder
 from auction.post import book
 from tests.faults.breaking import AwayAt, CountersAwayAt, eventually

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from sqlalchemy import Engine, select
 
 from auction.ledger.engine import open_engine
-from auction.ledger.leads import find_lead, offers_of
+from auction.ledger.lead_queries import find_lead, offers_of
 from auction.ledger.schema import leads
 
 POSTERS = """

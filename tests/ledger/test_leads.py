@@ -11,19 +11,15 @@ from sqlalchemy import Connection, Engine, exc
 
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.faults import ImpossibleMove, SaleRefused
-from auction.ledger.leads import (
-    DAY_MS,
-    add_offers,
+from auction.ledger.lead_queries import (
     find_lead,
     find_lead_by_ping,
     lead_history_of,
     offers_of,
     sales_of,
-    settle,
-    take_lead,
     unsettled_leads,
-    void_lead,
 )
+from auction.ledger.leads import DAY_MS, add_offers, settle, take_lead, void_lead
 from auction.ledger.records import AlreadyTaken, Duplicate, NewLead, OfferResult, Settlement, Taken
 from auction.ledger.writer import Writer
 from tests.ledger.rows import AT_MS, a_lead, a_sale, an_offer, sold

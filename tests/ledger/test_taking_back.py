@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from auction.ledger.engine import transaction, writing
-from auction.ledger.leads import find_lead_by_ping, offers_of, settle, take_back, take_lead
+from auction.ledger.lead_queries import find_lead_by_ping, offers_of
+from auction.ledger.leads import settle, take_back, take_lead
 from auction.ledger.records import Duplicate, Lead, NewLead, OfferResult, Settlement, Taken
 from tests.ledger.rows import AT_MS, a_lead, an_offer
 

@@ -1,0 +1,73 @@
+"""Leads as they stand: what the ledger knows of one, and which of them somebody has to finish."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, bindparam, literal_column, select
+
+from auction.ledger.records import Lead, Moment, Offer, Sale
+from auction.ledger.schema import lead_history, leads, offers, sales
+
+UNSETTLED: Final = ("received", "offered", "pending")
+
+_LEAD = select(leads).where(leads.c.lead_id == bindparam("lead_id"))
+_LEAD_BY_PING = select(leads).where(leads.c.ping_id == bindparam("ping_id"))
+_OFFERS = select(offers).where(offers.c.lead_id == bindparam("lead_id")).order_by(offers.c.seq)
+_SALES = select(sales).where(sales.c.lead_id == bindparam("lead_id")).order_by(sales.c.place)
+_HISTORY = (
+    select(lead_history.c.seq, lead_history.c.at_ms, lead_history.c.state, lead_history.c.detail)
+    .where(lead_history.c.lead_id == bindparam("lead_id"))
+    .order_by(lead_history.c.seq)
+)
+_UNSETTLED = (
+    select(leads)
+    .where(
+        leads.c.state.in_([literal_column(f"'{state}'") for state in UNSETTLED]),
+        leads.c.updated_at_ms < bindparam("before_ms"),
+    )
+    .order_by(leads.c.updated_at_ms)
+    .limit(bindparam("most"))
+)
+
+
+def find_lead(conn: Connection, lead_id: str) -> Lead | None:
+    """The lead with this id."""
+    return _one_lead(conn.execute(_LEAD, {"lead_id": lead_id}).mappings().first())
+
+
+def find_lead_by_ping(conn: Connection, ping_id: str) -> Lead | None:
+    """The lead that was posted against this ping."""
+    return _one_lead(conn.execute(_LEAD_BY_PING, {"ping_id": ping_id}).mappings().first())
+
+
+def unsettled_leads(conn: Connection, before_ms: int, most: int = 100) -> list[Lead]:
+    """Leads received, offered or pending, untouched since `before_ms`, oldest first: somebody has to finish
+    them."""
+    rows = conn.execute(_UNSETTLED, {"before_ms": before_ms, "most": most}).mappings()
+    return [lead for row in rows if (lead := _one_lead(row))]
+
+
+def offers_of(conn: Connection, lead_id: str) -> list[Offer]:
+    """The offers of a lead, in the order they were sent."""
+    return [Offer(**row) for row in conn.execute(_OFFERS, {"lead_id": lead_id}).mappings()]
+
+
+def sales_of(conn: Connection, lead_id: str) -> list[Sale]:
+    """The sales of a lead, by place."""
+    return [Sale(**row) for row in conn.execute(_SALES, {"lead_id": lead_id}).mappings()]
+
+
+def lead_history_of(conn: Connection, lead_id: str) -> list[Moment]:
+    """Every move of a lead, first to last."""
+    return [
+        Moment(seq=row.seq, at_ms=row.at_ms, state=row.state, detail=msgspec.json.decode(row.detail))
+        for row in conn.execute(_HISTORY, {"lead_id": lead_id})
+    ]
+
+
+def _one_lead(row: Any) -> Lead | None:
+    if row is None:
+        return None
+    return Lead(**{**row, "ping_fields": msgspec.json.decode(row["ping_fields"])})
