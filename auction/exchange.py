@@ -42,6 +42,7 @@ from auction.post.claiming import Claiming
 from auction.post.offering import Offering
 from auction.post.service import PostService
 from auction.post.status import Status
+from auction.seeding import seed_caps
 from auction.settings import Settings
 
 WARM = 1
@@ -178,13 +179,16 @@ class Exchange:
     async def _swap(self, floor: Floor) -> None:
         """Trade on `floor` from now on. Auctions that are running keep the one they began on.
 
-        A buyer whose name is slow to resolve does not hold up the others' new terms.
+        A buyer whose name is slow to resolve does not hold up the others' new terms. Raises `HouseError`, and
+        changes nothing, where it cannot be learnt what was sold in the windows of new caps.
         """
         targets = [ask.target for ask in floor.asks.values()]
         preparing = asyncio.create_task(self.fanout.prepare(targets, warm=WARM), name="prepare")
         self._preparing.add(preparing)
         preparing.add_done_callback(self._prepared)
         await asyncio.wait([preparing], timeout=PREPARE_S)
+        old = self.floor.market if self.swaps else None
+        await seed_caps(self.reader, self.counters, old, floor.market, self.clock.now_ms())
         self.floor = floor
         self.swaps += 1
         log.event("market", version=floor.market.version, orders=len(floor.market.orders))
@@ -202,13 +206,15 @@ class Exchange:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
-        """Swaps in a changed catalogue. Whatever goes wrong, the old market stays."""
+        """Swaps in a changed catalogue. Whatever goes wrong, the old market stays; what was away is tried again."""
+        floor: Floor | None = None
         while True:
             await asyncio.sleep(WATCH_S)
             try:
-                floor = await self._look()
+                floor = await self._look() or floor
                 if floor is not None:
                     await self._swap(floor)
+                    floor = None
             except (HouseError, OperatorError) as error:
                 log.warning(
                     "market_stays",
@@ -218,6 +224,7 @@ class Exchange:
                     detail=error.detail,
                 )
             except Exception:
+                floor = None
                 log.bug("market_stays", version=self.floor.market.version, latest=self._seen)
 
 

@@ -20,6 +20,7 @@ import uvloop
 from msgspec.structs import replace
 
 from auction import log
+from auction.cli.stopping import SIGNALS
 from auction.cli.worker import READY
 from auction.settings import PREFIX, Settings, to_environ
 
@@ -30,13 +31,20 @@ KILL_AFTER_S = 5.0
 
 
 def run_crew(
-    settings: Settings, redis_url: str, listening: socket.socket, *, ready: Callable[[], None]
+    settings: Settings,
+    redis_url: str,
+    listening: socket.socket,
+    *,
+    ready: Callable[[], None],
+    told: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Run `settings.workers` workers until told to stop; then the exit code. `ready` is called once.
+    """Run `settings.workers` workers until told to stop; then the exit code. `ready` is called when all serve.
+
+    `told` says whether that came already, before there was a loop to hear it.
 
     The first worker goes ahead: what is wrong with the house is then said once, and ends it.
     """
-    return uvloop.run(_Crew(settings, redis_url, listening).run(ready))
+    return uvloop.run(_Crew(settings, redis_url, listening).run(ready, told))
 
 
 class _Crew:
@@ -47,15 +55,20 @@ class _Crew:
         self._environ |= to_environ(replace(settings, redis_url=redis_url))
         self._alive: set[Process] = set()
         self._stopping = asyncio.Event()
+        self._asked = 0
 
-    async def run(self, ready: Callable[[], None]) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT):
+    async def run(self, ready: Callable[[], None], told: Callable[[], bool]) -> int:
+        for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self._stop)
+        if told():
+            return 0
         first = await self._start()
         if not await self._is_ready(first):
             return self._worth(await first.wait())
-        ready()
         others = [await self._start() for _ in range(1, self._settings.workers)]
+        await asyncio.gather(*map(self._is_ready, others))
+        if not self._stopping.is_set():
+            ready()
         places = [asyncio.create_task(self._keep(one)) for one in (first, *others)]
         await self._stopping.wait()
         _, late = await asyncio.wait(places, timeout=self._settings.stop_within_ms / 1000 + KILL_AFTER_S)
@@ -104,9 +117,10 @@ class _Crew:
         return await one.stdout.readline() == READY
 
     def _stop(self) -> None:
-        asked_twice = self._stopping.is_set()
+        """Passed on as it comes: a worker that is asked twice waits for nobody either. The third time kills."""
+        self._asked += 1
         self._stopping.set()
-        self._signal(signal.SIGKILL if asked_twice else signal.SIGTERM)
+        self._signal(signal.SIGTERM if self._asked < 3 else signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
         for one in self._alive:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from auction.cli.options import (
     settings_of,
     store_flags,
 )
+from auction.cli.stopping import Stopping
 from auction.cli.worker import BACKLOG, run_worker
 from auction.clock import SystemClock
 from auction.counters.embedded import EmbeddedValkey
@@ -68,23 +68,19 @@ def serve(files: tuple[Path, ...], **flags: object) -> None:
     settings = settings_of(**flags)
     named = read_files(files) if files else None
     log.set_up(settings.log_level)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+    stopping = Stopping()
     make_data_dir(settings.data_dir)
     with _listening(settings) as listening, _counters(settings) as redis_url:
+        stopping.end_if_asked()
         settings = _with_catalogue(settings, named)
+        stopping.end_if_asked()
         sealer_of(settings)  # made once, before workers look for it
         forget_metrics(settings.data_dir)
         ready = partial(_announce, settings, listening, embedded=settings.redis_url is None)
         if settings.workers == 1:
-            run_worker(settings, redis_url, listening, ready=ready)
+            run_worker(settings, redis_url, listening, ready=ready, told=stopping.asked)
         else:
-            sys.exit(run_crew(settings, redis_url, listening, ready=ready))
-
-
-def _end(number: int, frame: object) -> None:
-    """Told to stop before anything is served: everything that was opened is closed on the way out."""
-    sys.exit(0)
+            sys.exit(run_crew(settings, redis_url, listening, ready=ready, told=stopping.asked))
 
 
 @contextlib.contextmanager

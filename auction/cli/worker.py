@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ import uvloop
 from auction import log
 from auction.api.app import App
 from auction.cli.options import settings_of
+from auction.cli.stopping import SIGNALS
 from auction.exchange import Exchange
 from auction.settings import Settings
 
@@ -55,14 +55,17 @@ def run_worker(
     listening: socket.socket,
     *,
     ready: Callable[[], None],
+    told: Callable[[], bool] = lambda: False,
     watch_parent: bool = False,
 ) -> None:
     """Serve until told to stop; what was taken in is finished first. Calls `ready` when pings can be served.
 
+    `told` says whether that came already, before there was a loop to hear it.
+
     Raises `ExchangeError` where a part of the house cannot be had.
     """
     try:
-        uvloop.run(_Worker(settings, listening, watch_parent).run(redis_url, ready))
+        uvloop.run(_Worker(settings, listening, watch_parent).run(redis_url, ready, told))
     except asyncio.CancelledError:
         return  # told to stop while it was starting: nothing was taken in
 
@@ -74,12 +77,14 @@ class _Worker:
         self._watch_parent = watch_parent
         self._server: uvicorn.Server | None = None
 
-    async def run(self, redis_url: str, ready: Callable[[], None]) -> None:
+    async def run(self, redis_url: str, ready: Callable[[], None], told: Callable[[], bool]) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             loop.add_signal_handler(number, self._stop)
+        if told():
+            return
         if self._watch_parent:
             loop.add_reader(STDIN, self._parent_gone, loop)
         # a market lives long, and when it goes it goes at once: no collection need look at it

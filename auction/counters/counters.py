@@ -175,6 +175,14 @@ class Counters:
             words += (cap.key, 0, 1, cap.limit, 1, f"{cap.key}@{window.start_ms}", window.end_ms)
         return self.link.run(scripts.LEASE, tuple, *_buyer(buyer_id), now_ms, most, *words)
 
+    def seed(self, buyer_id: str, entries: Sequence[tuple[str, int, int]], now_ms: int) -> Future[int]:
+        """Begin the windows that have no count yet with what was sold in them: how many there were.
+
+        An entry is `(name, amount, end_ms)`, its name `<cap key>@<start_ms>`; an amount of 0 is passed over.
+        """
+        words = [word for entry in entries if entry[1] for word in entry]
+        return self.link.run(scripts.SEED, int, *_buyer(buyer_id), now_ms, *words)
+
     # -- open pings ----------------------------------------------------------------------------------
 
     def open_ping(self, ping_id: str, record: bytes, now_ms: int, until_ms: int) -> Future[bool]:

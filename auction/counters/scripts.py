@@ -41,6 +41,7 @@ SOLD = _script("sold", after="places")
 RELEASE = _script("release", after="places")
 PEEK = _script("peek", after="places")
 LEASE = _script("lease", after="places")
+SEED = _script("seed", after="places")
 OPEN_PING = _script("open_ping")
 CLAIM = _script("claim")
 FINISH = _script("finish")
@@ -57,6 +58,7 @@ ALL = (
     RELEASE,
     PEEK,
     LEASE,
+    SEED,
     OPEN_PING,
     CLAIM,
     FINISH,

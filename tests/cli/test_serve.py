@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -35,15 +36,13 @@ def processes_of(folder: Path) -> list[str]:
     return [line for line in listed.stdout.splitlines() if str(folder) in line]
 
 
-def workers_of(served: Served) -> list[int]:
-    """The process ids of its workers."""
+def workers_of(house: int) -> list[int]:
+    """The process ids of the workers of this `auction serve`."""
     listed = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     )
     rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
-    return [
-        int(pid) for pid, parent, args in rows if int(parent) == served.process.pid and " worker " in args
-    ]
+    return [int(pid) for pid, parent, args in rows if int(parent) == house and " worker " in args]
 
 
 def alive(pid: int) -> bool:
@@ -110,56 +109,96 @@ async def test_a_worker_that_dies_is_replaced_and_none_outlives_its_house(tmp_pa
         running_server(tmp_path, mock_url, text_of, workers=2) as served,
     ):
         async with client_of(served) as client:
-            await until(lambda: len(workers_of(served)) == 2)
+            await until(lambda: len(workers_of(served.process.pid)) == 2)
             post, answer = await sold(client)
-            killed, other = workers_of(served)
+            killed, other = workers_of(served.process.pid)
             os.kill(killed, signal.SIGKILL)
-            await until(lambda: killed not in workers_of(served))
+            await until(lambda: killed not in workers_of(served.process.pid))
             assert await client.post("/post", post) == (200, answer)
-            await until(lambda: len(workers_of(served)) == 2)
-            assert other in workers_of(served)
+            await until(lambda: len(workers_of(served.process.pid)) == 2)
+            assert other in workers_of(served.process.pid)
             served.process.wait_for_line(rf'"event":"worker_died","pid":{killed},"code":-9')
-            workers = workers_of(served)
+            workers = workers_of(served.process.pid)
             os.kill(served.process.pid, signal.SIGKILL)
             await asyncio.to_thread(served.process.wait, 5)
         await until(lambda: not any(map(alive, workers)))
         await until(lambda: processes_of(served.data_dir) == [])
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-async def test_a_stop_while_it_starts_is_a_good_end(tmp_path: Path, workers: str) -> None:
-    """Told to stop as soon as its Valkey is there: everything is ended, and it ends well."""
-    data_dir = tmp_path / "data"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "auction", "serve", "--port", "0", "--workers", workers),
-        *("--data-dir", str(data_dir)),
+async def test_asked_twice_it_waits_for_no_buyer(tmp_path: Path) -> None:
+    """What the buyer would have said is not known then: the lead is pending, and its seller is told so."""
+    with (
+        running_buyers(tmp_path, {"ann": {"post": {"latency_ms": 15_000}}}) as mock_url,
+        running_server(tmp_path, mock_url, text_of, workers=2) as served,
+    ):
+        async with client_of(served) as client:
+            _, offer = await client.post("/ping", PING)
+            in_flight = asyncio.create_task(
+                client.post("/post", {"ping_id": offer["ping_id"], "lead": PERSON})
+            )
+            await client.until_seen("ann", "post", 1)
+            asked_s = time.monotonic()
+            os.kill(served.process.pid, signal.SIGTERM)
+            await asyncio.sleep(0.2)
+            os.kill(served.process.pid, signal.SIGTERM)
+            status, answer = await in_flight
+            assert (status, answer["status"]) == (200, "pending")
+            assert await asyncio.to_thread(served.process.wait, 20) == 0
+            assert time.monotonic() - asked_s < 10
+
+
+async def started(data_dir: Path, *flags: str) -> asyncio.subprocess.Process:
+    """`auction serve`, just begun."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "auction", "serve", "--port", "0", "--data-dir", str(data_dir), *flags),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    await until(lambda: (data_dir / "valkey" / "valkey.sock").exists())
+
+
+async def ends_well(process: asyncio.subprocess.Process, data_dir: Path) -> None:
+    """Told to stop, it ends by itself with nothing said or left, though it never served."""
     process.terminate()
     output, errors = await asyncio.wait_for(process.communicate(), 20)
-    assert process.returncode == 0, errors
+    assert (process.returncode, output) == (0, b""), errors
     assert b"Traceback" not in errors
-    assert len(output.splitlines()) <= 1
     assert processes_of(data_dir) == []
 
 
+async def test_a_stop_while_valkey_starts_is_a_good_end(tmp_path: Path) -> None:
+    process = await started(tmp_path)
+    await until(lambda: (tmp_path / "valkey" / "valkey.sock").exists())
+    await ends_well(process, tmp_path)
+
+
+async def test_a_stop_while_workers_python_starts_is_a_good_end(tmp_path: Path) -> None:
+    process = await started(tmp_path, "--workers", "2")
+    await until(lambda: workers_of(process.pid) != [])
+    await ends_well(process, tmp_path)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_stop_while_an_exchange_opens_is_a_good_end(tmp_path: Path, workers: str) -> None:
+    """It waits for counters that let it connect and then say nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        process = await started(tmp_path, "--workers", workers, "--redis-url", url)
+        connection, _ = await asyncio.to_thread(silent.accept)
+        with connection:
+            await ends_well(process, tmp_path)
+
+
 async def test_one_line_on_standard_output_says_where_it_listens(tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "auction", "serve", "--port", "0", "--data-dir", str(tmp_path / "data")),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await started(tmp_path)
     assert process.stdout is not None
     line = await asyncio.wait_for(process.stdout.readline(), 30)
     said = re.fullmatch(
         rb"auction listens on (http://127\.0\.0\.1:\d+) \(1 worker, embedded Valkey, SQLite\)\n", line
     )
     assert said is not None, line
-    served = Served(said[1].decode(), "", tmp_path / "data", None, None, text_of)  # type: ignore[arg-type]
+    served = Served(said[1].decode(), "", tmp_path, None, None, text_of)  # type: ignore[arg-type]
     async with client_of(served) as client:
         assert await client.get("/readyz") == (200, {"status": "ready", "market_version": 1})
     process.send_signal(signal.SIGINT)

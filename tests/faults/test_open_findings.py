@@ -34,10 +34,6 @@ async def sell(house: House, number: int) -> str:
     return str((await house.sell(offer["ping_id"], phone=f"512-555-{number:04d}"))["status"])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="P2, P10: a count begins when its cap is written, not with what the ledger has of its window",
-)
 @pytest.mark.parametrize("change", ["added", "time zone"])
 async def test_a_cap_counts_what_was_sold_in_its_window_before_it_was_written(
     open_sqlite_house: Open, change: str
