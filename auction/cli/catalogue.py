@@ -24,10 +24,9 @@ def check(files: tuple[Path, ...]) -> None:
     Several files make one catalogue together. Nothing is stored.
     """
     catalogue = read_files(files)
-    click.echo(
-        f"ok: {len(catalogue.campaigns)} campaigns, {len(catalogue.sellers)} sellers, "
-        f"{len(catalogue.buyers)} buyers, {len(catalogue.orders)} orders"
-    )
+    sections = ("campaigns", "sellers", "buyers", "orders")
+    counted = [(len(getattr(catalogue, section)), section) for section in sections]
+    click.echo("ok: " + ", ".join(f"{many} {name if many != 1 else name[:-1]}" for many, name in counted))
 
 
 @click.command()

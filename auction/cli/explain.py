@@ -130,4 +130,12 @@ def _console() -> Console:
 
 
 def _listed(detail: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in detail.items())
+    return "; ".join(f"{name}: {_shown(value)}" for name, value in detail.items())
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(one)}" for name, one in value.items())
+    return str(value)

@@ -47,10 +47,17 @@ _AWAY = {
 
 
 class CountersUnavailable(HouseError):  # noqa: N818  (it says what is so, as HTTP's 503 does)
-    """Valkey is away, stalled, full or refusing: 503. Whether the call was done is open."""
+    """Valkey is away, stalled, full or refusing: 503. Whether the call was done is open.
 
-    def __init__(self, detail: str) -> None:
-        super().__init__("counters_unavailable", detail)
+    Its text says why, for logs and operators; a seller is told that it is so.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__("counters_unavailable", "The counters are away; try again shortly.")
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
 
 
 class CallError(RuntimeError):

@@ -27,7 +27,8 @@ from auction.post.answer import Answers, PostRequest
 from auction.post.owed import Owed
 
 WAIT_STEP_S = 0.05
-LEASE_MS = 120_000
+LEASE_MS = 10_000
+"""A claim that is older, and of which the ledger knows no lead, is one whose worker died: the next post takes it over."""
 
 
 class Claiming:

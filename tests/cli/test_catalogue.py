@@ -31,7 +31,7 @@ def file(folder: Path) -> Path:
 
 def test_check_counts_what_is_there_and_stores_nothing(auction: Run, folder: Path, file: Path) -> None:
     result = auction("check", file)
-    assert (result.exit_code, result.stdout) == (0, "ok: 1 campaigns, 1 sellers, 2 buyers, 2 orders\n")
+    assert (result.exit_code, result.stdout) == (0, "ok: 1 campaign, 1 seller, 2 buyers, 2 orders\n")
     assert os.listdir(folder) == [file.name]
 
 
