@@ -84,7 +84,7 @@ class Exchange:
         self._parts.callback(self._engine.dispose)
         await asyncio.to_thread(upgrade, self._engine)
         self.reader = Reader(self._engine)
-        self._parts.callback(self.reader.close)
+        self._parts.push_async_callback(self.reader.close)
         self.writer = Writer(self._engine)
         self._parts.push_async_callback(self.writer.close)
         self.link = Link(redis_url, scripts.ALL, bound_ms=settings.counters_timeout_ms)
@@ -93,7 +93,7 @@ class Exchange:
             await self.link.open()
         except HouseError as error:
             raise OperatorError(
-                "counters_away", f"the counters do not answer: {error.detail}; see AUCTION_REDIS_URL"
+                "counters_away", f"the counters do not answer: {error}; see AUCTION_REDIS_URL"
             ) from error
         self.counters = Counters(self.link)
         self.fanout = Fanout(allow_private=settings.allow_private_buyers)
@@ -221,7 +221,7 @@ class Exchange:
                     version=self.floor.market.version,
                     latest=self._seen,
                     code=error.code,
-                    detail=error.detail,
+                    detail=str(error),
                 )
             except Exception:
                 floor = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -54,9 +55,12 @@ class Reader:
             self.reads_away += 1
             raise away() from error
 
-    def close(self) -> None:
-        """Takes no more questions; does not wait for those that are asked."""
+    async def close(self, timeout_s: float = 5.0) -> None:
+        """Takes no more questions, and waits a while for those that are being answered to let go of the database."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await asyncio.to_thread(self._pool.shutdown, wait=True)
 
     def _ask(self, question: Callable[[Connection], T]) -> T:
         with self._engine.connect() as conn:

@@ -28,7 +28,7 @@ from auction.post.owed import Owed
 
 WAIT_STEP_S = 0.05
 LEASE_MS = 10_000
-"""A claim that is older, and of which the ledger knows no lead, is one whose worker died: the next post takes it over."""
+"""A claim that is older, and no lead in the ledger: its worker died, and the next post takes it over."""
 
 
 class Claiming:

@@ -20,7 +20,7 @@ async def test_a_read_returns_what_the_question_returns(engine: Engine) -> None:
     assert await reader.read(lambda conn: conn.execute(COUNT).scalar()) == 0
     with pytest.raises(ZeroDivisionError):
         await reader.read(lambda _: 1 // 0)
-    reader.close()
+    await reader.close()
 
 
 async def test_a_read_sees_one_moment(engine: Engine) -> None:
@@ -35,7 +35,7 @@ async def test_a_read_sees_one_moment(engine: Engine) -> None:
 
     assert await reader.read(count_twice) == [0, 0]
     assert await reader.read(lambda conn: conn.execute(COUNT).scalar()) == 1
-    reader.close()
+    await reader.close()
 
 
 async def test_a_read_cannot_write_on_postgresql(postgres_url: str) -> None:
@@ -43,7 +43,7 @@ async def test_a_read_cannot_write_on_postgresql(postgres_url: str) -> None:
     reader = Reader(engine)
     with pytest.raises((exc.DBAPIError, HouseError)):
         await reader.read(lambda conn: conn.execute(text("CREATE TABLE t (a INTEGER)")))
-    reader.close()
+    await reader.close()
     engine.dispose()
 
 
@@ -59,7 +59,7 @@ async def test_waiters_are_bounded(engine: Engine) -> None:
     gate.set()
     assert await asyncio.gather(*waiting) == [True, True]
     await reader.read(lambda _: None)
-    reader.close()
+    await reader.close()
 
 
 async def test_a_read_that_takes_too_long_is_left(engine: Engine) -> None:
@@ -87,5 +87,5 @@ async def test_a_database_that_is_away(tmp_path: object) -> None:
         with pytest.raises(HouseError) as caught:
             await reader.read(lambda conn: conn.execute(COUNT).scalar())
         assert caught.value.code == "ledger_unavailable"
-        reader.close()
+        await reader.close()
         engine.dispose()
