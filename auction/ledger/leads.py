@@ -140,59 +140,17 @@ def take_lead(
     """
     earlier = _find_duplicate(conn, lead)
     state: LeadState = "rejected" if earlier else "offered"
-    row = {
-        "lead_id": lead.lead_id,
-        "ping_id": lead.ping_id,
-        "seller": lead.seller,
-        "campaign": lead.campaign,
-        "test": lead.test,
-        "state": state,
-        "reason": "duplicate" if earlier else None,
-        "payout_micros": 0,
-        "created_at_ms": lead.created_at_ms,
-        "updated_at_ms": lead.created_at_ms,
-        "market_version": lead.market_version,
-        "sub_id": lead.sub_id,
-        "ping_fields": _encode(lead.ping_fields).decode(),
-        "sealed": lead.sealed,
-        "body_hash": lead.body_hash,
-        "answer": lead.duplicate_answer if earlier else None,
-        "worker": lead.worker,
-    }
-    if conn.execute(_INSERT_LEAD[is_postgresql(conn)], row).rowcount != 1:
+    if conn.execute(_INSERT_LEAD[is_postgresql(conn)], _lead_row(lead, state)).rowcount != 1:
         return _already_taken(conn, lead)
-    at_ms = lead.created_at_ms
     if earlier:
-        detail: dict[str, Any] = {"reason": "duplicate", "of": earlier}
-    else:
-        detail = {"orders": [offer.order_id for offer in new_offers]}
-        if lead.fingerprint is not None:
-            conn.execute(
-                _INSERT_FINGERPRINT,
-                {
-                    "campaign": lead.campaign,
-                    "hash": lead.fingerprint,
-                    "lead_id": lead.lead_id,
-                    "at_ms": at_ms,
-                },
-            )
-        if new_offers:
-            conn.execute(_INSERT_OFFER, _offer_rows(lead.lead_id, 0, at_ms, new_offers))
-    conn.execute(
-        _INSERT_HISTORY,
-        [
-            {"lead_id": lead.lead_id, "seq": 1, "at_ms": at_ms, "state": "received", "detail": "{}"},
-            {
-                "lead_id": lead.lead_id,
-                "seq": 2,
-                "at_ms": at_ms,
-                "state": state,
-                "detail": _encode(detail).decode(),
-            },
-        ],
-    )
-    if earlier:
+        _begin_history(conn, lead, state, {"reason": "duplicate", "of": earlier})
         return Duplicate(lead_id=lead.lead_id, of_lead_id=earlier)
+    if lead.fingerprint is not None:
+        known = {"campaign": lead.campaign, "hash": lead.fingerprint}
+        conn.execute(_INSERT_FINGERPRINT, {**known, "lead_id": lead.lead_id, "at_ms": lead.created_at_ms})
+    if new_offers:
+        conn.execute(_INSERT_OFFER, _offer_rows(lead.lead_id, 0, lead.created_at_ms, new_offers))
+    _begin_history(conn, lead, state, {"orders": [offer.order_id for offer in new_offers]})
     return Taken(lead_id=lead.lead_id)
 
 
@@ -284,6 +242,39 @@ def _find_duplicate(conn: Connection, lead: NewLead) -> str | None:
         },
     ).scalar()
     return None if found is None else str(found)
+
+
+def _lead_row(lead: NewLead, state: LeadState) -> dict[str, Any]:
+    """A lead's first row: offered, or rejected as a duplicate."""
+    duplicate = state == "rejected"
+    return {
+        "lead_id": lead.lead_id,
+        "ping_id": lead.ping_id,
+        "seller": lead.seller,
+        "campaign": lead.campaign,
+        "test": lead.test,
+        "state": state,
+        "reason": "duplicate" if duplicate else None,
+        "payout_micros": 0,
+        "created_at_ms": lead.created_at_ms,
+        "updated_at_ms": lead.created_at_ms,
+        "market_version": lead.market_version,
+        "sub_id": lead.sub_id,
+        "ping_fields": _encode(lead.ping_fields).decode(),
+        "sealed": lead.sealed,
+        "body_hash": lead.body_hash,
+        "answer": lead.duplicate_answer if duplicate else None,
+        "worker": lead.worker,
+    }
+
+
+def _begin_history(conn: Connection, lead: NewLead, state: LeadState, detail: dict[str, Any]) -> None:
+    moments = (("received", "{}"), (state, _encode(detail).decode()))
+    rows = [
+        {"lead_id": lead.lead_id, "seq": seq, "at_ms": lead.created_at_ms, "state": name, "detail": told}
+        for seq, (name, told) in enumerate(moments, 1)
+    ]
+    conn.execute(_INSERT_HISTORY, rows)
 
 
 def _already_taken(conn: Connection, lead: NewLead) -> AlreadyTaken:
