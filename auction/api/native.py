@@ -63,7 +63,8 @@ class NativeDoor:
         arrived_s = perf_counter()
         seller, data = await self._read(scope, receive)
         request, body_hash = read_ping(data), hash_of(data)
-        pinged, answer = await self._exchange.posts.direct(seller, request, body_hash, arrived_s)
+        key = read_idempotency_key(scope)
+        pinged, answer = await self._exchange.posts.direct(seller, request, body_hash, arrived_s, key)
         await respond(send, 200, answer or encode_json(pinged.answer), _ping_headers(pinged))
 
     async def _read(self, scope: Scope, receive: Receive) -> tuple[TradedSeller, dict[str, Any]]:
@@ -93,6 +94,18 @@ def read_ping(data: Mapping[str, Any]) -> PingRequest:
     if not readable:
         reading.done()
     return request
+
+
+def read_idempotency_key(scope: Scope) -> str | None:
+    """The request's `Idempotency-Key`, if it has one. Raises `SellerError` 422."""
+    raw = headers_of(scope).get(b"idempotency-key")
+    if raw is None:
+        return None
+    key = raw.decode("latin-1")
+    if not 0 < len(key) <= MOST_TEXT or not key.isprintable():
+        mistake = FieldMistake("Idempotency-Key", f"expected 1 to {MOST_TEXT} printable characters")
+        raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=[mistake])
+    return key
 
 
 def read_post(data: Mapping[str, Any]) -> PostRequest:

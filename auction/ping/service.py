@@ -27,12 +27,7 @@ from auction.ping.deadlines import granted_tmax_ms, reserve_ms, tier_share_ms
 from auction.ping.floor import Floor
 from auction.ping.holding import Holding
 from auction.ping.journal import PingJournal, Stage, Trace
-from auction.ping.offer import (
-    OpenPing,
-    PingAnswer,
-    PingRequest,
-    decode_kept_answer,
-)
+from auction.ping.offer import OpenPing, PingAnswer, PingRequest, decode_kept_answer
 
 RUNNING_RECHECK_S = 0.02
 LEASE_SLACK_MS = 2_000
@@ -80,12 +75,18 @@ class PingService:
         self.repeats = 0
 
     async def ping(
-        self, seller: TradedSeller, request: PingRequest, arrived_s: float, *, opens: bool = True
+        self,
+        seller: TradedSeller,
+        request: PingRequest,
+        arrived_s: float,
+        *,
+        opens: bool = True,
+        ping_id: str | None = None,
     ) -> Pinged:
         """One ping, from the door to the answer. `arrived_s` is `perf_counter()` at its first byte.
 
         `opens` false (a direct lead): the offer is for the caller alone; nothing is kept for a post, nor for an
-        equal ping.
+        equal ping. `ping_id`: the caller's own, else a new one.
 
         Raises `SellerError` (what is wrong with the request) and `HouseError` (a store away, the house full).
         """
@@ -96,7 +97,7 @@ class PingService:
         values, mistakes = campaign.decoder.ping(request.lead)
         if request.mistakes:
             mistakes = [*request.mistakes, *mistakes]
-        ping_id = uuid_utils.uuid7().hex
+        ping_id = ping_id or uuid_utils.uuid7().hex
         print_of = fingerprint(request, values) if opens and not mistakes else None
         gate = await self._admit(seller, print_of, ping_id, now_ms, tmax_ms, deadline_s)
         if isinstance(gate, Repeat):
@@ -130,9 +131,8 @@ class PingService:
     ) -> OpenPing | None:
         """The auction of a lead that changed between ping and post: a new one, under the same ping's id."""
         known = {name: values[name] for name in campaign.ping_fields if name in values}
-        lowest = ping.terms.margin.payout_micros(
-            ping.terms.lowest_price_micros
-        )  # the seller's floor holds on
+        # The floor that the seller asked for holds on.
+        lowest = ping.terms.margin.payout_micros(ping.terms.lowest_price_micros)
         request = PingRequest(ping.campaign, known, floor_micros=lowest, sub_id=ping.sub_id, test=ping.test)
         trace = Trace(
             ping.ping_id,

@@ -78,6 +78,15 @@ class Claiming:
                 continue
             await asyncio.sleep(WAIT_STEP_S)
 
+    async def earlier(self, seller: TradedSeller, request: PostRequest) -> bytes | None:
+        """The answer that this very request got before, by the ledger; None if it is new. Raises `SellerError`."""
+        lead = await self._lead_of(seller, request)
+        if lead is None:
+            return None
+        if lead.answer is None:
+            raise in_progress()
+        return self._answers.open(lead.lead_id, lead.answer)
+
     async def give_up(self, ping_id: str, lead_id: str) -> None:
         """Nothing was offered: the ping can be posted again. Never raises; what fails now is done later."""
         try:
@@ -116,11 +125,9 @@ class Claiming:
 
     async def _known_answer(self, seller: TradedSeller, request: PostRequest, *, expired: bool) -> bytes:
         """What the ledger knows of a ping that is not open: its lead's answer, or why there is none."""
-        lead = await self._lead_of(seller, request)
-        if lead is not None:
-            if lead.answer is None:
-                raise in_progress()
-            return self._answers.open(lead.lead_id, lead.answer)
+        answer = await self.earlier(seller, request)
+        if answer is not None:
+            return answer
         if expired:
             raise SellerError(410, "offer_expired", "The offer has expired; ping again.")
         row = await self._reader.read(partial(find_ping, ping_id=request.ping_id))

@@ -28,7 +28,7 @@ from auction.market.market import CampaignMarket, TradedSeller
 from auction.market.model import FieldValue
 from auction.ping.bids import Win
 from auction.ping.floor import Floor
-from auction.ping.offer import OpenPing, PingRequest
+from auction.ping.offer import OpenPing, PingAnswer, PingRequest
 from auction.ping.service import Pinged, PingService, campaign_for
 from auction.post.answer import Answers, PostRequest, encode_post_answer
 from auction.post.book import LeadBook
@@ -92,9 +92,17 @@ class PostService:
             return await self._sell(floor, campaign, ping, values, request.body_hash, lead_id)
 
     async def direct(
-        self, seller: TradedSeller, request: PingRequest, body_hash: bytes, arrived_s: float
+        self,
+        seller: TradedSeller,
+        request: PingRequest,
+        body_hash: bytes,
+        arrived_s: float,
+        key: str | None = None,
     ) -> tuple[Pinged, bytes | None]:
         """Ping and post in one: the ping's fields go to auction, all fields to the winner.
+
+        `key` is the request's `Idempotency-Key`: its ping's id follows from it, and of one ping the ledger takes one
+        lead, so the same request again gets the same answer (P5). Without one, every request is a new lead.
 
         Gives the ping's answer, and the post's (JSON) unless nobody bid.
         """
@@ -106,12 +114,20 @@ class PostService:
             raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
         known = {name: request.lead[name] for name in campaign.ping_fields if name in request.lead}
         lead_id, body_hash = uuid_utils.uuid7().hex, self._keyed(body_hash)
+        ping_id = None if key is None else self._keyed(f"{seller.id}:{key}".encode()).hex()[:32]
         with self._place():
-            pinged = await self._pings.ping(seller, replace(request, lead=known), arrived_s, opens=False)
-            if pinged.open_ping is None:
+            if ping_id is not None:
+                earlier = await self.claiming.earlier(seller, PostRequest(ping_id, {}, body_hash))
+                if earlier is not None:
+                    return Pinged(PingAnswer(ping_id, "offer"), 0, 0, None), earlier
+            asked = replace(request, lead=known)
+            pinged = await self._pings.ping(seller, asked, arrived_s, opens=False, ping_id=ping_id)
+            ping = pinged.open_ping
+            if ping is None:
                 return pinged, None
-            sold = self._sell(floor, campaign, pinged.open_ping, decoded.values, body_hash, lead_id)
-            return pinged, await sold
+            if ping_id is not None:  # a repeat that runs at the same time has the same places: they stay held
+                ping = replace(ping, opens=True)
+            return pinged, await self._sell(floor, campaign, ping, decoded.values, body_hash, lead_id)
 
     async def _sell(
         self,
