@@ -96,6 +96,7 @@ class Exchange:
                 "counters_away", f"the counters do not answer: {error}; see AUCTION_REDIS_URL"
             ) from error
         self.counters = Counters(self.link)
+        self.allowances = Allowances(self.counters)
         self.fanout = Fanout(allow_private=settings.allow_private_buyers)
         self._parts.push_async_callback(self.fanout.close)
         self.delivery = Delivery(allow_private=settings.allow_private_buyers, clock=self.clock)
@@ -141,7 +142,7 @@ class Exchange:
         self.pings = PingService(
             floor,
             self.counters,
-            Asking(self.fanout, Allowances(self.counters), self.health),
+            Asking(self.fanout, self.allowances, self.health),
             PingJournal(self.writer, self.ping_tally),
             clock,
             settings.most_auctions,
@@ -190,6 +191,7 @@ class Exchange:
         old = self.floor.market if self.swaps else None
         await seed_caps(self.reader, self.counters, old, floor.market, self.clock.now_ms())
         self.floor = floor
+        self.allowances.keep_only(set(floor.market.orders))
         self.swaps += 1
         log.event("market", version=floor.market.version, orders=len(floor.market.orders))
 

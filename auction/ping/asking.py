@@ -86,7 +86,7 @@ class Asking:
         for order in orders:
             ask, slot = floor.asks[order.id], book.ask(order)
             message = body.for_order(ask.order_json, min(ask.timeout_ms, most_ms))
-            lines = ask.signature(trace.ping_id, trace.at_ms, message) if ask.signer else b""
+            lines = ask.signer.lines(trace.ping_id, trace.at_ms // 1000, message) if ask.signer else b""
             self._fanout.ask(ask.target, message, collecting, slot, lines)
             patience_ms: float = ask.timeout_ms
             if adaptive:

@@ -27,10 +27,6 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     order_json: bytes
     signer: Signer | None
 
-    def signature(self, ping_id: str, at_ms: int, body: bytes) -> bytes:
-        """The header lines that sign one request, if this buyer has a secret."""
-        return b"" if self.signer is None else self.signer.lines(ping_id, at_ms // 1000, body)
-
 
 class Floor:
     """A market, how each live order is asked, and which orders are known to be full just now."""

@@ -21,6 +21,7 @@ from auction.ping.bids import Win
 from auction.ping.floor import Floor
 from auction.ping.holding import place_of
 from auction.ping.offer import OpenPing
+from auction.post.objection import objection_to
 from auction.post.records import LeadDraft, Told
 from auction.post.sale import OfferState
 
@@ -56,7 +57,7 @@ class Offering:
     async def offer(self, floor: Floor, draft: LeadDraft, win: Win, kept: bool, at_ms: int) -> Told:
         """One offer, as of `at_ms`, to its answer. Never raises: whatever goes wrong is an answer of some kind."""
         buyer = floor.market.buyers.get(win.bid.buyer_id)
-        objection = _objection(floor, draft, win, buyer, kept)
+        objection = objection_to(floor.market, draft, win, buyer, kept)
         if objection is not None or buyer is None:
             state = OfferState.NOT_SENT if kept else OfferState.FULL
             return Told(win, state, at_ms, at_ms, kept, reason=objection)
@@ -140,26 +141,3 @@ def _settles(repeated: Accepted | Rejected | Unknown | NotSent) -> bool:
     return isinstance(repeated, Accepted) or (
         isinstance(repeated, Rejected) and not repeated.reason.startswith("http_")
     )
-
-
-def _objection(floor: Floor, draft: LeadDraft, win: Win, buyer: Buyer | None, kept: bool) -> str | None:
-    """Why an offer must not leave the house, if there is a reason.
-
-    The terms of now hold: an order that is gone (or another buyer's) has no caps that a place could be kept in. One
-    that was paused gets no more leads but those that were promised to it. Post fields are known only now, so a
-    filter on them is judged now.
-    """
-    if buyer is None or buyer.post_url is None:
-        return "buyer_gone"
-    if not kept:
-        return "cap_full"
-    order = floor.market.orders.get(win.bid.order_id)
-    if order is None or order.buyer_id != buyer.id:
-        return "order_gone"
-    if order.paused and win not in draft.ping.wins:
-        return "paused"
-    try:
-        filtered = order.filter is not None and not order.filter.holds(draft.values)
-    except (AttributeError, TypeError):  # a field is of another type than when it was pinged
-        return "filtered"
-    return "filtered" if filtered else None
