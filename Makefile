@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint format bench loadtest clean
+.PHONY: help demo serve test lint format bench loadtest fuzz clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: $(READY)  ## what a ping costs, against a bare fan-out of the same buyers
 
 loadtest: $(READY)  ## Locust on the demo stack, held against goals; SHAPE=steady, spike or soak (10 minutes)
 	@$(BIN)/python -m loadtest.run $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
+
+fuzz: $(READY)  ## the fuzzers of tests/fuzz, for long: about 20 minutes (EFFORT=50)
+	@FUZZ_EFFORT=$(or $(EFFORT),50) $(BIN)/pytest tests/fuzz -n 2 -o timeout=3600
 
 clean:  ## remove what the targets made (not ./data)
 	rm -rf $(VENV) report build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

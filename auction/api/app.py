@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from auction import log
+from auction.api.describing import DescribingDoor
 from auction.api.metrics import MetricsDoor
 from auction.api.native import NativeDoor
 from auction.api.status import StatusDoor
@@ -40,7 +41,7 @@ class App:
             "/post": self.native.post,
             "/direct": self.native.direct,
         }
-        self._rest = _rest(self.status, self.metrics)
+        self._rest = _rest(self.status, self.metrics, DescribingDoor(exchange))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -63,7 +64,7 @@ class App:
                 await respond_problem(send, internal_error())
 
 
-def _rest(status: StatusDoor, metrics: MetricsDoor) -> Starlette:
+def _rest(status: StatusDoor, metrics: MetricsDoor, describing: DescribingDoor) -> Starlette:
     rest = Starlette(
         routes=[
             Route("/leads/{lead_id}", status.lead, methods=["GET"]),
@@ -71,6 +72,8 @@ def _rest(status: StatusDoor, metrics: MetricsDoor) -> Starlette:
             Route("/healthz", status.healthz, methods=["GET"]),
             Route("/readyz", status.readyz, methods=["GET"]),
             Route("/metrics", metrics.metrics, methods=["GET"]),
+            Route("/openapi.json", describing.openapi, methods=["GET"]),
+            Route("/docs", describing.page, methods=["GET"]),
         ],
         exception_handlers={
             404: status.not_found,

@@ -16,7 +16,7 @@ MOST_INTEGER = 10**12
 MOST_NUMBER = 1e15
 MOST_EMAIL = 254
 MOST_URL = 2048
-_MOST_PHONE = 32
+MOST_PHONE = 32
 
 _DIGITS = re.compile(r"[+-]?[0-9]{1,15}")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,16}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})")
@@ -56,10 +56,10 @@ def read_integer(value: object) -> int:
     """A whole number of at most 10**12, up or down; digits as text and `5.0` will do."""
     if value.__class__ is int:
         number = value
-    elif (isinstance(value, float) and value.is_integer()) or (
-        isinstance(value, str) and _DIGITS.fullmatch(value.strip())
-    ):
+    elif isinstance(value, float) and value.is_integer():
         number = int(value)
+    elif isinstance(value, str) and _DIGITS.fullmatch(text := value.strip()):
+        number = int(text)
     else:
         raise FieldError("expected a whole number")
     if not -MOST_INTEGER <= number <= MOST_INTEGER:
@@ -71,8 +71,8 @@ def read_number(value: object) -> float:
     """A finite number; decimals as text will do. Always a float, so that one number has one spelling."""
     if value.__class__ is float or value.__class__ is int:
         number = value
-    elif isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
-        number = float(value)
+    elif isinstance(value, str) and _DECIMAL.fullmatch(text := value.strip()):
+        number = float(text)  # of the stripped text: what strip takes off, float may not
     else:
         raise FieldError("expected a number")
     if not -MOST_NUMBER <= number <= MOST_NUMBER:  # also false for NaN
@@ -132,8 +132,8 @@ def read_phone(value: object) -> str:
     """E.164 text of ten digits (US), eleven with a leading 1, or a number that begins with `+`."""
     if not isinstance(value, str):
         raise FieldError("expected a phone number, as text")
-    if len(value) > _MOST_PHONE:
-        raise FieldError(f"expected a phone number of at most {_MOST_PHONE} characters")
+    if len(value) > MOST_PHONE:
+        raise FieldError(f"expected a phone number of at most {MOST_PHONE} characters")
     digits = value.translate(_PHONE_PUNCTUATION)
     international = digits.startswith("+")
     if international:

@@ -1,0 +1,55 @@
+"""The doors that describe the others: `GET /openapi.json` and `GET /docs`.
+
+A document is made when it is first asked for, and kept while its market lasts.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from auction.api.document.openapi import document
+from auction.api.document.page import page
+from auction.api.wire import encode_json, headers_of, key_of
+from auction.exchange import Exchange
+
+MOST_KEPT = 64
+"""Documents in memory: one for everybody, and one for each seller that asked with its key."""
+
+
+class DescribingDoor:
+    """The OpenAPI document, as JSON and as a page; with a seller's key, of that seller's campaigns."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._kept: dict[tuple[str, str | None], bytes] = {}
+        self._kept_of = -1
+
+    async def openapi(self, request: Request) -> Response:
+        """The document. Raises `SellerError` 401 for a key that is not known."""
+        return Response(self._told("json", self._seller_in(request)), media_type="application/json")
+
+    async def page(self, request: Request) -> Response:
+        """The same to read."""
+        told = self._told("page", self._seller_in(request))
+        headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return Response(told, media_type="text/html", headers=headers)
+
+    def _seller_in(self, request: Request) -> str | None:
+        key = key_of(headers_of(request.scope))
+        return None if key is None else self._exchange.seller_of(key).id
+
+    def _told(self, form: str, seller_id: str | None) -> bytes:
+        market = self._exchange.floor.market
+        if self._kept_of != market.version or len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+            self._kept_of = market.version
+        told = self._kept.get((form, seller_id))
+        if told is None:
+            open_to = market.sellers[seller_id].campaigns if seller_id is not None else ()
+            described = document(
+                market.house, [one for one in market.catalogue.campaigns if one.id in open_to]
+            )
+            told = encode_json(described) if form == "json" else page(described).encode()
+            self._kept[form, seller_id] = told
+        return told

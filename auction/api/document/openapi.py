@@ -1,0 +1,75 @@
+"""`/openapi.json`: all doors in one OpenAPI 3.1 document.
+
+Without a key it tells what is the same for everybody. With a seller's key the leads of that seller's campaigns are
+written out, field by field: what campaigns ask for is the business of those who sell in them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from auction.api.document.fields import Schema
+from auction.api.document.native import native_paths
+from auction.errors import FieldMistake
+from auction.market.model import Campaign, House
+from auction.ping.offer import PingAnswer
+from auction.post.answer import PostAnswer
+from auction.post.status import LeadView, PingView
+
+ABOUT = """A ping-post exchange for leads.
+
+*Ping* with what is known about a lead but names nobody; the answer is a price and how long it holds. *Post* the full
+lead against that ping. Business outcomes are 200; errors are `application/problem+json` (RFC 9457) with a `code` that
+never changes its meaning, and every bad field named at once."""
+
+_FOR_THE_HOUSE = re.compile(r" \(DESIGN [0-9.]+\)")
+"""What a docstring tells those who work on the house, and nobody else."""
+_PING_STATES = ("offer", "no_bid")
+_POST_STATES = ("sold", "rejected", "pending")
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What every error is answered with (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[FieldMistake] = []
+
+
+def document(house: House, campaigns: Sequence[Campaign] = ()) -> dict[str, Any]:
+    """The whole document; the leads of `campaigns` are written out."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": house.name, "version": version("auction"), "description": ABOUT},
+        "tags": [
+            {"name": "Selling", "description": "Pings and posts."},
+            {"name": "Looking up", "description": "A seller's own pings and leads."},
+            {"name": "Running", "description": "For those who run it."},
+        ],
+        "paths": native_paths(campaigns),
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+            "schemas": _schemas(),
+        },
+    }
+
+
+def _schemas() -> Schema:
+    told = (PingAnswer, PostAnswer, LeadView, PingView, Problem)
+    _, schemas = msgspec.json.schema_components(told, ref_template="#/components/schemas/{name}")
+    for schema in schemas.values():
+        schema["description"] = _FOR_THE_HOUSE.sub("", schema["description"])
+    schemas["PingAnswer"]["properties"]["status"]["enum"] = list(_PING_STATES)
+    schemas["PostAnswer"]["properties"]["status"]["enum"] = list(_POST_STATES)
+    return schemas

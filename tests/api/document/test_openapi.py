@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import auction
+from auction.api.document.openapi import document
+from auction.market.model import Campaign, FieldSpec, House
+
+SOLAR = Campaign(id="solar", fields=(FieldSpec(name="state", type="us_state", required="ping"),))
+RAISED = re.compile(r'(?:SellerError|HouseError)\(\s*(?:(\d{3}),\s*)?"([a-z_]+)"')
+NOT_ANSWERED = {"sealed_with_other_key", "seal_broken"}
+"""Told to the operator when the house starts or reads what is sealed; a seller sees `internal_error`."""
+
+
+def test_every_code_that_a_seller_can_get_is_told() -> None:
+    (root,) = auction.__path__
+    told = str(document(House()))
+    raised = {
+        code
+        for path in Path(root).rglob("*.py")
+        for _, code in RAISED.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(raised) > 15
+    assert {code for code in raised - NOT_ANSWERED if f"`{code}`" not in told} == set()
+
+
+def test_leads_are_written_out_for_those_who_sell_them() -> None:
+    assert "us_state" not in str(document(House()))
+    body = document(House(), [SOLAR])["paths"]["/ping"]["post"]["requestBody"]
+    properties = body["content"]["application/json"]["schema"]["properties"]
+    assert properties["campaign"] == {"const": "solar"}
+    assert "state" in properties["lead"]["properties"]
+
+
+def test_nothing_of_the_plan_of_the_house_is_told() -> None:
+    assert "DESIGN" not in str(document(House(), [SOLAR]))

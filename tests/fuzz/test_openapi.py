@@ -1,0 +1,80 @@
+"""The document against the server: schemathesis sends what it allows and what it forbids, and reads the answers.
+
+What a schema cannot say (that a state is one of the fifty, that a date exists) the decoder says with 422, so that is
+no failure for a request that the schema lets through. What it forbids must be refused; every answer must be one of
+those that are written down, in the shape that is written down; nothing may be a 5xx.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.effort import EFFORT
+from tests.house import CAMPAIGN, KEY, House, open_house
+
+CONFIG = """
+[checks]
+positive_data_acceptance.expected-statuses = ["2xx", 404, 409, 410, 422]
+negative_data_rejection.expected-statuses = [400, 404, 405, 409, 410, 413, 415, 422]
+"""
+EVERY_TYPE = {
+    **CAMPAIGN,
+    "fields": [
+        *CAMPAIGN["fields"],
+        {"name": "zip", "type": "us_zip", "required": "ping"},
+        {"name": "own", "type": "boolean", "ping": True},
+        {"name": "credit", "type": "choice", "choices": ["good", "poor"], "ping": True},
+        {"name": "ratio", "type": "number", "min": 0.5, "max": 2, "ping": True},
+        {"name": "built", "type": "date", "ping": True},
+        {"name": "email", "type": "email", "pii": True},
+        {"name": "page", "type": "url"},
+    ],
+}
+LAX = {**CAMPAIGN, "id": "lax", "unknown_fields": "ignore"}
+
+
+@pytest.fixture
+async def house(tmp_path: Path, emptied_valkey: str, sqlite_ledger: str) -> AsyncIterator[House]:
+    orders = [{"id": "a", "buyer": "a-co"}]
+    manners = {"a-co": {"bid": {"price": 30}}}
+    async with open_house(
+        tmp_path,
+        emptied_valkey,
+        sqlite_ledger,
+        orders,
+        manners,
+        campaign=EVERY_TYPE,
+        more_campaigns=[LAX],
+    ) as one:
+        yield one
+
+
+async def test_the_server_is_as_the_document_says(house: House, tmp_path: Path) -> None:
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG)
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("schemathesis")),
+        "--config-file",
+        str(config),
+        "run",
+        f"{house.url}/openapi.json",
+        "--header",
+        f"Authorization: Bearer {KEY}",
+        "--max-examples",
+        str(20 * EFFORT),
+        "--seed",
+        "1" if EFFORT == 1 else str(EFFORT),
+        "--no-color",
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()[-8_000:]
+    assert b"Tested: 8" in output or b"Tested: 10" in output, output.decode()[-2_000:]
+    assert house.app.bugs == 0
