@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection, Engine
 
 from auction.catalogue.changes import Changes, diff
-from auction.catalogue.documents import KINDS, from_document, to_document
+from auction.catalogue.documents import KINDS, SECTIONS, from_document, to_document
 from auction.catalogue.reading import Source, read_catalogue
 from auction.errors import OperatorError
 from auction.ledger import catalogue_store
@@ -22,7 +22,6 @@ from auction.ledger.faults import CatalogueConflict
 from auction.market.model import Catalogue, House
 
 TRIES = 3
-_SECTIONS = {"campaigns": "campaign", "sellers": "seller", "buyers": "buyer", "orders": "order"}
 
 
 Stored = tuple[int, Catalogue, dict[str, list[str]]]
@@ -54,7 +53,7 @@ def read_files(paths: Sequence[Path]) -> Catalogue:
     if unreadable:
         raise OperatorError("unreadable_file", "\n".join(unreadable))
     catalogue = read_catalogue(sources)
-    if not any(getattr(catalogue, section) for section in _SECTIONS):
+    if not any(getattr(catalogue, section) for section in SECTIONS):
         named = ", ".join(map(str, paths))
         raise OperatorError("empty_catalogue", f"{named}: no campaign, seller, buyer or order is there")
     return catalogue
@@ -67,7 +66,7 @@ def stored_catalogue(conn: Connection, version: int | None = None) -> Stored:
     for kind, _, document in documents:
         assert kind in KINDS, f"the ledger holds a {kind}"
         entries[kind].append(from_document(kind, document))
-    sections = {section: tuple(entries[kind]) for section, kind in _SECTIONS.items()}
+    sections = {section: tuple(entries[kind]) for section, kind in SECTIONS.items()}
     house = entries["exchange"][0] if entries["exchange"] else House()
     return version, Catalogue(exchange=house, **sections), keys
 
@@ -96,6 +95,6 @@ def apply_catalogue(engine: Engine, catalogue: Catalogue, at_ms: int, note: str)
 def documents_of(catalogue: Catalogue) -> dict[tuple[str, str], dict[str, object]]:
     """Every entry as the ledger keeps it, by kind and id."""
     documents = {("exchange", "exchange"): to_document(catalogue.exchange)}
-    for section, kind in _SECTIONS.items():
+    for section, kind in SECTIONS.items():
         documents |= {(kind, entry.id): to_document(entry) for entry in getattr(catalogue, section)}
     return documents

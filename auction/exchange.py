@@ -44,6 +44,7 @@ from auction.post.service import PostService
 from auction.post.status import Status
 from auction.seeding import seed_caps
 from auction.settings import Settings
+from auction.suppression.prints import Prints
 
 WARM = 1
 """Connections opened ahead to each buyer."""
@@ -233,6 +234,11 @@ class Exchange:
 def _floor_of(version: int, catalogue: Catalogue, keys: dict[str, list[str]]) -> Floor:
     """Takes a while for thousands of orders: run it in a thread."""
     return Floor(compile_market(catalogue, version, keys), os.environ)
+
+
+def prints_of(settings: Settings) -> Prints:
+    """What makes the prints of suppressed values, under a key of this house."""
+    return Prints(sealer_of(settings).keyed_hash("suppression", b""))
 
 
 def sealer_of(settings: Settings) -> Sealer:

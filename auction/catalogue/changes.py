@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from auction.catalogue.documents import Kind, keys_of, plain
+from auction.catalogue.documents import SECTIONS, Kind, keys_of, plain
 from auction.catalogue.writing import write_line
-from auction.market.model import Buyer, Campaign, Catalogue, Entry, FieldSpec, Order, Seller
+from auction.market.model import Catalogue, Entity, Entry, FieldSpec
 from auction.market.money import Micros, to_text
 
 _SECRET_KEYS = frozenset(("signing_secret", "headers", "keys"))
@@ -88,13 +88,11 @@ def _by_kind(
     old: Catalogue, new: Catalogue
 ) -> Iterator[tuple[Kind, Mapping[str, Entry], Mapping[str, Entry]]]:
     yield "exchange", {"exchange": old.exchange}, {"exchange": new.exchange}
-    yield "campaign", _by_id(old.campaigns), _by_id(new.campaigns)
-    yield "seller", _by_id(old.sellers), _by_id(new.sellers)
-    yield "buyer", _by_id(old.buyers), _by_id(new.buyers)
-    yield "order", _by_id(old.orders), _by_id(new.orders)
+    for section, kind in SECTIONS.items():
+        yield kind, _by_id(getattr(old, section)), _by_id(getattr(new, section))
 
 
-def _by_id(entries: Iterable[Campaign | Seller | Buyer | Order]) -> dict[str, Entry]:
+def _by_id(entries: Iterable[Entity]) -> dict[str, Entry]:
     return {entry.id: entry for entry in entries}
 
 

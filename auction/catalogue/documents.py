@@ -14,17 +14,26 @@ import msgspec
 
 from auction.catalogue.mistakes import BAD_CATALOGUE
 from auction.errors import OperatorError
-from auction.market.model import Buyer, Campaign, Entry, House, Order, Seller
+from auction.market.model import Buyer, Campaign, Entry, House, Order, Seller, SuppressionList
 from auction.market.money import Micros, from_wire, to_wire
 
-Kind = Literal["exchange", "campaign", "seller", "buyer", "order"]
+Kind = Literal["exchange", "campaign", "seller", "buyer", "order", "suppression_list"]
 KINDS: dict[Kind, type[Entry]] = {
     "exchange": House,
     "campaign": Campaign,
     "seller": Seller,
     "buyer": Buyer,
     "order": Order,
+    "suppression_list": SuppressionList,
 }
+SECTIONS: dict[str, Kind] = {
+    "campaigns": "campaign",
+    "sellers": "seller",
+    "buyers": "buyer",
+    "orders": "order",
+    "suppression_lists": "suppression_list",
+}
+"""The lists of a catalogue, each of one kind; in the order in which they are read."""
 
 
 def to_document(entry: Entry) -> dict[str, object]:

@@ -12,24 +12,18 @@ from typing import Any
 
 import msgspec
 
+from auction.catalogue.documents import KINDS, SECTIONS
 from auction.catalogue.entries import EntryReader
 from auction.catalogue.mistakes import CatalogueMistakes, Mistake, Names, Path, show_path
 from auction.catalogue.rules import check
 from auction.catalogue.writing import write_catalogue
 from auction.catalogue.yaml_source import Items, Node, Scalar, Source, Table, Unreadable, line_at, parse_yaml
 from auction.market.fields import ORDERED_TYPES
-from auction.market.model import Buyer, Campaign, Catalogue, Entry, House, Order, Seller
+from auction.market.model import Campaign, Catalogue, Entry, House
 
 __all__ = ["CatalogueMistakes", "Mistake", "Source", "read_catalogue", "write_catalogue"]
 
-_SECTIONS: dict[str, type[Campaign | Seller | Buyer | Order]] = {
-    "campaigns": Campaign,
-    "sellers": Seller,
-    "buyers": Buyer,
-    "orders": Order,
-}
-"""In the order in which they are read: an order's filter is read by the types of its campaign's fields."""
-_KEYS = Names(("exchange", *_SECTIONS))
+_KEYS = Names(("exchange", *SECTIONS))
 _NOT_TEXT = ORDERED_TYPES - {"date"} | {"boolean"}
 
 
@@ -66,9 +60,9 @@ class _Reading:
 
     def __init__(self) -> None:
         self.mistakes: list[Mistake] = []
-        self._sections: dict[str, list[_Place]] = {"exchange": [], **{name: [] for name in _SECTIONS}}
-        self._places: dict[str, list[_Place]] = {name: [] for name in _SECTIONS}
-        self._unread: dict[str, set[str]] = {name: set() for name in _SECTIONS}
+        self._sections: dict[str, list[_Place]] = {"exchange": [], **{name: [] for name in SECTIONS}}
+        self._places: dict[str, list[_Place]] = {name: [] for name in SECTIONS}
+        self._unread: dict[str, set[str]] = {name: set() for name in SECTIONS}
         self._text_fields: dict[str, frozenset[str]] = {}
         self.has_all_sections = True
 
@@ -100,7 +94,7 @@ class _Reading:
     def catalogue(self) -> Catalogue:
         """All entries that can be read."""
         house = self._house()
-        sections: dict[str, Any] = {name: tuple(self._entries(name)) for name in _SECTIONS}
+        sections: dict[str, Any] = {name: tuple(self._entries(name)) for name in SECTIONS}
         return Catalogue(exchange=house, **sections)
 
     def check(self, catalogue: Catalogue) -> None:
@@ -123,7 +117,7 @@ class _Reading:
         return house or House()
 
     def _entries(self, section: str) -> Iterable[Entry]:
-        entry_type = _SECTIONS[section]
+        entry_type = KINDS[SECTIONS[section]]
         for place in self._sections[section]:
             if not isinstance(place.node, Items):
                 example = f"a list, such as [{{id: {section[:-1]}-1, ...}}]"

@@ -14,13 +14,15 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from auction.catalogue.campaign_rules import campaign_problems
 from auction.catalogue.cap_rules import cap_problems
+from auction.catalogue.documents import SECTIONS
 from auction.catalogue.endpoint_rules import endpoint_problems
 from auction.catalogue.mistakes import Names, Path, Problem
 from auction.catalogue.price_rules import price_problems
+from auction.catalogue.suppression_rules import suppression_problems
 from auction.market.filters import FilterMistakes
 from auction.market.filters import parse as parse_filter
 from auction.market.hours import HoursError, parse_hours
-from auction.market.model import Buyer, Campaign, Catalogue, FieldSpec, Order, Seller
+from auction.market.model import Buyer, Campaign, Catalogue, Entity, FieldSpec, Order, Seller, SuppressionList
 from auction.market.money import margin_from_text
 
 
@@ -33,7 +35,6 @@ def check(catalogue: Catalogue, unread: Mapping[str, AbstractSet[str]] = {}) -> 
     return list(_Check(catalogue, unread).problems())
 
 
-Entity = Campaign | Seller | Buyer | Order
 _Entity = TypeVar("_Entity", bound=Entity)
 
 
@@ -62,10 +63,10 @@ class _Check:
             yield from self._buyer(buyer, ("buyers", at))
         for at, order in enumerate(catalogue.orders):
             yield from self._order(order, ("orders", at))
-        yield from _twice("campaign", "campaigns", catalogue.campaigns)
-        yield from _twice("seller", "sellers", catalogue.sellers)
-        yield from _twice("buyer", "buyers", catalogue.buyers)
-        yield from _twice("order", "orders", catalogue.orders)
+        for at, one in enumerate(catalogue.suppression_lists):
+            yield from self._suppression_list(one, ("suppression_lists", at))
+        for section, kind in SECTIONS.items():
+            yield from _twice(kind.replace("_", " "), section, getattr(catalogue, section))
 
     def _campaign(self, campaign: Campaign, path: Path) -> Iterator[Problem]:
         problems = list(campaign_problems(campaign, path))
@@ -118,6 +119,11 @@ class _Check:
         yield from cap_problems(order.caps, (*path, "caps"))
         if order.filter is not None and campaign is not None and campaign.id not in self._doubtful_fields:
             yield from self._filter(order.filter, campaign, (*path, "filter"))
+
+    def _suppression_list(self, one: SuppressionList, path: Path) -> Iterator[Problem]:
+        yield from _unknown("campaign", one.campaigns, self._campaign_ids, (*path, "campaigns"))
+        if not self._doubtful_fields and all(name in self._campaigns for name in one.campaigns):
+            yield from suppression_problems(one, self._catalogue.campaigns, path)
 
     def _zone(self, name: str, path: Path) -> Iterator[Problem]:
         if not _is_zone(name):

@@ -8,6 +8,7 @@ import click
 
 from auction.applying import apply_catalogue, read_files, stored_catalogue
 from auction.catalogue.changes import diff
+from auction.catalogue.documents import SECTIONS
 from auction.catalogue.reading import write_catalogue
 from auction.cli.options import FILES, open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
@@ -24,9 +25,16 @@ def check(files: tuple[Path, ...]) -> None:
     Several files make one catalogue together. Nothing is stored.
     """
     catalogue = read_files(files)
-    sections = ("campaigns", "sellers", "buyers", "orders")
-    counted = [(len(getattr(catalogue, section)), section) for section in sections]
-    click.echo("ok: " + ", ".join(f"{many} {name if many != 1 else name[:-1]}" for many, name in counted))
+    counted = [
+        (len(getattr(catalogue, section)), section.replace("_", " "), kind)
+        for section, kind in SECTIONS.items()
+    ]
+    told = [
+        f"{many} {name if many != 1 else name[:-1]}"
+        for many, name, kind in counted
+        if many or kind != "suppression_list"
+    ]
+    click.echo("ok: " + ", ".join(told))
 
 
 @click.command()

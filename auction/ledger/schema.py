@@ -227,3 +227,25 @@ fingerprints = Table(
     Column("at_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+suppression_lists = Table(
+    "suppression_lists",
+    metadata,
+    Column("list_id", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("drafted", Integer, nullable=False),
+    Column("form", Text, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("changed_at_ms", BigInteger, nullable=False),
+    _one_of("form", ("sha256", "md5")),
+)
+
+suppression_runs = Table(
+    "suppression_runs",
+    metadata,
+    Column("list_id", Text, ForeignKey(suppression_lists.c.list_id), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("prints", LargeBinary, nullable=False),
+)
+"""A list's prints by their first byte, sorted, eight bytes each, little-endian: see `suppression.buckets`."""

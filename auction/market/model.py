@@ -167,6 +167,22 @@ class Order(Entry, frozen=True, kw_only=True):
     paused: bool = False
 
 
+class SuppressionList(Entry, frozen=True, kw_only=True):
+    """Who is not to be called: a lead of these campaigns (none named: of all) with one of `fields` in it is refused.
+
+    What stands in the list is loaded by `auction suppress`; here is what it is for.
+    """
+
+    id: Id
+    name: str = ""
+    fields: tuple[FieldName, ...]
+    campaigns: tuple[Id, ...] = ()
+
+
+Entity = Campaign | Seller | Buyer | Order | SuppressionList
+"""An entry that has an id."""
+
+
 class House(Entry, frozen=True, kw_only=True):
     """The exchange itself: its name, the currency of all its money, the time zone of those who name none."""
 
@@ -183,3 +199,4 @@ class Catalogue(Entry, frozen=True, kw_only=True):
     sellers: tuple[Seller, ...] = ()
     buyers: tuple[Buyer, ...] = ()
     orders: tuple[Order, ...] = ()
+    suppression_lists: tuple[SuppressionList, ...] = ()
