@@ -96,7 +96,7 @@ class Exchange:
                 "counters_away", f"the counters do not answer: {error}; see AUCTION_REDIS_URL"
             ) from error
         self.counters = Counters(self.link)
-        self.allowances = Allowances(self.counters)
+        self.allowances = Allowances(self.counters, self.clock)
         self.fanout = Fanout(allow_private=settings.allow_private_buyers)
         self._parts.push_async_callback(self.fanout.close)
         self.delivery = Delivery(allow_private=settings.allow_private_buyers, clock=self.clock)
@@ -191,7 +191,7 @@ class Exchange:
         old = self.floor.market if self.swaps else None
         await seed_caps(self.reader, self.counters, old, floor.market, self.clock.now_ms())
         self.floor = floor
-        self.allowances.keep_only(set(floor.market.orders))
+        self.allowances.keep_only(floor.market.orders.values())
         self.swaps += 1
         log.event("market", version=floor.market.version, orders=len(floor.market.orders))
 

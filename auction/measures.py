@@ -75,6 +75,16 @@ def _buyers(exchange: Exchange) -> list[Family]:
         ),
         counter("auction_connections", "What became of connections and asks on the wire", ("event",), told),
         gauge("auction_connections_open", "Connections to buyers", exchange.fanout.connections),
+        plain_counter("auction_pings_allowed", "Asks that caps on pings allowed", exchange.allowances.spent),
+        plain_counter(
+            "auction_pings_leased", "Leases of pings from the counters", exchange.allowances.leases
+        ),
+        counter(
+            "auction_pings_withheld",
+            "Asks that caps on pings did not allow: ping_budget of the second or minute, ping_cap_full of longer",
+            ("buyer", "reason"),
+            _floats(exchange.allowances.refused),
+        ),
         plain_counter("auction_asks_spared", "Asks left out because the buyer was failing", health.spared),
         Family(
             "auction_buyer_share",

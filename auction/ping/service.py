@@ -216,7 +216,9 @@ class PingService:
             trace.values,
             trace.at_ms,
             trace.seller.id,
-            full=0 if trace.request.test else floor.known_full(campaign, trace.at_ms),
+            full=0
+            if trace.request.test
+            else floor.known_full(campaign, trace.at_ms, terms.lowest_price_micros),
             unhealthy=self._asking.sick(floor, campaign, trace.ping_id),
             lowest_price_micros=terms.lowest_price_micros,
         )
