@@ -169,6 +169,17 @@ async def test_many_orders_travel_together_and_are_answered_in_order(allowances:
     assert await allowances.spend([]) == []
 
 
+async def test_an_order_pays_once_for_a_ping_that_had_to_wait_for_anothers_lease(
+    allowances: Allowances,
+) -> None:
+    one = order(cap("a", 1_000), name="a")
+    await allowances.spend([one])
+    assert await allowances.spend([one, order(cap("b", 1_000), name="b")]) == [None, None]
+    assert blocks(allowances)["a"].used == 2
+    assert blocks(allowances)["a"].left == 48
+    assert allowances.spent == 3
+
+
 async def test_auctions_at_once_lease_one_block_and_a_ping_each(
     counters: Counters, allowances: Allowances
 ) -> None:
