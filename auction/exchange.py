@@ -21,8 +21,10 @@ from auction.clock import Clock, SystemClock
 from auction.counters import scripts
 from auction.counters.allowances import Allowances
 from auction.counters.counters import Counters
+from auction.counters.keys import CountedKeys
 from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError, SellerError
+from auction.idempotency import Idempotency
 from auction.ledger import catalogue_store
 from auction.ledger.engine import open_engine
 from auction.ledger.migrations import upgrade
@@ -60,6 +62,7 @@ class Exchange:
     floor: Floor
     pings: PingService
     posts: PostService
+    idempotency: Idempotency
     status: Status
 
     def __init__(
@@ -160,6 +163,8 @@ class Exchange:
         )
         self._parts.push_async_callback(self.posts.close)
         self.status = Status(self.reader)
+        keys = CountedKeys(self.link, settings.most_request_keys)
+        self.idempotency = Idempotency(keys, sealer, clock)
 
     async def _look(self) -> Floor | None:
         """The floor of the catalogue as it stands; None if this version was looked at before.

@@ -12,6 +12,7 @@ def families_of(exchange: Exchange) -> list[Family]:
     return [
         *_pings(exchange),
         *_posts(exchange),
+        *_request_keys(exchange),
         *_buyers(exchange),
         *_counters(exchange),
         *_ledger(exchange),
@@ -58,6 +59,21 @@ def _posts(exchange: Exchange) -> list[Family]:
             "auction_steps_owed",
             "Steps owed to a store",
             posts.claiming.owed.waiting + posts.book.owed.waiting,
+        ),
+    ]
+
+
+def _request_keys(exchange: Exchange) -> list[Family]:
+    keyed = exchange.idempotency
+    return [
+        counter(
+            "auction_keyed_requests",
+            "Requests with an Idempotency-Key by what became of them",
+            ("outcome",),
+            _floats(keyed.outcomes),
+        ),
+        gauge(
+            "auction_keyed_requests_waiting", "Requests that wait for another with their key", keyed.waiting
         ),
     ]
 

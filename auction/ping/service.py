@@ -207,7 +207,12 @@ class PingService:
             if not isinstance(gate, Running):
                 return gate
             if perf_counter() + RUNNING_RECHECK_S >= deadline_s:
-                raise SellerError(409, "ping_in_progress", "The same ping is being auctioned just now.")
+                raise SellerError(
+                    409,
+                    "ping_in_progress",
+                    "The same ping is being auctioned just now.",
+                    headers=[("retry-after", "1")],
+                )
             await asyncio.sleep(RUNNING_RECHECK_S)
             rate = None  # it was counted once
 

@@ -76,7 +76,7 @@ async def test_a_repeated_direct_lead_is_sold_once(open_sqlite_house: Open) -> N
     assert len(await house.seen("a-co", "post")) == 1
     other = {**lead, "lead": {**lead["lead"], "first_name": "Bob"}}
     status, answer = await house.post("/direct", other, **{"idempotency-key": "k1"})
-    assert (status, answer["code"]) == (409, "used_ping")
+    assert (status, answer["code"]) == (409, "idempotency_conflict")
     assert (await house.post("/direct", other, **{"idempotency-key": "k2"}))[1]["status"] == "sold"
     assert (await house.post("/direct", lead, **{"idempotency-key": "k" * 129}))[0] == 422
 
