@@ -21,8 +21,10 @@ from auction.clock import Clock, SystemClock
 from auction.counters import scripts
 from auction.counters.allowances import Allowances
 from auction.counters.counters import Counters
+from auction.counters.keys import CountedKeys
 from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError, SellerError
+from auction.idempotency import Idempotency
 from auction.ledger import catalogue_store
 from auction.ledger.engine import open_engine
 from auction.ledger.migrations import upgrade
@@ -61,6 +63,7 @@ class Exchange:
     floor: Floor
     pings: PingService
     posts: PostService
+    idempotency: Idempotency
     status: Status
 
     def __init__(
@@ -97,7 +100,7 @@ class Exchange:
                 "counters_away", f"the counters do not answer: {error}; see AUCTION_REDIS_URL"
             ) from error
         self.counters = Counters(self.link)
-        self.allowances = Allowances(self.counters)
+        self.allowances = Allowances(self.counters, self.clock)
         self.fanout = Fanout(allow_private=settings.allow_private_buyers)
         self._parts.push_async_callback(self.fanout.close)
         self.delivery = Delivery(allow_private=settings.allow_private_buyers, clock=self.clock)
@@ -161,6 +164,8 @@ class Exchange:
         )
         self._parts.push_async_callback(self.posts.close)
         self.status = Status(self.reader)
+        keys = CountedKeys(self.link, settings.most_request_keys)
+        self.idempotency = Idempotency(keys, sealer, clock)
 
     async def _look(self) -> Floor | None:
         """The floor of the catalogue as it stands; None if this version was looked at before.
@@ -192,7 +197,7 @@ class Exchange:
         old = self.floor.market if self.swaps else None
         await seed_caps(self.reader, self.counters, old, floor.market, self.clock.now_ms())
         self.floor = floor
-        self.allowances.keep_only(set(floor.market.orders))
+        self.allowances.keep_only(floor.market.orders.values())
         self.swaps += 1
         log.event("market", version=floor.market.version, orders=len(floor.market.orders))
 

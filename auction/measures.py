@@ -12,6 +12,7 @@ def families_of(exchange: Exchange) -> list[Family]:
     return [
         *_pings(exchange),
         *_posts(exchange),
+        *_request_keys(exchange),
         *_buyers(exchange),
         *_counters(exchange),
         *_ledger(exchange),
@@ -62,6 +63,21 @@ def _posts(exchange: Exchange) -> list[Family]:
     ]
 
 
+def _request_keys(exchange: Exchange) -> list[Family]:
+    keyed = exchange.idempotency
+    return [
+        counter(
+            "auction_keyed_requests",
+            "Requests with an Idempotency-Key by what became of them",
+            ("outcome",),
+            _floats(keyed.outcomes),
+        ),
+        gauge(
+            "auction_keyed_requests_waiting", "Requests that wait for another with their key", keyed.waiting
+        ),
+    ]
+
+
 def _buyers(exchange: Exchange) -> list[Family]:
     pools, health = exchange.fanout.counts(), exchange.health
     told: dict[Labels, float] = {(name,): float(getattr(pools, name)) for name in pools.__struct_fields__}
@@ -75,6 +91,16 @@ def _buyers(exchange: Exchange) -> list[Family]:
         ),
         counter("auction_connections", "What became of connections and asks on the wire", ("event",), told),
         gauge("auction_connections_open", "Connections to buyers", exchange.fanout.connections),
+        plain_counter("auction_pings_allowed", "Asks that caps on pings allowed", exchange.allowances.spent),
+        plain_counter(
+            "auction_pings_leased", "Leases of pings from the counters", exchange.allowances.leases
+        ),
+        counter(
+            "auction_pings_withheld",
+            "Asks that caps on pings did not allow: ping_budget of the second or minute, ping_cap_full of longer",
+            ("buyer", "reason"),
+            _floats(exchange.allowances.refused),
+        ),
         plain_counter("auction_asks_spared", "Asks left out because the buyer was failing", health.spared),
         Family(
             "auction_buyer_share",

@@ -60,6 +60,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     most_body_bytes: Annotated[
         int, Meta(ge=1_024, le=16_777_216, description="The longest request body that is read.")
     ] = 65_536
+    most_request_keys: Annotated[
+        int,
+        Meta(
+            ge=1, le=100_000_000, description="Idempotency-Keys kept for a seller in a day; more get a 429."
+        ),
+    ] = 100_000
     counters_timeout_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long a step on the counters may take.")
     ] = 50

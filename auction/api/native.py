@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from auction.api.bodies import Bodies
+from auction.api.idempotency import KeyedDoor, of_the_key, read_key
 from auction.api.wire import (
     JSON_TYPE,
     MOST_NAME,
@@ -25,11 +27,14 @@ from auction.api.wire import (
 )
 from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
+from auction.idempotency import KeyedRequest, Reply
 from auction.market.market import TradedSeller
 from auction.market.money import from_wire
+from auction.ping.deadlines import granted_tmax_ms
 from auction.ping.offer import PingRequest
-from auction.ping.service import Pinged
+from auction.ping.service import LEASE_SLACK_MS, Pinged
 from auction.post.answer import PostRequest
+from auction.post.claiming import LEASE_MS as POST_LEASE_MS
 
 LEAST_TMAX_MS, MOST_TMAX_MS = 10, 60_000
 MOST_TEXT = 128
@@ -45,33 +50,98 @@ class NativeDoor:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self.bodies = Bodies(exchange.settings.most_body_bytes)
+        self.keyed = KeyedDoor(exchange)
 
     async def ping(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /ping`"""
         arrived_s = perf_counter()
-        seller, data = await self._read(scope, receive)
+        seller, data, key = await self._read(scope, receive)
+        if key is not None:
+            tmax_ms = self._tmax_ms(data)
+            keyed = _keyed("ping", seller, data, key, arrived_s, tmax_ms, tmax_ms + LEASE_SLACK_MS)
+            await self.keyed.answer(send, keyed, partial(self._ping, seller, data, arrived_s))
+            return
         pinged = await self._exchange.pings.ping(seller, read_ping(data), arrived_s)
         await respond(send, 200, encode_json(pinged.answer), _ping_headers(pinged))
 
     async def post(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /post`"""
-        seller, data = await self._read(scope, receive)
+        seller, data, key = await self._read(scope, receive)
+        if key is not None:
+            wait_ms = self._exchange.settings.post_wait_ms
+            keyed = _keyed("post", seller, data, key, perf_counter(), wait_ms, POST_LEASE_MS)
+            await self.keyed.answer(send, keyed, partial(self._post, seller, data))
+            return
         await respond(send, 200, await self._exchange.posts.post(seller, read_post(data)))
 
     async def direct(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /direct`: ping and post in one. The answer is the post's, or the ping's where nobody bid."""
         arrived_s = perf_counter()
-        seller, data = await self._read(scope, receive)
+        seller, data, key = await self._read(scope, receive)
+        if key is not None:
+            tmax_ms = self._tmax_ms(data)
+            wait_ms = tmax_ms + self._exchange.settings.post_wait_ms
+            keyed = _keyed("direct", seller, data, key, arrived_s, wait_ms, tmax_ms + POST_LEASE_MS)
+            await self.keyed.answer(send, keyed, partial(self._direct, seller, data, arrived_s, key))
+            return
         request, body_hash = read_ping(data), hash_of(data)
-        key = read_idempotency_key(scope)
-        pinged, answer = await self._exchange.posts.direct(seller, request, body_hash, arrived_s, key)
+        pinged, answer = await self._exchange.posts.direct(seller, request, body_hash, arrived_s)
         await respond(send, 200, answer or encode_json(pinged.answer), _ping_headers(pinged))
 
-    async def _read(self, scope: Scope, receive: Receive) -> tuple[TradedSeller, dict[str, Any]]:
+    async def _ping(self, seller: TradedSeller, data: dict[str, Any], arrived_s: float) -> Reply:
+        pinged = await self._exchange.pings.ping(seller, read_ping(data), arrived_s)
+        return Reply(200, encode_json(pinged.answer), (JSON_TYPE,), tuple(_ping_headers(pinged)[1:]))
+
+    async def _post(self, seller: TradedSeller, data: dict[str, Any]) -> Reply:
+        return Reply(200, await self._exchange.posts.post(seller, read_post(data)), (JSON_TYPE,))
+
+    async def _direct(self, seller: TradedSeller, data: dict[str, Any], arrived_s: float, key: str) -> Reply:
+        posts = self._exchange.posts
+        try:
+            pinged, answer = await posts.direct(seller, read_ping(data), hash_of(data), arrived_s, key)
+        except SellerError as error:
+            raise of_the_key(error) from None
+        body = answer or encode_json(pinged.answer)
+        known = answer is not None and pinged.open_ping is None  # to the ledger, by its key
+        return Reply(200, body, (JSON_TYPE,), tuple(_ping_headers(pinged)[1:]), replayed=known)
+
+    def _tmax_ms(self, data: dict[str, Any]) -> int:
+        """How long this ping may take; no time at all where it is refused in any case."""
+        named, asked = data.get("campaign"), data.get("tmax")
+        campaign = self._exchange.floor.market.campaigns.get(named) if isinstance(named, str) else None
+        if campaign is None:
+            return 0
+        fits = isinstance(asked, int) and LEAST_TMAX_MS <= asked <= MOST_TMAX_MS
+        return granted_tmax_ms(asked if fits else None, campaign.rules.tmax_ms)
+
+    async def _read(self, scope: Scope, receive: Receive) -> tuple[TradedSeller, dict[str, Any], str | None]:
+        """Who sends, what, and the `Idempotency-Key` it comes with, if any."""
         headers = headers_of(scope)
         seller = self._exchange.seller_of(key_of(headers))
         body = await self.bodies.read(headers.get(b"content-length"), receive)
-        return seller, read_object(body, headers.get(b"content-type"))
+        key = headers.get(b"idempotency-key")
+        data = read_object(body, headers.get(b"content-type"))
+        return seller, data, None if key is None else read_key(key)
+
+
+def _keyed(
+    door: str,
+    seller: TradedSeller,
+    data: dict[str, Any],
+    key: str,
+    since_s: float,
+    wait_ms: int,
+    lease_ms: int,
+) -> KeyedRequest:
+    return KeyedRequest(
+        caller=f"seller:{seller.id}",
+        key=key,
+        door=door,
+        body_hash=hash_of(data),
+        give_up_s=since_s + wait_ms / 1000,
+        lease_ms=lease_ms,
+        by_ledger=door != "ping",
+    )
 
 
 def read_ping(data: Mapping[str, Any]) -> PingRequest:
@@ -94,18 +164,6 @@ def read_ping(data: Mapping[str, Any]) -> PingRequest:
     if not readable:
         reading.done()
     return request
-
-
-def read_idempotency_key(scope: Scope) -> str | None:
-    """The request's `Idempotency-Key`, if it has one. Raises `SellerError` 422."""
-    raw = headers_of(scope).get(b"idempotency-key")
-    if raw is None:
-        return None
-    key = raw.decode("latin-1")
-    if not 0 < len(key) <= MOST_TEXT or not key.isprintable():
-        mistake = FieldMistake("Idempotency-Key", f"expected 1 to {MOST_TEXT} printable characters")
-        raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=[mistake])
-    return key
 
 
 def read_post(data: Mapping[str, Any]) -> PostRequest:

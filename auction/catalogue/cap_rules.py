@@ -11,10 +11,12 @@ from auction.market.money import to_text
 
 _SMALL_TO_LARGE: tuple[Per, ...] = get_args(Per)
 _KINDS = ("leads", "spend", "pings")
+_PINGS_ONLY: tuple[Per, ...] = ("second", "minute")
 
 
 def cap_problems(caps: Sequence[Cap], path: Path) -> Iterator[Problem]:
-    """What is wrong with the caps at `path`: none or two limits in one, the same twice, one out of reach."""
+    """What is wrong with the caps at `path`: none or two limits in one, the same twice, one out of reach,
+    a window that is too short for leads and spend."""
     firsts: dict[tuple[str, Per], int] = {}
     for at, cap in enumerate(caps):
         kinds = [kind for kind in _KINDS if limit_of(cap, kind) is not None]
@@ -31,6 +33,9 @@ def cap_problems(caps: Sequence[Cap], path: Path) -> Iterator[Problem]:
             yield Problem((*path, at), f"{_title(cap.per)} cap of {kinds[0]} stands twice", first)
         else:
             firsts[kinds[0], cap.per] = at
+            if cap.per in _PINGS_ONLY and kinds[0] != "pings":
+                error = f"only pings are limited by the {cap.per}; a cap of {kinds[0]} needs an hour at least"
+                yield Problem((*path, at, "per"), f"{error}, such as `per: hour`")
             if limit_of(cap, kinds[0]) == 0:
                 yield Problem((*path, at, kinds[0]), "a cap of 0 lets nothing be sold; write `paused: true`")
     yield from _unreachable(caps, path, firsts)

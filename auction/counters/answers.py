@@ -44,10 +44,14 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Full(msgspec.Struct, frozen=True):
-    """No place in the cap `cap_key`; no expiry makes one before `free_at_ms` (a release can at any time)."""
+    """No place in the cap `cap_key`; no expiry makes one before `free_at_ms` (a release can at any time).
+
+    `room` is what is left in it, too little for this place: micros of spend that a cheaper one may fit into.
+    """
 
     cap_key: str
     free_at_ms: int
+    room: int = 0
 
 
 class Claimed(msgspec.Struct, frozen=True):

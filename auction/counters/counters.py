@@ -35,6 +35,7 @@ from auction.counters.answers import (
     Running,
     Unknown,
 )
+from auction.counters.blocks import Want
 from auction.counters.link import Argument, Link
 from auction.market.sellers import Rate
 from auction.market.windows import CapRule
@@ -42,8 +43,8 @@ from auction.market.windows import CapRule
 DAY_MS = 86_400_000
 MOST_WINDOWS = 64
 """The most windows that one hold may reach into: a day in hours, with clock changes, is well below."""
-BLOCK = 100
-"""The most pings that a worker leases at once."""
+SHORT_KEPT_MS = 60_000
+"""How long the count of a second or a minute is kept after its end; of the others, a day."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -162,18 +163,22 @@ class Counters:
         names = [f"{cap.key}@{cap.window(now_ms).start_ms}" for cap in caps]
         return self.link.run(scripts.PEEK, read, *_buyer(buyer_id), now_ms, *names)
 
-    def lease(
-        self, buyer_id: str, caps: Sequence[CapRule], now_ms: int, most: int = BLOCK
-    ) -> Future[tuple[int, int]]:
-        """Lease up to `most` pings out of all of `caps`: how many, and the instant they end at.
+    def lease(self, buyer_id: str, wants: Sequence[Want], now_ms: int) -> Future[tuple[int, ...] | int]:
+        """Lease pings out of some ping caps of one buyer and its orders: how many of each.
 
-        `(0, end_ms)` if one of the caps is full until then. See `allowances`.
+        Or which of them (from 0) is full: then nothing is leased of any. See `allowances`.
         """
+
+        def read(reply: list[int]) -> tuple[int, ...] | int:
+            return reply[1] - 1 if reply[0] < 0 else tuple(reply)
+
         words: list[Argument] = []
-        for cap in caps:
-            window = cap.window(now_ms)
-            words += (cap.key, 0, 1, cap.limit, 1, f"{cap.key}@{window.start_ms}", window.end_ms)
-        return self.link.run(scripts.LEASE, tuple, *_buyer(buyer_id), now_ms, most, *words)
+        for want in wants:
+            rule, end_ms = want.rule, want.end_ms
+            if rule.short:
+                end_ms += SHORT_KEPT_MS - DAY_MS
+            words += (f"{rule.key}@{want.start_ms}", end_ms, rule.limit, want.most, want.share, want.least)
+        return self.link.run(scripts.LEASE, read, *_buyer(buyer_id), now_ms, *words)
 
     def seed(self, buyer_id: str, entries: Sequence[tuple[str, int, int]], now_ms: int) -> Future[int]:
         """Begin the windows that have no count yet with what was sold in them: how many there were.
@@ -269,7 +274,7 @@ def _kept(reply: int | list[Any]) -> Kept | Full:
 
 
 def _full(reply: list[Any]) -> Full:
-    return Full(reply[0].decode(), reply[1])
+    return Full(reply[0].decode(), reply[1], int(reply[2]))
 
 
 def _claimed(reply: list[Any]) -> Claimed | Busy | Done | Expired | Unknown:

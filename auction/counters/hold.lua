@@ -3,7 +3,7 @@
 --
 -- KEYS  see places.lua
 -- ARGV  1 now_ms   2 place   3 until_ms   4... caps (each with all windows from now to until_ms)
--- reply 1 held | {key of a full cap, free_at_ms}
+-- reply 1 held | {key of a full cap, free_at_ms, what is left in it}
 
 purge()
 if find(ARGV[2]) then

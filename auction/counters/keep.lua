@@ -6,7 +6,7 @@
 --
 -- KEYS  see places.lua
 -- ARGV  1 now_ms   2 place   3... caps (each with the window of now)
--- reply 1 kept | {key of a full cap, free_at_ms}
+-- reply 1 kept | {key of a full cap, free_at_ms, what is left in it}
 
 purge()
 local place = ARGV[2]

@@ -1,29 +1,24 @@
--- Lease pings to a worker out of all ping caps of an order at once, to be spent without asking again.
--- What a worker does not spend dies with the window; so all pings ever leased stay within every cap.
+-- Lease pings to a worker out of some ping caps at once, to be spent without asking again; or, if one is full, none.
+-- Each is leased for its own window, and what a worker does not spend dies with it. So all pings that are ever
+-- leased of a window stay within its cap.
 --
 -- KEYS  1, 2: see places.lua
--- ARGV  1 now_ms   2 the most to lease (it gets a 20th of what is left, at least 1)
---       3... caps (each with the window of now; amount is not looked at)
--- reply {leased, end_ms of the window that ends first} | {0, end_ms of the window that is full}
+-- ARGV  1 now_ms   2... caps, for each  name, end_ms of its count (see places.lua), limit, most, share, least:
+--       leased is at most `most`, at most one part in `share` of what is left, and yet at least `least` (0 or 1)
+-- reply {leased, ...} in the order of the caps | {-1, which of them (from 1) is full}: only where `least` is 1
 
-local caps = read_caps(3)
-local left, full_end = nil, nil
-local first_end = nil
-for _, cap in ipairs(caps) do
-  local room = cap.limit - tonumber(redis.call('HGET', counts, cap.names[1]) or 0)
-  local end_ms = tonumber(cap.ends[1])
-  if not left or room < left then
-    left, full_end = room, end_ms
+local leases = {}
+for at = 2, #ARGV, 6 do
+  local left = tonumber(ARGV[at + 2]) - tonumber(redis.call('HGET', counts, ARGV[at]) or 0)
+  local least = tonumber(ARGV[at + 5])
+  if left < least then
+    return {-1, #leases + 1}
   end
-  if not first_end or end_ms < first_end then
-    first_end = end_ms
+  leases[#leases + 1] = math.max(least, math.min(math.floor(left / ARGV[at + 4]), tonumber(ARGV[at + 3])))
+end
+for which, leased in ipairs(leases) do
+  if leased > 0 then
+    count(ARGV[6 * which - 4], string.format('%.0f', leased), ARGV[6 * which - 3])
   end
 end
-if left <= 0 then
-  return {0, full_end}
-end
-local leased = math.max(1, math.min(math.floor(left / 20), tonumber(ARGV[2])))
-for _, cap in ipairs(caps) do
-  count(cap.names[1], leased, cap.ends[1])
-end
-return {leased, first_end}
+return leases

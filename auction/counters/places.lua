@@ -2,6 +2,7 @@
 --
 -- KEYS  1 counts  hash  name -> sold + held (leads, micros, or pings leased); a count of 0 is not kept
 --       2 ends    zset  name -> end_ms of its window: a day after it the count is forgotten
+--                       (that of a second or a minute sooner: it is given an end that lies back so far)
 --       3 holds   zset  place -> until_ms; only holds that can expire
 --       4 places  hash  place -> record
 -- ARGV  1 now_ms, always. Caps stand last: for each  key, 1 if it counts spend (else 0), amount, limit, n,
@@ -174,7 +175,7 @@ local function take(place, caps, until_ms)
     cap, which, counted = full(caps)
   end
   if cap then
-    return {cap.key, free_at(cap, which, counted)}
+    return {cap.key, free_at(cap, which, counted), string.format('%.0f', cap.limit - counted)}
   end
   local entries = {}
   for _, taken in ipairs(caps) do

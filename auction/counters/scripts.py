@@ -47,6 +47,8 @@ CLAIM = _script("claim")
 FINISH = _script("finish")
 UNCLAIM = _script("unclaim")
 TURN = _script("turn")
+BEGIN_KEY = _script("begin_key")
+END_KEY = _script("end_key")
 
 ALL = (
     ADMIT,
@@ -64,4 +66,6 @@ ALL = (
     FINISH,
     UNCLAIM,
     TURN,
+    BEGIN_KEY,
+    END_KEY,
 )

@@ -22,7 +22,8 @@ FieldType = Literal[
 ]
 FieldValue = str | int | float | bool
 """A normalised value. Dates are ISO text (they order as text); phones are E.164 text."""
-Per = Literal["hour", "day", "week", "month", "total"]
+Per = Literal["second", "minute", "hour", "day", "week", "month", "total"]
+"""The windows of caps, small to large. By the second and by the minute only pings are limited."""
 Mode = Literal["exclusive", "shared", "hybrid"]
 
 
@@ -91,7 +92,10 @@ class Campaign(Entry, frozen=True, kw_only=True):
 
 
 class Cap(Entry, frozen=True, kw_only=True):
-    """A limit in a window, in the order's (or buyer's) time zone: on leads, on spend, or on pings."""
+    """A limit in a window, in the order's (or buyer's) time zone: on leads, on spend, or on pings.
+
+    A cap on pings by the second or the minute is what its buyer calls a ping budget.
+    """
 
     per: Per
     leads: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None

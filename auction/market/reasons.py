@@ -28,6 +28,7 @@ class Reason(StrEnum):
     FILTERED = "filtered"
     CAP_FULL = "cap_full"
     PING_CAP = "ping_cap_full"
+    PING_BUDGET = "ping_budget"  # of this second or minute; a longer window's is a ping cap
     UNHEALTHY = "unhealthy"
     WANTS_EXCLUSIVE = "wants_exclusive"
     MAX_BELOW_FLOOR = "max_below_floor"

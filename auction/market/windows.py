@@ -1,8 +1,9 @@
-"""The windows of caps: hour, day, week, month, total, in a zone's wall clock.
+"""The windows of caps: second, minute, hour, day, week, month, total, in a zone's wall clock.
 
 Windows of one kind tile time without gap or overlap. A day runs from the first midnight to the next, so it
 has 23 or 25 hours when the clocks change. An hour follows the wall clock's hours and is cut where the clocks
 change: the hour that happens twice is two windows, so an hour's cap never stretches over two hours.
+Seconds and minutes are those of UTC: no zone's clock has been off by less than a minute since 1972.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ FOREVER_MS = 253_402_300_800_000
 """The end of the `total` window: the year 10000, exact also as a double (Lua, JSON)."""
 
 _HOUR_S = 3600
+_SHORT_MS: dict[Per, int] = {"second": 1_000, "minute": 60_000}
 
 
 class Window(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -39,6 +41,10 @@ def window_at(per: Per, zone: ZoneInfo, at_ms: int) -> Window:
     """The window of this kind that `at_ms` lies in."""
     if per == "total":
         return _TOTAL
+    short_ms = _SHORT_MS.get(per)
+    if short_ms is not None:
+        start_ms = at_ms // short_ms * short_ms
+        return Window(start_ms, start_ms + short_ms)
     at_s = at_ms // 1000
     start_s, end_s = _hour(zone, at_s) if per == "hour" else _dates(per, zone, at_s)
     return Window(start_s * 1000, end_s * 1000)
@@ -108,9 +114,10 @@ class CapRule:
 
     `key` names owner, kind and period in stable text (`o:sunrise-tx:leads:day`; `b:leads:day` for the
     buyer's, which lies beside it under the buyer). `limit` counts leads or pings, or is micro-units of spend.
+    `short`: its window is a second or a minute.
     """
 
-    __slots__ = ("key", "kind", "limit", "per", "window", "zone")
+    __slots__ = ("key", "kind", "limit", "per", "short", "window", "zone")
 
     def __init__(self, key: str, kind: CapKind, per: Per, limit: int, zone: ZoneInfo) -> None:
         self.key = key
@@ -118,6 +125,7 @@ class CapRule:
         self.per = per
         self.limit = limit
         self.zone = zone
+        self.short = per in _SHORT_MS
         self.window = calendar(per, zone).window
 
     def __repr__(self) -> str:

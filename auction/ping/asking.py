@@ -13,7 +13,6 @@ from auction.buyers.fanout import Fanout
 from auction.buyers.health import Health
 from auction.buyers.protocol import PingBody
 from auction.counters.allowances import Allowances
-from auction.counters.allowances import Ask as PingAllowance
 from auction.market.eligibility import bits
 from auction.market.market import CampaignMarket, TradedOrder
 from auction.market.reasons import Reason
@@ -112,22 +111,12 @@ class Asking:
         return await self._within_ping_caps(trace, orders)
 
     async def _within_ping_caps(self, trace: Trace, orders: list[TradedOrder]) -> list[TradedOrder]:
-        """Spends one ping of each order that has ping caps; most come out of this worker's own block."""
-        allowed, unsure = [], []
-        for order in orders:
-            may = self._allowances.take(order.id, trace.at_ms) if order.ping_caps else True
-            if may:
+        """Spends one ping of each order that has ping caps; most come out of this worker's own blocks."""
+        capped = [order for order in orders if order.ping_caps]
+        allowed = [order for order in orders if not order.ping_caps]
+        for order, why_not in zip(capped, await self._allowances.spend(capped), strict=True):
+            if why_not is None:
                 allowed.append(order)
-            elif may is None:
-                unsure.append(order)
             else:
-                trace.drop([order], Reason.PING_CAP)
-        if unsure:
-            asks = [PingAllowance(order.id, order.buyer_id, order.ping_caps) for order in unsure]
-            granted = await self._allowances.refill(asks, trace.at_ms)
-            for order, may in zip(unsure, granted, strict=True):
-                if may:
-                    allowed.append(order)
-                else:
-                    trace.drop([order], Reason.PING_CAP)
+                trace.drop([order], why_not)
         return allowed

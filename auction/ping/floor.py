@@ -49,7 +49,7 @@ class Floor:
             masks = self.buyer_masks[order.campaign_id]
             masks[order.buyer_id] = masks.get(order.buyer_id, 0) | 1 << order.bit
         self.asks: dict[str, Ask] = {}
-        self._full: dict[str, dict[int, int]] = {campaign: {} for campaign in market.campaigns}
+        self._full: dict[str, dict[int, tuple[int, int]]] = {campaign: {} for campaign in market.campaigns}
         targets: dict[str, Target] = {}
         for order in market.orders.values():
             buyer = order.buyer
@@ -69,19 +69,23 @@ class Floor:
         """What requests to this buyer are signed with, if they are."""
         return self._secrets.get(buyer_id)
 
-    def known_full(self, campaign: CampaignMarket, now_ms: int) -> int:
-        """The mask of orders that a hold found full, until they may have room again."""
+    def known_full(self, campaign: CampaignMarket, now_ms: int, lowest_price_micros: int) -> int:
+        """The mask of orders that a hold found full, until they may have room again.
+
+        A spend cap that a dear bid found full may have room for a cheaper one: its order is left out only where no
+        price that it may bid, at least `lowest_price_micros`, fits.
+        """
         full = self._full[campaign.id]
         if not full:
             return 0
         mask = 0
-        for bit, free_at_ms in list(full.items()):
+        for bit, (free_at_ms, room) in list(full.items()):
             if not 0 < free_at_ms - now_ms <= RECHECK_MS:  # or the clock was set back
                 del full[bit]
-            else:
+            elif (campaign.orders[bit].fixed_micros or lowest_price_micros or 1) > room:
                 mask |= 1 << bit
         return mask
 
-    def note_full(self, order: TradedOrder, free_at_ms: int, now_ms: int) -> None:
-        """A hold on `order` was refused: one of its caps is full until about `free_at_ms`."""
-        self._full[order.campaign_id][order.bit] = min(free_at_ms, now_ms + RECHECK_MS)
+    def note_full(self, order: TradedOrder, free_at_ms: int, room: int, now_ms: int) -> None:
+        """A hold on `order` was refused: a cap with `room` left (spend in micros, else 0) till about `free_at_ms`."""
+        self._full[order.campaign_id][order.bit] = (min(free_at_ms, now_ms + RECHECK_MS), room)

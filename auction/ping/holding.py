@@ -78,7 +78,7 @@ class Holding:
             self.refused += len(full)
             for order_id, refused in full.items():
                 order = floor.market.orders[order_id]
-                floor.note_full(order, refused.free_at_ms, now_ms)
+                floor.note_full(order, refused.free_at_ms, refused.room, now_ms)
                 trace.lost(order_id, Reason.FULL_AT_HOLD)
             ranked = without(ranked, orders=full)
         self._give_back(list(held.values()), now_ms)

@@ -207,7 +207,12 @@ class PingService:
             if not isinstance(gate, Running):
                 return gate
             if perf_counter() + RUNNING_RECHECK_S >= deadline_s:
-                raise SellerError(409, "ping_in_progress", "The same ping is being auctioned just now.")
+                raise SellerError(
+                    409,
+                    "ping_in_progress",
+                    "The same ping is being auctioned just now.",
+                    headers=[("retry-after", "1")],
+                )
             await asyncio.sleep(RUNNING_RECHECK_S)
             rate = None  # it was counted once
 
@@ -216,7 +221,9 @@ class PingService:
             trace.values,
             trace.at_ms,
             trace.seller.id,
-            full=0 if trace.request.test else floor.known_full(campaign, trace.at_ms),
+            full=0
+            if trace.request.test
+            else floor.known_full(campaign, trace.at_ms, terms.lowest_price_micros),
             unhealthy=self._asking.sick(floor, campaign, trace.ping_id),
             lowest_price_micros=terms.lowest_price_micros,
         )

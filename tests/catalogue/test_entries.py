@@ -119,7 +119,7 @@ ORDER = "{id: a, buyer: b, campaign: c, price: {fixed: 1}, %s}"
         (Order, ORDER % "hours: [~]", ["1: hours[0]: expected text, was nothing"]),
         (Order, ORDER % "name: {a: b}", ["1: name: expected text, was keys and values"]),
         (Order, ORDER % "sellers: [Acme]", [f'1: sellers[0]: expected {A_NAME}, was "Acme"']),
-        (Cap, "{per: fortnight}", ['1: per: expected `day`, `hour`, `month`, `total` or `week`, was "fortnight"']),
+        (Cap, "{per: fortnight}", ['1: per: expected `day`, `hour`, `minute`, `month`, `second`, `total` or `week`, was "fortnight"']),
         (Cap, "{per: day, spend: lots}", ['1: spend: expected an amount such as 25.00, was "lots"']),
         (Cap, "{per: day, spend: [1]}", ["1: spend: expected an amount such as 25.00, was a list"]),
         (Cap, "{per: day, spend: -1}", ["1: spend: expected an amount of 0 or more, was -1"]),

@@ -40,7 +40,15 @@ def order(keys: str, campaign: str = "solar") -> str:
     return f"{start}  - {{id: a, buyer: sun, campaign: {campaign}, {keys}}}\n"
 
 
-@pytest.mark.parametrize("keys", ["price: {fixed: 5}", "price: {live: true, max: 5}", "price: {live: true}"])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "price: {live: true}, caps: [{pings: 9, per: second}, {pings: 99, per: minute}]",
+        "price: {fixed: 5}",
+        "price: {live: true, max: 5}",
+        "price: {live: true}",
+    ],
+)
 def test_a_good_order_has_no_mistake(keys: str) -> None:
     assert mistakes(order(keys)) == []
 
@@ -68,6 +76,12 @@ def test_a_good_order_has_no_mistake(keys: str) -> None:
          "caps[0].leads: the day's cap of 10 makes the hour's cap of 50 unreachable; lower it or take it out"),
         ("price: {fixed: 9}, caps: [{spend: 10, per: total}, {spend: 50.5, per: month}]",
          "caps[1].spend: the total cap of 10.00 makes the month's cap of 50.50 unreachable; lower it or take it out"),
+        ("price: {live: true}, caps: [{pings: 100, per: second}, {pings: 99, per: minute}]",
+         "caps[0].pings: the minute's cap of 99 makes the second's cap of 100 unreachable; lower it or take it out"),
+        ("price: {fixed: 9}, caps: [{leads: 5, per: second}]",
+         "caps[0].per: only pings are limited by the second; a cap of leads needs an hour at least, such as `per: hour`"),
+        ("price: {fixed: 9}, caps: [{spend: 50, per: minute}]",
+         "caps[0].per: only pings are limited by the minute; a cap of spend needs an hour at least, such as `per: hour`"),
         ("price: {fixed: 9}, caps: [{spend: 0, per: day}]",
          "caps[0].spend: a cap of 0 lets nothing be sold; write `paused: true`"),
         ("price: {fixed: 9}, sellers: [acne]", "sellers[0]: there is no seller `acne`; did you mean `acme`?"),

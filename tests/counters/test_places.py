@@ -45,7 +45,7 @@ async def test_a_hold_takes_a_place_in_every_cap_or_in_none(counters: Counters) 
         (SPEND.key, 60_000_000, 100_000_000),
     ]
     dear = place("p4", PER_DAY, SPEND, price_micros=40_000_001)
-    assert await counters.hold(dear, NOW, UNTIL) == Full(SPEND.key, UNTIL + 1)
+    assert await counters.hold(dear, NOW, UNTIL) == Full(SPEND.key, UNTIL + 1, room=40_000_000)
     assert await counters.hold(place("p4", PER_DAY, SPEND, price_micros=40_000_000), NOW, UNTIL) == HELD
 
 
@@ -109,9 +109,9 @@ async def test_free_at_is_when_enough_holds_expire_or_the_windows_end(counters: 
     for ping_id, price, until in (("s1", 50_000_000, UNTIL), ("s2", 40_000_000, UNTIL + 7)):
         await counters.hold(place(ping_id, SPEND, price_micros=price), NOW, until)
     fits_after_first = place("s3", SPEND, price_micros=60_000_000)
-    assert await counters.hold(fits_after_first, NOW, UNTIL) == Full(SPEND.key, UNTIL + 1)
+    assert await counters.hold(fits_after_first, NOW, UNTIL) == Full(SPEND.key, UNTIL + 1, room=10_000_000)
     fits_after_both = place("s4", SPEND, price_micros=60_000_001)
-    assert await counters.hold(fits_after_both, NOW, UNTIL) == Full(SPEND.key, UNTIL + 8)
+    assert await counters.hold(fits_after_both, NOW, UNTIL) == Full(SPEND.key, UNTIL + 8, room=10_000_000)
 
 
 async def test_free_at_is_never_too_late_where_there_are_too_many_holds_to_look_at(
@@ -228,7 +228,7 @@ async def test_amounts_stay_exact_up_to_the_largest(counters: Counters) -> None:
     top = 1_000_000_000_000
     assert await counters.keep(place("p1", cap, price_micros=most - top - 1), NOW) == KEPT
     assert await counters.hold(place("p2", cap, price_micros=top + 2), NOW, UNTIL) == Full(
-        cap.key, cap.window(NOW).end_ms
+        cap.key, cap.window(NOW).end_ms, room=top + 1
     )
     assert await counters.hold(place("p2", cap, price_micros=top + 1), NOW, UNTIL) == HELD
     assert await used(counters, cap) == most

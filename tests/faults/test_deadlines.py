@@ -22,13 +22,13 @@ async def test_the_time_to_lease_pings_is_taken_off_the_buyers(open_sqlite_house
     manners = {"a-co": {"bid": {"price": 30}, "faults": {"hang": 1.0}}}
     house = await open_sqlite_house([order("a", caps=[{"pings": 50, "per": "hour"}])], manners)
     allowances: Any = house.exchange.pings._asking._allowances
-    refill = allowances.refill
+    spend = allowances.spend
 
     async def slowly(*arguments: Any) -> Any:
         await asyncio.sleep(SLOW_S)
-        return await refill(*arguments)
+        return await spend(*arguments)
 
-    allowances.refill = slowly
+    allowances.spend = slowly
     began_s = perf_counter()
     answer = await house.ping(tmax=300)
     took_s = perf_counter() - began_s

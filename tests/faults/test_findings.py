@@ -51,6 +51,22 @@ async def test_a_cap_counts_what_was_sold_in_its_window_before_it_was_written(
     assert await sell(house, 3) == "no_bid"
 
 
+async def test_a_spend_cap_that_a_dear_bid_found_full_has_room_for_a_cheap_one(
+    open_sqlite_house: Open,
+) -> None:
+    """Also in the second after the dear one was refused; and where not even the floor fits, nobody is asked."""
+    capped = order("a", caps=[{"spend": 60, "per": "day"}])
+    house = await open_sqlite_house([capped], bids(a=50), auction={"floor": 8})
+    assert (await house.ping(sub_id="1"))["payout"] == 50
+    refused = await house.ping(sub_id="2")
+    assert (refused["status"], refused["reason"]) == ("no_bid", "caps_full")
+    await house.change_manner("a-co", {"bid": {"price": 9}})
+    assert (await house.ping(sub_id="3"))["payout"] == 9
+    assert (await house.ping(sub_id="4"))["reason"] == "caps_full"
+    assert (await house.ping(sub_id="5"))["reason"] == "no_eligible_order"
+    assert len(await house.seen("a-co", "ping")) == 4
+
+
 async def test_a_repeated_direct_lead_is_sold_once(open_sqlite_house: Open) -> None:
     """The answer was lost, so the seller sends the same request again, with the same key."""
     house = await open_sqlite_house([order("a")], bids(a=30))
@@ -60,7 +76,7 @@ async def test_a_repeated_direct_lead_is_sold_once(open_sqlite_house: Open) -> N
     assert len(await house.seen("a-co", "post")) == 1
     other = {**lead, "lead": {**lead["lead"], "first_name": "Bob"}}
     status, answer = await house.post("/direct", other, **{"idempotency-key": "k1"})
-    assert (status, answer["code"]) == (409, "used_ping")
+    assert (status, answer["code"]) == (409, "idempotency_conflict")
     assert (await house.post("/direct", other, **{"idempotency-key": "k2"}))[1]["status"] == "sold"
     assert (await house.post("/direct", lead, **{"idempotency-key": "k" * 129}))[0] == 422
 

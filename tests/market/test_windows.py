@@ -63,7 +63,10 @@ def test_windows_tile_time(per: Per, name: str, at_ms: int) -> None:
     zone = ZoneInfo(name)
     window = tiles(per, zone, at_ms)
     length_h = (window.end_ms - window.start_ms) / HOUR_MS
-    if per == "hour":
+    if per in ("second", "minute"):
+        assert window.end_ms - window.start_ms == {"second": 1_000, "minute": 60_000}[per]
+        assert wall(zone, window.start_ms).second == 0 or per == "second"
+    elif per == "hour":
         assert 0 < length_h <= 1
         assert wall(zone, window.end_ms).minute == 0 or length_h < 1
     elif name != "Pacific/Apia":

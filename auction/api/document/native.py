@@ -26,7 +26,8 @@ _PROBLEMS: Final = {
     413: "The body is too large: `too_large`.",
     415: "Not `application/json`: `not_json`.",
     422: "Bad fields, each named in `errors`: `bad_fields`, `repeated_key`, `ping_fields_changed`.",
-    429: "Above your rate limit: `rate_limited`; `Retry-After` says when again.",
+    429: "Above your rate limit (`rate_limited`), or your keys of a day (`too_many_keys`); `Retry-After` "
+    "says when again.",
     431: "The head of the request is too large: `head_too_large`.",
     500: "A bug of ours; it was logged: `internal_error`.",
     503: "A store is away or the house is full, `Retry-After` says when again: `counters_unavailable`, "
@@ -43,7 +44,8 @@ _KEY_HEADER: Final[Schema] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same key and body again within 24 hours get the same answer, and one effect.",
+    "description": "The same key and body again within 24 hours get the same answer, with "
+    "`Idempotent-Replayed: true`, and have one effect. A key is one request's, at whichever door.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MOST_TEXT},
 }
 
@@ -81,6 +83,7 @@ def _ping(campaigns: Sequence[Campaign]) -> Schema:
         "description": "Asks every eligible buyer and answers with the best offer, or that nobody bid. The same "
         "ping again, while its offer lives, gets the same offer.",
         "security": _security(),
+        "parameters": [_KEY_HEADER],
         "requestBody": _body(_envelopes(campaigns, "campaign", ping_lead, _asking())),
         "responses": {"200": {**_answer("PingAnswer", _RATE | _TIMING), "links": _AFTER_PING}}
         | _problems(_BODY_PROBLEMS),
@@ -102,6 +105,7 @@ def _post(campaigns: Sequence[Campaign]) -> Schema:
         "description": "Commits the lead to the winners. A post is idempotent by its `ping_id`: the same again "
         "gets the same answer, and the lead is sold once.",
         "security": _security(),
+        "parameters": [_KEY_HEADER],
         "requestBody": _body(body),
         "responses": {"200": {**_answer("PostAnswer"), "links": _AFTER_POST}}
         | _problems((*_BODY_PROBLEMS, 410)),

@@ -1,0 +1,62 @@
+"""`Idempotency-Key` at the doors: the header in, the kept answer out. What a key means is in `auction.idempotency`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.types import Send
+
+from auction.api.wire import PROBLEM_TYPE, problem, respond
+from auction.errors import FieldMistake, SellerError
+from auction.exchange import Exchange
+from auction.idempotency import KeyedRequest, Reply, conflict, in_progress
+
+MOST_KEY = 128
+REPLAYED = (b"idempotent-replayed", b"true")
+NOT_NOW = frozenset({401, 408, 429})
+"""With these, as with a `Retry-After`, the request as such is not answered yet: it may come again with its key."""
+_IN_OTHER_WORDS = {"used_ping": conflict, "post_in_progress": in_progress}
+
+
+class KeyedDoor:
+    """Answers requests that carry a key."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    async def answer(self, send: Send, request: KeyedRequest, work: Callable[[], Awaitable[Reply]]) -> None:
+        """Respond with what `work` answers, or what the request was answered before. Raises what is not an answer."""
+
+        async def worked() -> Reply:
+            try:
+                return await work()
+            except SellerError as error:
+                if not is_answer(error):
+                    raise
+                status, body, headers = problem(error)
+                told = [(name.encode(), value.encode()) for name, value in headers]
+                return Reply(status, body, (PROBLEM_TYPE, *told))
+
+        reply = await self._exchange.idempotency.once(request, worked)
+        replayed = (REPLAYED,) if reply.replayed else ()
+        await respond(send, reply.status, reply.body, (*reply.headers, *reply.passing, *replayed))
+
+
+def is_answer(error: SellerError) -> bool:
+    """Whether the same request would hear the same again, now and later."""
+    return error.status not in NOT_NOW and all(name != "retry-after" for name, _ in error.headers)
+
+
+def of_the_key(error: SellerError) -> SellerError:
+    """What a direct lead is told where the ledger knew its key: it never heard of a ping."""
+    told = _IN_OTHER_WORDS.get(error.code)
+    return error if told is None else told()
+
+
+def read_key(raw: bytes) -> str:
+    """The value of an `Idempotency-Key`. Raises `SellerError` 422."""
+    key = raw.decode("latin-1")
+    if not 0 < len(key) <= MOST_KEY or not key.isprintable():
+        mistake = FieldMistake("Idempotency-Key", f"expected 1 to {MOST_KEY} printable characters")
+        raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=[mistake])
+    return key

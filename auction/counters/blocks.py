@@ -1,0 +1,116 @@
+"""What one worker has leased of one cap on pings, and how much it leases next. Pure: time is passed in.
+
+Of an hour or longer a worker leases a 20th of what is left, at most 100: what it loses at the window's end is small,
+and smaller the nearer the cap.
+
+Of a second or a minute (a ping budget) it leases what it will need: as many as it spent in the window before, then
+as many again as it has spent in this one, never more than half of what is left. So a budget of N a second costs
+its workers together about log2(N) leases in that second, however many pings there are; the first worker to ask
+leaves half to the others; and the last ping of a budget goes to whoever asks.
+
+In the last quarter of such a window a worker that spent in it leases ahead for the next, so that its pings do not
+wait when the window begins. Ahead it gets at most a quarter of what is left, and never the last one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from auction.market.windows import FOREVER_MS, CapRule
+
+BLOCK = 100
+"""The most pings of an hour or longer that a worker leases at once."""
+ASK_AGAIN_MS = 10_000
+"""A full cap is asked about again after this long: its limit may have been raised."""
+_LONG_SHARE, _SHORT_SHARE, _AHEAD_SHARE = 20, 2, 4
+
+
+class Want(NamedTuple):
+    """A lease to ask for: at most `most`, at most one part in `share` of what is left, at least `least` (0 or 1)."""
+
+    rule: CapRule
+    start_ms: int
+    end_ms: int
+    most: int
+    share: int
+    least: int
+
+
+class Block:
+    """Pings of one cap that this worker may spend at `start_ms <= t < end_ms`. What is left then is lost.
+
+    `full_ms`: the cap has no pings left, as far as is known, until then. `look_ahead_ms`: from then on it is time to
+    lease for the next window. `leasing`: how many leases are under way.
+    """
+
+    __slots__ = (
+        "_before",
+        "_next_left",
+        "end_ms",
+        "full_ms",
+        "leasing",
+        "left",
+        "look_ahead_ms",
+        "rule",
+        "start_ms",
+        "used",
+    )
+
+    def __init__(self, rule: CapRule) -> None:
+        self.rule = rule
+        self.start_ms = self.end_ms = self.full_ms = 0
+        self.left = self.used = self.leasing = 0
+        self.look_ahead_ms = FOREVER_MS
+        self._before = self._next_left = 0
+
+    def has_one(self, now_ms: int) -> bool:
+        """Whether a ping can be spent at `now_ms`; the block's window is the one of now afterwards."""
+        if not self.start_ms <= now_ms < self.end_ms:
+            self._roll(now_ms)
+        return self.left > 0
+
+    def spend(self) -> None:
+        """One ping is spent. Only right after `has_one`."""
+        self.left -= 1
+        self.used += 1
+
+    def unspend(self) -> None:
+        """The ping was not spent after all. Only at the instant of its `spend`."""
+        self.left += 1
+        self.used -= 1
+
+    def want(self) -> Want:
+        """What to lease for the window of now. While a lease is on its way, one ping is enough: nothing piles up."""
+        if not self.rule.short:
+            most, share = BLOCK, _LONG_SHARE
+        else:
+            most, share = max(1, self.used, self._before - self.used), _SHORT_SHARE
+        return Want(self.rule, self.start_ms, self.end_ms, 1 if self.leasing else most, share, 1)
+
+    def want_ahead(self) -> Want:
+        """What to lease for the window after this one: asked once, it is not time for it again in this window."""
+        self.look_ahead_ms = FOREVER_MS
+        following = self.rule.window(self.end_ms)
+        return Want(self.rule, following.start_ms, following.end_ms, self.used, _AHEAD_SHARE, 0)
+
+    def put(self, start_ms: int, pings: int) -> None:
+        """These were leased for the window that begins at `start_ms`. Lost, if that is over (or not yet near)."""
+        if start_ms == self.start_ms:
+            self.left += pings
+        elif start_ms == self.end_ms:
+            self._next_left += pings
+
+    def note_full(self, start_ms: int, now_ms: int) -> None:
+        """Of the window that begins at `start_ms` nothing is left to lease."""
+        if start_ms == self.start_ms:
+            self.full_ms = min(self.end_ms, now_ms + ASK_AGAIN_MS)
+
+    def _roll(self, now_ms: int) -> None:
+        window = self.rule.window(now_ms)
+        follows = window.start_ms == self.end_ms
+        self._before = self.used if follows else 0
+        self.left = self._next_left if follows else 0
+        self.used = self._next_left = self.full_ms = 0
+        self.start_ms, self.end_ms = window.start_ms, window.end_ms
+        if self.rule.short:
+            self.look_ahead_ms = self.end_ms - (self.end_ms - self.start_ms) // 4

@@ -1,0 +1,175 @@
+"""A request with an `Idempotency-Key` has one effect and one answer, however often it is sent within a day (P5).
+
+What is kept is the answer proper: what was done, and what is wrong with the request. What only says "not now" (429,
+503, somebody else is at it) is not, and the key is free again. Keys and bodies are kept as keyed hashes and answers
+sealed, for a seller's key may well be a phone number, and a redirect URL name a person.
+
+The keys come and go with the store that keeps them. Where the ledger tells a repeat by itself (`by_ledger`: posts,
+and direct leads, whose ping's id follows from the key), a store that is away or full of this seller's keys is no
+reason to refuse a sale: the request goes on without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from time import perf_counter
+
+import msgspec
+import uuid_utils
+from msgspec.structs import replace
+
+from auction.clock import Clock
+from auction.errors import HouseError, SellerError
+from auction.ledger.sealing import Sealer
+from auction.request_keys import Begun, Ended, KeyUse, OfAnother, RequestKeys, TooMany
+from auction.tally import counts
+
+WAIT_STEP_S = 0.025
+MOST_ANSWER_BYTES = 32_768
+"""A longer answer is not kept."""
+MOST_WAITING = 1_000
+"""So many requests of this worker wait for another with their key; one more is told at once to come again."""
+
+Header = tuple[bytes, bytes]
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """An answer to a request. `headers` belong to it and are given again with it, `passing` to this response alone."""
+
+    status: int
+    body: bytes
+    headers: tuple[Header, ...]
+    passing: tuple[Header, ...] = ()
+    replayed: bool = False
+
+
+class KeyedRequest(msgspec.Struct, frozen=True, gc=False):
+    """A request with its key. `door` and `body_hash` are what it says; `caller` is such as `seller:acme`.
+
+    It waits until `give_up_s` (of `perf_counter`) for another with its key; its own work is given up for dead after
+    `lease_ms`. `by_ledger`: the ledger knows a repeat of it without the key.
+    """
+
+    caller: str
+    key: str
+    door: str
+    body_hash: bytes
+    give_up_s: float
+    lease_ms: int
+    by_ledger: bool = False
+
+
+class Idempotency:
+    """Does the work of requests with a key, once each. Counts `outcomes`; `waiting` are those that wait now."""
+
+    def __init__(self, keys: RequestKeys, sealer: Sealer, clock: Clock) -> None:
+        self.outcomes = counts()  # (what became of a request with a key,)
+        self.waiting = 0
+        self._keys = keys
+        self._hashes = sealer
+        # A key of their own: answers are many, and a key is good for 2**32 seals.
+        self._sealer = Sealer([sealer.keyed_hash("seal of answers", b"")])
+        self._clock = clock
+
+    async def once(self, request: KeyedRequest, work: Callable[[], Awaitable[Reply]]) -> Reply:
+        """The answer that this request got before, or that of `work`, done now and kept.
+
+        What `work` raises is not kept. Raises `SellerError` 409 `idempotency_conflict` and `request_in_progress`,
+        429 `too_many_keys`, and `HouseError` where the store is away.
+        """
+        use = self._use(request)
+        begun = await self._begin(request, use)
+        if begun is None:
+            self.outcomes[("unkept",)] += 1
+            return await work()
+        if isinstance(begun, Ended):
+            self.outcomes[("replayed",)] += 1
+            kept = _decode(self._sealer.open(begun.answer, use.name))
+            return replace(kept, replayed=True)
+        try:
+            reply = await work()
+        except BaseException:
+            self.outcomes[("freed",)] += 1
+            await self._end(use, None)
+            raise
+        sealed = self._sealer.seal(_encode(replace(reply, passing=())), use.name)
+        fits = len(sealed) <= MOST_ANSWER_BYTES
+        self.outcomes[("kept" if fits else "too_large",)] += 1
+        await self._end(use, sealed if fits else None)
+        return reply
+
+    async def _begin(self, request: KeyedRequest, use: KeyUse) -> Begun | Ended | None:
+        """The key, begun; or its answer; None: do without. Waits for one that is under way."""
+        while True:
+            try:
+                gate = await self._keys.begin(use, self._clock.now_ms(), request.lease_ms)
+            except HouseError:
+                if request.by_ledger:
+                    return None
+                raise
+            if isinstance(gate, Begun | Ended):
+                return gate
+            if isinstance(gate, OfAnother):
+                self.outcomes[("conflict",)] += 1
+                raise conflict()
+            if isinstance(gate, TooMany):
+                if request.by_ledger:
+                    return None
+                self.outcomes[("too_many",)] += 1
+                raise _too_many(gate.free_at_ms - self._clock.now_ms())
+            if self.waiting >= MOST_WAITING or perf_counter() + WAIT_STEP_S >= request.give_up_s:
+                self.outcomes[("in_progress",)] += 1
+                raise in_progress()
+            self.waiting += 1
+            try:
+                await asyncio.sleep(WAIT_STEP_S)
+            finally:
+                self.waiting -= 1
+
+    async def _end(self, use: KeyUse, answer: bytes | None) -> None:
+        """If this fails the answer is given all the same, and the key is free when its lease is over."""
+        with suppress(HouseError):
+            await self._keys.end(use, self._clock.now_ms(), answer)
+
+    def _use(self, request: KeyedRequest) -> KeyUse:
+        hashed = self._hashes.keyed_hash
+        named = f"{request.caller}:{request.key}".encode()
+        said = request.door.encode() + b"\0" + request.body_hash
+        return KeyUse(
+            caller=request.caller,
+            name=hashed("request key", named)[:16],
+            print_of=hashed("request", said)[:16],
+            owner=uuid_utils.uuid7().hex,
+        )
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Reply).decode
+
+
+def conflict() -> SellerError:
+    """The key is another request's."""
+    return SellerError(
+        409, "idempotency_conflict", "This Idempotency-Key was used with another request; send a new one."
+    )
+
+
+def in_progress() -> SellerError:
+    """The first request with this key took too long to wait for."""
+    return SellerError(
+        409,
+        "request_in_progress",
+        "A request with this Idempotency-Key is on its way.",
+        headers=[("retry-after", "1")],
+    )
+
+
+def _too_many(wait_ms: int) -> SellerError:
+    return SellerError(
+        429,
+        "too_many_keys",
+        "You have used as many Idempotency-Keys within a day as are kept; send this without one, or later.",
+        headers=[("retry-after", str(max(1, -(-wait_ms // 1000))))],
+    )
