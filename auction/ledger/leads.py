@@ -230,7 +230,8 @@ def settle(conn: Connection, settlement: Settlement) -> None:
     """Writes the outcomes of offers, the sales, the lead's new state, its history and the answer in one go.
 
     Raises `ImpossibleMove` if the lead is in none of `from_states` or an offer was answered otherwise before;
-    `TakenOver` if it is not in the hands of the settlement's worker; `SaleRefused` if a sale breaks P1 or P8. Either way nothing of it is written.
+    `TakenOver` if it is not in the hands of the settlement's worker; `SaleRefused` if a sale breaks P1 or P8.
+    Either way nothing of it is written.
     """
     moved = conn.execute(
         _MOVE,

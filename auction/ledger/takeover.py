@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, delete, exists, func, insert, literal_column, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from auction.ledger.lead_queries import UNSETTLED
 from auction.ledger.records import Stray, UnknownOffer
@@ -28,9 +39,7 @@ _STRAYS = (
 )
 _OF_WORKER = (
     select(leads.c.lead_id, leads.c.worker)
-    .where(
-        *_IN_HAND, leads.c.worker == bindparam("worker"), leads.c.updated_at_ms < bindparam("before_ms")
-    )
+    .where(*_IN_HAND, leads.c.worker == bindparam("worker"), leads.c.updated_at_ms < bindparam("before_ms"))
     .order_by(leads.c.updated_at_ms)
     .limit(bindparam("most"))
 )

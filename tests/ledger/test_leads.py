@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, exc
+from sqlalchemy import Connection, Engine
 
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.faults import ImpossibleMove, SaleRefused
