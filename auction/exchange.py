@@ -41,9 +41,14 @@ from auction.ping.tally import PingTally
 from auction.post.answer import Answers
 from auction.post.book import LeadBook
 from auction.post.claiming import Claiming
+from auction.post.lease import Lease
 from auction.post.offering import Offering
+from auction.post.recovery import Recovery
+from auction.post.selling import Selling
 from auction.post.service import PostService
+from auction.post.settling import Settling
 from auction.post.status import Status
+from auction.post.watching import Watching
 from auction.seeding import seed_caps
 from auction.settings import Settings
 from auction.suppression.prints import Prints
@@ -72,7 +77,6 @@ class Exchange:
         """`freeze` is called when a new market is made, before garbage is collected again."""
         self.settings = settings
         self.clock: Clock = clock or SystemClock(settings.clock_offset_ms)
-        self.worker = f"{os.uname().nodename}:{os.getpid()}"
         self.swaps = 0
         self._freeze = freeze
         self._parts = AsyncExitStack()
@@ -110,6 +114,7 @@ class Exchange:
         assert floor is not None, "every version is newer than none"
         await self._swap(floor)
         self._compose(sealer)
+        await self.watching.open()
         self._watcher = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
@@ -140,6 +145,8 @@ class Exchange:
         def floor() -> Floor:
             return self.floor
 
+        answers = Answers(sealer)
+        self.lease = Lease(settings.worker_lease_ms)
         self.health = Health(settings.health)
         self.ping_tally = PingTally(self.health)
 
@@ -151,18 +158,32 @@ class Exchange:
             clock,
             settings.most_auctions,
         )
+        claiming = Claiming(self.counters, self.reader, answers, clock, settings.post_wait_ms)
+        book = LeadBook(self.writer, self.reader)
+        offering = Offering(self.counters, self.delivery, self.lease, clock)
+        self.settling = Settling(
+            self.writer, self.counters, answers, lambda: self.floor.market.house.currency, book.owed, clock
+        )
+        selling = Selling(book, offering, claiming, self.settling, answers, clock)
         self.posts = PostService(
             floor,
-            Claiming(self.counters, self.reader, Answers(sealer), clock, settings.post_wait_ms),
-            LeadBook(self.writer, self.reader),
-            Offering(self.counters, self.delivery, clock),
+            claiming,
+            book,
+            offering,
+            selling,
             self.pings,
             sealer,
             clock,
-            self.worker,
+            self.lease,
             settings.most_posts,
         )
+        self.recovery = Recovery(
+            floor, selling, offering, book, self.writer, self.reader, sealer, self.lease, clock
+        )
+        self.watching = Watching(self.writer, self.reader, self.lease, book, self.recovery, clock)
+        self._parts.push_async_callback(self.watching.close)
         self._parts.push_async_callback(self.posts.close)
+        self._parts.push_async_callback(self.recovery.close)
         self.status = Status(self.reader)
         keys = CountedKeys(self.link, settings.most_request_keys)
         self.idempotency = Idempotency(keys, sealer, clock)

@@ -16,6 +16,7 @@ def families_of(exchange: Exchange) -> list[Family]:
         *_buyers(exchange),
         *_counters(exchange),
         *_ledger(exchange),
+        *_workers(exchange),
     ]
 
 
@@ -49,7 +50,10 @@ def _posts(exchange: Exchange) -> list[Family]:
     posts = exchange.posts
     return [
         counter(
-            "auction_leads", "Posts by the state their lead came to", ("state",), _floats(posts.outcomes)
+            "auction_leads",
+            "Posts by the state their lead came to",
+            ("state",),
+            _floats(posts.selling.outcomes),
         ),
         plain_counter(
             "auction_posts_turned_away", "Posts refused because the house was full", posts.turned_away
@@ -149,6 +153,38 @@ def _ledger(exchange: Exchange) -> list[Family]:
         plain_counter("auction_ping_log_dropped", "Pings dropped from the log", writer.pings_dropped),
         gauge("auction_ledger_waiting", "Writes in the queue", writer.waiting),
         gauge("auction_ping_log_waiting", "Pings in the queue of the log", writer.pings_waiting),
+    ]
+
+
+def _workers(exchange: Exchange) -> list[Family]:
+    watching, recovery, lease = exchange.watching, exchange.recovery, exchange.lease
+    return [
+        gauge("auction_workers_alive", "Workers whose lease stands", int(lease.stands(lease.worker))),
+        plain_counter("auction_workers_fenced", "Silent workers that were held for dead", watching.fenced),
+        plain_counter(
+            "auction_worker_fenced_self", "Times that this worker was held for dead", watching.fenced_self
+        ),
+        plain_counter("auction_beats_missed", "Beats that the ledger did not take", watching.beats_missed),
+        plain_counter("auction_leads_taken_over", "Leads of other workers taken over", recovery.taken_over),
+        counter(
+            "auction_leads_recovered",
+            "Leads of other workers by the state they were brought to",
+            ("state",),
+            _floats(recovery.outcomes),
+        ),
+        plain_counter(
+            "auction_recovery_waits", "Times a recovery waited for a store that was away", recovery.waits
+        ),
+        gauge("auction_recoveries_running", "Leads being finished for other workers", recovery.running),
+        gauge("auction_recoveries_stuck", "Leads that could not be finished", recovery.stuck),
+        gauge("auction_leads_pending", "Leads of which nobody knows who took them", watching.pending_leads),
+        gauge("auction_offers_unknown", "Offers to be settled by hand", watching.unknown_offers),
+        counter(
+            "auction_offers_settled",
+            "Unknown offers that were settled, by who said so and what",
+            ("by", "outcome"),
+            _floats(exchange.settling.settled),
+        ),
     ]
 
 

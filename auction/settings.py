@@ -72,6 +72,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     post_wait_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long a repeated post waits for the first one's answer.")
     ] = 10_000
+    worker_lease_ms: Annotated[
+        int,
+        Meta(
+            ge=500, le=600_000, description="How long a worker may be silent before others finish its leads."
+        ),
+    ] = 10_000
     stop_within_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long a stop waits for what was taken in.")
     ] = 30_000

@@ -37,6 +37,17 @@ class ImpossibleMove(HouseError):  # noqa: N818 (the sentence an operator reads,
         self.wanted = wanted
 
 
+class TakenOver(ImpossibleMove):
+    """The lead is another worker's by now: this one slept, and was held for dead. Nothing was changed."""
+
+    def __init__(self, lead_id: str, found: str | None, wanted: str) -> None:
+        super().__init__(lead_id, found, wanted)
+        self.code, self.detail = "taken_over", f"lead {lead_id} is in another worker's hands"
+
+    def __str__(self) -> str:
+        return self.detail
+
+
 class SaleRefused(HouseError):  # noqa: N818
     """The schema refused a sale: a place already taken, a buyer twice, a sum that does not add up (P1,
     P8)."""

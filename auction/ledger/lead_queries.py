@@ -13,6 +13,7 @@ from auction.ledger.schema import lead_history, leads, offers, sales
 UNSETTLED: Final = ("received", "offered", "pending")
 
 _LEAD = select(leads).where(leads.c.lead_id == bindparam("lead_id"))
+_LOCK = select(leads.c.lead_id).where(leads.c.lead_id == bindparam("lead_id")).with_for_update()
 _LEAD_BY_PING = select(leads).where(leads.c.ping_id == bindparam("ping_id"))
 _OFFERS = select(offers).where(offers.c.lead_id == bindparam("lead_id")).order_by(offers.c.seq)
 _SALES = select(sales).where(sales.c.lead_id == bindparam("lead_id")).order_by(sales.c.place)
@@ -35,6 +36,11 @@ _UNSETTLED = (
 def find_lead(conn: Connection, lead_id: str) -> Lead | None:
     """The lead with this id."""
     return _one_lead(conn.execute(_LEAD, {"lead_id": lead_id}).mappings().first())
+
+
+def lock_lead(conn: Connection, lead_id: str) -> None:
+    """Whoever else writes to this lead waits until we are done. (SQLite has one writer as it is.)"""
+    conn.execute(_LOCK, {"lead_id": lead_id})
 
 
 def find_lead_by_ping(conn: Connection, ping_id: str) -> Lead | None:

@@ -15,12 +15,14 @@ import msgspec
 from sqlalchemy import (
     Connection,
     Insert,
+    Text,
     and_,
     bindparam,
     delete,
     func,
     insert,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -28,7 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from auction.ledger.engine import is_postgresql
-from auction.ledger.faults import ImpossibleMove, SaleRefused
+from auction.ledger.faults import ImpossibleMove, SaleRefused, TakenOver
 from auction.ledger.records import (
     AlreadyTaken,
     Duplicate,
@@ -93,13 +95,21 @@ _DUPLICATE = (
 _LOCK_HASH = select(func.pg_advisory_xact_lock(bindparam("key")))
 _TOUCH = (
     update(leads)
-    .where(leads.c.lead_id == bindparam("key"), leads.c.state == "offered")
+    .where(
+        leads.c.lead_id == bindparam("key"),
+        leads.c.state == "offered",
+        leads.c.worker == bindparam("of_worker"),
+    )
     .values(updated_at_ms=bindparam("at_ms"))
 )
 _LAST_SEQ = select(func.coalesce(func.max(offers.c.seq), 0)).where(offers.c.lead_id == bindparam("lead_id"))
 _MOVE = (
     update(leads)
-    .where(leads.c.lead_id == bindparam("key"), leads.c.state.in_(bindparam("from_states", expanding=True)))
+    .where(
+        leads.c.lead_id == bindparam("key"),
+        leads.c.state.in_(bindparam("from_states", expanding=True)),
+        leads.c.worker == func.coalesce(bindparam("of_worker", type_=Text), leads.c.worker),
+    )
     .values(
         state=bindparam("to_state"),
         reason=bindparam("to_reason"),
@@ -107,23 +117,36 @@ _MOVE = (
         payout_micros=func.coalesce(bindparam("to_payout"), leads.c.payout_micros),
         answer=func.coalesce(bindparam("to_answer"), leads.c.answer),
         places=func.coalesce(leads.c.places, bindparam("to_places")),
+        plan=None,
     )
     .returning(leads.c.seller, leads.c.campaign, leads.c.test, leads.c.places)
 )
+_OPEN_OFFER = offers.c.state.in_([literal_column("'sent'"), literal_column("'unknown'")])
 _ANSWERED = (
     update(offers)
     .where(
         and_(offers.c.lead_id == bindparam("of_lead"), offers.c.order_id == bindparam("of_order")),
-        offers.c.state.in_([literal_column("'sent'"), literal_column("'unknown'")]),
+        # a worker tells some answers twice: `add_offers` writes them, and `settle` all of them
+        or_(_OPEN_OFFER, and_(bindparam("again"), offers.c.state == bindparam("to_state"))),
     )
     .values(
-        state=bindparam("state"),
+        state=bindparam("to_state"),
         reason=bindparam("reason"),
         answered_at_ms=bindparam("answered_at_ms"),
         buyer_lead_id=bindparam("buyer_lead_id"),
         redirect_url=bindparam("redirect_url"),
     )
 )
+_IN_HAND = (
+    select(leads.c.lead_id)
+    .where(
+        leads.c.lead_id == bindparam("lead_id"),
+        leads.c.state.in_(("offered", "rejected")),
+        leads.c.worker == bindparam("worker"),
+    )
+    .with_for_update()
+)
+_HELD_BY = select(leads.c.state, leads.c.worker).where(leads.c.lead_id == bindparam("lead_id"))
 _VOID = tuple(
     delete(table).where(table.c.lead_id == bindparam("key"))
     for table in (lead_history, fingerprints, offers, leads)
@@ -154,13 +177,17 @@ def take_lead(
     return Taken(lead_id=lead.lead_id)
 
 
-def void_lead(conn: Connection, lead_id: str) -> None:
+def void_lead(conn: Connection, lead_id: str, worker: str) -> bool:
     """Takes back an intent of which nothing left the house: as if the post had never come.
 
-    Only the worker that wrote it may call this, and only before it sent anything. Does nothing twice.
+    Only the worker that wrote it may call this, and only before it sent anything. False, and nothing is changed,
+    if the lead is not in its hands (any more): it was taken over, or taken back before.
     """
+    if conn.execute(_IN_HAND, {"lead_id": lead_id, "worker": worker}).first() is None:
+        return False
     for statement in _VOID:
         conn.execute(statement, {"key": lead_id})
+    return True
 
 
 def take_back(conn: Connection, lead: NewLead, new_offers: Sequence[NewOffer]) -> None:
@@ -168,18 +195,32 @@ def take_back(conn: Connection, lead: NewLead, new_offers: Sequence[NewOffer]) -
 
     Afterwards it is not there, and will not come: a first write that is on its way still (a commit whose answer
     was lost) holds the ping's unique key, so to write it again waits for its end. Another lead of the
-    same ping stays as it is. Safe at any time and any number of times, for the worker that gave the lead up.
+    same ping stays as it is, and so does one that was taken over. Safe at any time and any number of times, for
+    the worker that gave the lead up.
     """
     taken = take_lead(conn, lead, new_offers)
     if isinstance(taken, AlreadyTaken) and (taken.lead_id != lead.lead_id or taken.state != "offered"):
         return
-    void_lead(conn, lead.lead_id)
+    void_lead(conn, lead.lead_id, lead.worker)
 
 
-def add_offers(conn: Connection, lead_id: str, new_offers: Sequence[NewOffer], at_ms: int) -> None:
-    """Writes the intent to send an offered lead to more orders (runner-ups). Raises `ImpossibleMove`."""
-    if conn.execute(_TOUCH, {"key": lead_id, "at_ms": at_ms}).rowcount != 1:
-        raise ImpossibleMove(lead_id, _state_of(conn, lead_id), "offered")
+def add_offers(
+    conn: Connection,
+    lead_id: str,
+    worker: str,
+    results: Sequence[OfferResult],
+    new_offers: Sequence[NewOffer],
+    at_ms: int,
+) -> None:
+    """Writes the intent to send an offered lead to more orders (runner-ups), and what the earlier offers came to.
+
+    So whoever has to go on with the lead knows who certainly refused. Raises `ImpossibleMove`, or `TakenOver` where
+    the lead is not in this worker's hands.
+    """
+    if conn.execute(_TOUCH, {"key": lead_id, "of_worker": worker, "at_ms": at_ms}).rowcount != 1:
+        raise _refusal(conn, lead_id, "offered", worker)
+    for result in results:
+        _record_result(conn, lead_id, result, again=True)
     last_seq = conn.execute(_LAST_SEQ, {"lead_id": lead_id}).scalar_one()
     conn.execute(_INSERT_OFFER, _offer_rows(lead_id, last_seq, at_ms, new_offers))
     _append_history(conn, lead_id, at_ms, "offered", {"orders": [offer.order_id for offer in new_offers]})
@@ -189,12 +230,14 @@ def settle(conn: Connection, settlement: Settlement) -> None:
     """Writes the outcomes of offers, the sales, the lead's new state, its history and the answer in one go.
 
     Raises `ImpossibleMove` if the lead is in none of `from_states` or an offer was answered otherwise before;
-    `SaleRefused` if a sale breaks P1 or P8. Either way nothing of it is written.
+    `TakenOver` if it is not in the hands of the settlement's worker; `SaleRefused` if a sale breaks P1 or P8.
+    Either way nothing of it is written.
     """
     moved = conn.execute(
         _MOVE,
         {
             "key": settlement.lead_id,
+            "of_worker": settlement.worker,
             "from_states": settlement.from_states,
             "to_state": settlement.state,
             "to_reason": settlement.reason,
@@ -205,9 +248,9 @@ def settle(conn: Connection, settlement: Settlement) -> None:
         },
     ).first()
     if moved is None:
-        raise ImpossibleMove(settlement.lead_id, _state_of(conn, settlement.lead_id), settlement.state)
+        raise _refusal(conn, settlement.lead_id, settlement.state, settlement.worker)
     for result in settlement.results:
-        _record_result(conn, settlement.lead_id, result)
+        _record_result(conn, settlement.lead_id, result, again=settlement.worker is not None)
     if settlement.sales:
         shared = {
             "lead_id": settlement.lead_id,
@@ -265,6 +308,7 @@ def _lead_row(lead: NewLead, state: LeadState) -> dict[str, Any]:
         "body_hash": lead.body_hash,
         "answer": lead.duplicate_answer if duplicate else None,
         "worker": lead.worker,
+        "plan": None if duplicate else lead.plan,
     }
 
 
@@ -284,11 +328,13 @@ def _already_taken(conn: Connection, lead: NewLead) -> AlreadyTaken:
     return AlreadyTaken(**row)
 
 
-def _record_result(conn: Connection, lead_id: str, result: OfferResult) -> None:
+def _record_result(conn: Connection, lead_id: str, result: OfferResult, *, again: bool) -> None:
+    """`again`: it may have been told so before."""
     row = {
         "of_lead": lead_id,
         "of_order": result.order_id,
-        "state": result.state,
+        "again": again,
+        "to_state": result.state,
         "reason": result.reason,
         "answered_at_ms": result.answered_at_ms,
         "buyer_lead_id": result.buyer_lead_id,
@@ -344,6 +390,15 @@ def _sale_row(sale: NewSale) -> dict[str, Any]:
         "margin_micros": sale.price_micros - sale.payout_micros,
         "offered_at_ms": sale.offered_at_ms,
     }
+
+
+def _refusal(conn: Connection, lead_id: str, wanted: str, worker: str | None) -> ImpossibleMove:
+    """Why a lead did not move."""
+    held = conn.execute(_HELD_BY, {"lead_id": lead_id}).first()
+    if held is None:
+        return ImpossibleMove(lead_id, None, wanted)
+    kind = ImpossibleMove if worker in (None, held.worker) else TakenOver
+    return kind(lead_id, held.state, wanted)
 
 
 def _state_of(conn: Connection, lead_id: str) -> str | None:

@@ -49,7 +49,8 @@ class NewLead(Row, frozen=True, kw_only=True, gc=False):
 
     `sealed` is the ciphertext of the post fields, `body_hash` tells a repeat from another body under the same
     ping. `fingerprint` (None: the campaign has no duplicate rule) forbids a second lead within
-    `duplicate_days`; `duplicate_answer` is the answer to store if it comes to that.
+    `duplicate_days`; `duplicate_answer` is the answer to store if it comes to that. `plan` is what another
+    worker needs to sell the lead, should this one end: bids and terms, nothing that names a person.
     """
 
     lead_id: str
@@ -67,6 +68,7 @@ class NewLead(Row, frozen=True, kw_only=True, gc=False):
     fingerprint: bytes | None = None
     duplicate_days: int = 0
     duplicate_answer: str | None = None
+    plan: bytes | None = None
 
 
 class NewOffer(Row, frozen=True, kw_only=True, gc=False):
@@ -107,7 +109,8 @@ class Settlement(Row, frozen=True, kw_only=True, gc=False):
 
     The lead goes to `state` if it is in one of `from_states`. `places` (needed with sales) is into how many
     the lead may be sold: 1 when exclusive, the campaign's N when shared; it stays what the first sale made
-    it. `payout_micros` and `answer` of None leave what is stored; `reason` is always replaced.
+    it. `payout_micros` and `answer` of None leave what is stored; `reason` is always replaced. With a `worker`
+    the lead must still be in its hands.
     """
 
     lead_id: str
@@ -121,6 +124,7 @@ class Settlement(Row, frozen=True, kw_only=True, gc=False):
     payout_micros: int | None = None
     answer: str | None = None
     detail: dict[str, Any] = {}
+    worker: str | None = None
 
 
 class Taken(Row, frozen=True, kw_only=True, gc=False):
@@ -167,6 +171,7 @@ class Lead(Row, frozen=True, kw_only=True, gc=False):
     answer: str | None
     worker: str
     places: int | None
+    plan: bytes | None = None
 
 
 class Offer(Row, frozen=True, kw_only=True, gc=False):
@@ -213,6 +218,44 @@ class Moment(Row, frozen=True, kw_only=True, gc=False):
     at_ms: int
     state: LeadState
     detail: dict[str, Any]
+
+
+class Worker(Row, frozen=True, kw_only=True, gc=False):
+    """A process that sells leads, from its start to its end. `beats` moves as long as it lives.
+
+    `host` tells machines (and what has process ids of its own on one) apart. `fenced`: the others hold it for
+    dead, and it may not write any more.
+    """
+
+    id: str
+    host: str
+    pid: int
+    started_at_ms: int
+    beats: int = 0
+    fenced: bool = False
+
+
+class Stray(Row, frozen=True, kw_only=True, gc=False):
+    """A lead that is offered, and the worker that had it in hand and has ended."""
+
+    lead_id: str
+    worker: str
+
+
+class UnknownOffer(Row, frozen=True, kw_only=True, gc=False):
+    """An offer of which nobody knows whether the buyer took the lead, and the lead."""
+
+    lead_id: str
+    ping_id: str
+    campaign: str
+    seller: str
+    state: LeadState
+    order_id: str
+    buyer_id: str
+    price_micros: int
+    sent_at_ms: int
+    reason: str | None
+    test: bool
 
 
 class PingSums(Row, frozen=True, kw_only=True, gc=False):

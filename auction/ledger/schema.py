@@ -144,6 +144,7 @@ leads = Table(
     Column("answer", Text),
     Column("worker", Text, nullable=False),
     Column("places", Integer),
+    Column("plan", LargeBinary),
     UniqueConstraint("ping_id"),
     UniqueConstraint("lead_id", "places"),
     _one_of("state", LEAD_STATES),
@@ -174,6 +175,12 @@ offers = Table(
     Column("buyer_lead_id", Text),
     Column("redirect_url", Text),
     _one_of("state", OFFER_STATES),
+    Index(
+        "ix_offers_unknown",
+        "sent_at_ms",
+        sqlite_where=text("state = 'unknown'"),
+        postgresql_where=text("state = 'unknown'"),
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -217,6 +224,19 @@ lead_history = Table(
     Column("detail", Text, nullable=False),
     sqlite_with_rowid=False,
 )
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at_ms", BigInteger, nullable=False),
+    Column("beats", BigInteger, nullable=False),
+    Column("fenced", Boolean, nullable=False),
+)
+"""Those that sell leads now, and those that were fenced and left leads behind. `leads.worker` has no foreign key: a
+worker's row goes when it ends well, and its leads stay."""
 
 fingerprints = Table(
     "fingerprints",

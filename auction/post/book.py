@@ -13,7 +13,7 @@ from functools import partial
 
 from auction import log
 from auction.errors import HouseError
-from auction.ledger.faults import ImpossibleMove, SaleRefused
+from auction.ledger.faults import ImpossibleMove, SaleRefused, TakenOver
 from auction.ledger.lead_queries import find_lead
 from auction.ledger.leads import add_offers, settle, take_back, take_lead, void_lead
 from auction.ledger.reader import Reader
@@ -21,44 +21,73 @@ from auction.ledger.records import AlreadyTaken, Duplicate, Settlement, Taken
 from auction.ledger.writer import Writer
 from auction.ping.bids import Win
 from auction.post.owed import Owed
-from auction.post.records import LeadDraft
+from auction.post.records import LeadDraft, Told, results_of
 
 SETTLE_TRIES = 5
 _REFUSED = (ImpossibleMove, SaleRefused)
 
 
 class LeadBook:
-    """Writes leads into the ledger."""
+    """Writes leads into the ledger. Knows which of them are in this worker's hands, or owed a step."""
 
     def __init__(self, writer: Writer, reader: Reader) -> None:
         self._writer = writer
         self._reader = reader
         self.owed = Owed("ledger")
+        self.in_hand: set[str] = set()
+
+    def let_go(self, lead_id: str) -> None:
+        """Nobody here works on this lead any more."""
+        self.in_hand.discard(lead_id)
 
     async def take(self, draft: LeadDraft, wins: Sequence[Win]) -> Taken | AlreadyTaken | Duplicate:
         """The intent to offer this lead to these buyers. Raises `HouseError`: then it is as if it never came."""
         lead, offers = draft.lead, draft.offers(wins)
+        self.in_hand.add(lead.lead_id)
         try:
-            return await self._writer.write(partial(take_lead, lead=lead, new_offers=offers))
+            taken = await self._writer.write(partial(take_lead, lead=lead, new_offers=offers))
         except HouseError:
             self._owe_taking_back(draft, wins)
             raise
+        if not isinstance(taken, Taken):
+            self.let_go(lead.lead_id)
+        return taken
 
     async def void(self, draft: LeadDraft, wins: Sequence[Win]) -> None:
-        """Nothing left the house after all: the intent goes, now or as soon as it can. Never raises `HouseError`."""
+        """Nothing left the house after all: the intent goes, now or as soon as it can.
+
+        Raises `TakenOver` if it is in another worker's hands by now, and no other `HouseError`.
+        """
         try:
-            await self._writer.write(partial(void_lead, lead_id=draft.lead_id))
+            voided = await self._writer.write(
+                partial(void_lead, lead_id=draft.lead_id, worker=draft.lead.worker)
+            )
         except HouseError:
             self._owe_taking_back(draft, wins)
+            return
+        self.let_go(draft.lead_id)
+        if not voided:
+            raise TakenOver(draft.lead_id, "offered", "voided")
 
-    async def intend(self, draft: LeadDraft, wins: Sequence[Win], at_ms: int) -> bool:
-        """The intent to offer the lead to more buyers, durable; False if that is not certain.
+    async def intend(self, draft: LeadDraft, said: Sequence[Told], wins: Sequence[Win], at_ms: int) -> bool:
+        """What earlier offers were answered, and the intent to offer the lead to more buyers, durable; False if that
+        is not certain.
 
-        Never raises: somebody may have taken the lead by now, and that has to be settled whatever happens.
+        Raises `TakenOver`, and nothing else: somebody may have taken the lead by now, and that has to be settled
+        whatever happens.
         """
-        step = partial(add_offers, lead_id=draft.lead_id, new_offers=draft.offers(wins), at_ms=at_ms)
+        step = partial(
+            add_offers,
+            lead_id=draft.lead_id,
+            worker=draft.lead.worker,
+            results=results_of(said),
+            new_offers=draft.offers(wins),
+            at_ms=at_ms,
+        )
         try:
             await self._writer.write(step)
+        except TakenOver:
+            raise
         except HouseError as error:
             log.warning("intent_failed", lead_id=draft.lead_id, code=error.code)
         except Exception:
@@ -67,29 +96,43 @@ class LeadBook:
             return True
         return False
 
-    async def settle(self, settlement: Settlement, then: Callable[[], Awaitable[object]]) -> None:
+    async def settle(
+        self, settlement: Settlement, then: Callable[[], Awaitable[object]], lost: Callable[[], object]
+    ) -> None:
         """Everything that came of the offers, in one durable step; `then` follows, now or later.
 
-        Raises `HouseError` if it is not written yet: a buyer may have the lead, so it will be.
+        Raises `HouseError` if it is not written yet: a buyer may have the lead, so it will be. Raises `TakenOver` if
+        the lead is another worker's; `lost` is called where that turns out later.
         """
         for attempt in range(1, SETTLE_TRIES + 1):
             try:
                 await self._write(settlement)
                 break
+            except TakenOver:
+                raise
             except HouseError as error:
                 if attempt == SETTLE_TRIES or isinstance(error, _REFUSED):
                     log.warning("settle_failed", lead_id=settlement.lead_id, state=settlement.state)
-                    self.owed.add(partial(self._settle_later, settlement, then))
+                    self.in_hand.add(settlement.lead_id)
+                    self.owed.add(partial(self._settle_later, settlement, then, lost))
                     raise
                 await asyncio.sleep(0.1 * attempt)
+        self.let_go(settlement.lead_id)
         await then()
 
-    async def _settle_later(self, settlement: Settlement, then: Callable[[], Awaitable[object]]) -> None:
+    async def _settle_later(
+        self, settlement: Settlement, then: Callable[[], Awaitable[object]], lost: Callable[[], object]
+    ) -> None:
         try:
             await self._write(settlement)
+        except TakenOver:
+            lost()
+            return
         except _REFUSED as error:
             log.warning("settlement_refused", lead_id=settlement.lead_id, code=error.code)
+            self.let_go(settlement.lead_id)
             return
+        self.let_go(settlement.lead_id)
         await then()
 
     async def _write(self, settlement: Settlement) -> None:
@@ -102,5 +145,8 @@ class LeadBook:
                 raise
 
     def _owe_taking_back(self, draft: LeadDraft, wins: Sequence[Win]) -> None:
-        step = partial(take_back, lead=draft.lead, new_offers=draft.offers(wins))
-        self.owed.add(lambda: self._writer.write(step))
+        self.owed.add(partial(self._take_back, draft, wins))
+
+    async def _take_back(self, draft: LeadDraft, wins: Sequence[Win]) -> None:
+        await self._writer.write(partial(take_back, lead=draft.lead, new_offers=draft.offers(wins)))
+        self.let_go(draft.lead_id)

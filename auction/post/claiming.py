@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from time import perf_counter
+from typing import NamedTuple
 
 from auction.clock import Clock
 from auction.counters.answers import Busy, Claimed, Expired
@@ -27,8 +28,17 @@ from auction.post.answer import Answers, PostRequest
 from auction.post.owed import Owed
 
 WAIT_STEP_S = 0.05
+LOOK_STEP_S = 0.25
+"""How often the ledger is asked for an answer that another worker is to give."""
 LEASE_MS = 10_000
 """A claim that is older, and no lead in the ledger: its worker died, and the next post takes it over."""
+
+
+class Opened(NamedTuple):
+    """An open ping, and the same as it lay with the counters: what another worker would need of it."""
+
+    ping: OpenPing
+    record: bytes
 
 
 class Claiming:
@@ -44,7 +54,7 @@ class Claiming:
         self._wait_s = wait_ms / 1000
         self.owed = Owed("counters")
 
-    async def claim(self, seller: TradedSeller, request: PostRequest, lead_id: str) -> OpenPing | bytes:
+    async def claim(self, seller: TradedSeller, request: PostRequest, lead_id: str) -> Opened | bytes:
         """The open ping, now this lead's alone; or the answer that an earlier post of it got.
 
         Waits for one that is under way, whatever its body: it may yet be refused, and then this one is the first.
@@ -64,28 +74,36 @@ class Claiming:
                 if ping.seller != seller.id:
                     await self.give_up(request.ping_id, lead_id)
                     raise _not_yours()
-                return ping
+                return Opened(ping, gate.record)
             if not isinstance(gate, Busy):
-                return await self._known_answer(seller, request, expired=isinstance(gate, Expired))
+                return await self._known_answer(seller, request, give_up_s, expired=isinstance(gate, Expired))
             if gate.lapsed or perf_counter() >= give_up_s:
-                lead = await self._lead_of(seller, request)
-                if lead is not None and lead.answer is not None:
-                    return self._answers.open(lead.lead_id, lead.answer)
-                if lead is not None or not gate.lapsed:
+                answer = await self.earlier(seller, request, give_up_s)
+                if answer is not None:
+                    return answer
+                if not gate.lapsed:
                     raise in_progress()
                 # Nothing was offered under that claim, and nothing will be that the ledger does not let.
                 await self._counters.unclaim(request.ping_id, gate.claimant)
                 continue
             await asyncio.sleep(WAIT_STEP_S)
 
-    async def earlier(self, seller: TradedSeller, request: PostRequest) -> bytes | None:
-        """The answer that this very request got before, by the ledger; None if it is new. Raises `SellerError`."""
-        lead = await self._lead_of(seller, request)
-        if lead is None:
-            return None
-        if lead.answer is None:
-            raise in_progress()
-        return self._answers.open(lead.lead_id, lead.answer)
+    async def earlier(
+        self, seller: TradedSeller, request: PostRequest, give_up_s: float | None = None
+    ) -> bytes | None:
+        """The answer that this very request got before, by the ledger; None if it is new.
+
+        Where its lead is under way still (its worker may have died, and another one finishes it), the answer is waited
+        for until `give_up_s` (by `perf_counter`), else as long as for any post. Raises `SellerError`.
+        """
+        give_up_s = perf_counter() + self._wait_s if give_up_s is None else give_up_s
+        while (lead := await self._lead_of(seller, request)) is not None:
+            if lead.answer is not None:
+                return self._answers.open(lead.lead_id, lead.answer)
+            if perf_counter() >= give_up_s:
+                raise in_progress()
+            await asyncio.sleep(LOOK_STEP_S)
+        return None
 
     async def give_up(self, ping_id: str, lead_id: str) -> None:
         """Nothing was offered: the ping can be posted again. Never raises; what fails now is done later."""
@@ -123,9 +141,11 @@ class Claiming:
             raise another_body()
         return lead
 
-    async def _known_answer(self, seller: TradedSeller, request: PostRequest, *, expired: bool) -> bytes:
+    async def _known_answer(
+        self, seller: TradedSeller, request: PostRequest, give_up_s: float, *, expired: bool
+    ) -> bytes:
         """What the ledger knows of a ping that is not open: its lead's answer, or why there is none."""
-        answer = await self.earlier(seller, request)
+        answer = await self.earlier(seller, request, give_up_s)
         if answer is not None:
             return answer
         if expired:

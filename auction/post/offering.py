@@ -16,11 +16,13 @@ from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown
 from auction.clock import Clock
 from auction.counters.answers import Kept
 from auction.counters.counters import Counters
+from auction.ledger.faults import TakenOver
 from auction.market.model import Buyer
 from auction.ping.bids import Win
 from auction.ping.floor import Floor
 from auction.ping.holding import place_of
 from auction.ping.offer import OpenPing
+from auction.post.lease import Lease
 from auction.post.objection import objection_to
 from auction.post.records import LeadDraft, Told
 from auction.post.sale import OfferState
@@ -30,11 +32,12 @@ RETRY_AFTER_S = (0.2, 1.0)
 
 
 class Offering:
-    """Sends leads to buyers, one place kept for each."""
+    """Sends leads to buyers, one place kept for each, as long as the worker's lease stands."""
 
-    def __init__(self, counters: Counters, delivery: Delivery, clock: Clock) -> None:
+    def __init__(self, counters: Counters, delivery: Delivery, lease: Lease, clock: Clock) -> None:
         self._counters = counters
         self._delivery = delivery
+        self._lease = lease
         self._clock = clock
 
     async def keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win], at_ms: int) -> dict[str, bool]:
@@ -55,14 +58,51 @@ class Offering:
         return {win.bid.order_id: isinstance(result, Kept) for win, result in zip(wins, results, strict=True)}
 
     async def offer(self, floor: Floor, draft: LeadDraft, win: Win, kept: bool, at_ms: int) -> Told:
-        """One offer, as of `at_ms`, to its answer. Never raises: whatever goes wrong is an answer of some kind."""
+        """One offer, as of `at_ms`, to its answer. Raises `TakenOver` if we may not send it, and nothing else:
+        whatever goes wrong is an answer of some kind."""
         buyer = floor.market.buyers.get(win.bid.buyer_id)
         objection = objection_to(floor.market, draft, win, buyer, kept)
         if objection is not None or buyer is None:
             state = OfferState.NOT_SENT if kept else OfferState.FULL
             return Told(win, state, at_ms, at_ms, kept, reason=objection)
+        return await self._told(floor, draft, win, buyer, kept, at_ms, lost=None)
+
+    async def repeat(self, floor: Floor, draft: LeadDraft, win: Win, kept: bool, at_ms: int) -> Told:
+        """An offer that another worker made `at_ms`, or was about to: nobody knows what it was answered.
+
+        It is sent again, with the same key and body, only where the buyer promised that this is safe; else it stays
+        unknown. So it does where its buyer is gone, and where it has no place: then it may never have been
+        sent, and a buyer who takes it now would be over its cap. Raises `TakenOver` as `offer` does.
+        """
+        buyer = floor.market.buyers.get(win.bid.buyer_id)
+        if buyer is None or buyer.post_url is None:
+            why = "buyer_gone"
+        elif not draft.whole:
+            why = "lead_unreadable"
+        elif not buyer.idempotent:
+            why = "answer_lost"
+        elif not kept:
+            why = "no_place"
+        else:
+            lost = Unknown("answer_lost")
+            return await self._told(floor, draft, win, buyer, kept, at_ms, lost)
+        return Told(win, OfferState.UNKNOWN, at_ms, self._clock.now_ms(), kept, reason=why)
+
+    async def _told(
+        self,
+        floor: Floor,
+        draft: LeadDraft,
+        win: Win,
+        buyer: Buyer,
+        kept: bool,
+        at_ms: int,
+        lost: Unknown | None,
+    ) -> Told:
+        """What the buyer says. With `lost`, the answer to an earlier sending was not heard."""
         try:
-            answer = await self._deliver(floor, draft, win, buyer)
+            answer = await self._deliver(floor, draft, win, buyer, lost)
+        except TakenOver:
+            raise
         except Exception:  # it may have left before: the other offers go on, and this one is to be settled
             log.bug("offer_failed", lead_id=draft.lead_id, order=win.bid.order_id)
             answer = Unknown("internal_error")
@@ -113,7 +153,7 @@ class Offering:
         await asyncio.gather(*calls, return_exceptions=True)
 
     async def _deliver(
-        self, floor: Floor, draft: LeadDraft, win: Win, buyer: Buyer
+        self, floor: Floor, draft: LeadDraft, win: Win, buyer: Buyer, lost: Unknown | None
     ) -> Accepted | Rejected | Unknown | NotSent:
         assert buyer.post_url is not None, f"{buyer.id} has no post_url"
         request = PostRequest(
@@ -125,15 +165,22 @@ class Offering:
             signing_secret=floor.secret_of(buyer.id),
             ca_file=buyer.ca_file,
         )
-        answer = await self._delivery.post(request)
-        for wait_s in RETRY_AFTER_S if buyer.idempotent else ():
+        answer = lost or await self._send(draft, request)
+        pauses_s = RETRY_AFTER_S if lost is None else (0, *RETRY_AFTER_S)
+        for wait_s in pauses_s if buyer.idempotent else ():
             if not isinstance(answer, Unknown):
                 break
             await asyncio.sleep(wait_s)
-            repeated = await self._delivery.post(request)
+            repeated = await self._send(draft, request)
             if _settles(repeated):
                 answer = repeated
         return answer
+
+    async def _send(self, draft: LeadDraft, request: PostRequest) -> Accepted | Rejected | Unknown | NotSent:
+        """One sending, if the lead is certainly in our hands still. Raises `TakenOver`."""
+        if not await self._lease.wait(draft.lead.worker):
+            raise TakenOver(draft.lead_id, "offered", "sent")
+        return await self._delivery.post(request)
 
 
 def _settles(repeated: Accepted | Rejected | Unknown | NotSent) -> bool:

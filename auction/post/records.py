@@ -6,18 +6,34 @@ from collections.abc import Sequence
 
 import msgspec
 
+from auction import log
 from auction.buyers.protocol import post_body
+from auction.errors import HouseError
+from auction.ledger.records import Lead, NewLead, NewOffer, NewSale, OfferResult, Settlement
 from auction.ledger.records import LeadState as LedgerState
-from auction.ledger.records import NewLead, NewOffer, NewSale, OfferResult, Settlement
 from auction.ledger.sealing import Sealer
 from auction.market.market import CampaignMarket
 from auction.market.model import FieldValue
 from auction.market.money import to_wire
 from auction.ping.bids import Win
-from auction.ping.offer import OpenPing
+from auction.ping.offer import OpenPing, encode_open_ping
 from auction.post.answer import Answers, PostAnswer, encode_post_answer
 from auction.post.sale import LeadState, OfferState, Sale, payout_micros
 
+_STORED = (
+    "lead_id",
+    "ping_id",
+    "seller",
+    "campaign",
+    "created_at_ms",
+    "market_version",
+    "ping_fields",
+    "sealed",
+    "body_hash",
+    "worker",
+    "sub_id",
+    "test",
+)
 _LEDGER_STATE: dict[LeadState, LedgerState] = {
     LeadState.SOLD: "sold",
     LeadState.REJECTED: "rejected",
@@ -39,12 +55,14 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class LeadDraft(msgspec.Struct, frozen=True):
-    """One post: the open ping it was sent against, and all of the lead's fields."""
+    """One post: the open ping it was sent against, and all of the lead's fields (those that can be read, where it is
+    not `whole`)."""
 
     lead: NewLead
     ping: OpenPing
     values: dict[str, FieldValue]
     currency: str
+    whole: bool = True
 
     @property
     def lead_id(self) -> str:
@@ -86,13 +104,14 @@ class LeadDraft(msgspec.Struct, frozen=True):
     def settlement(self, sale: Sale, told: Sequence[Told], answer: str, at_ms: int) -> Settlement:
         """Everything that came of the offers, as one move of the lead."""
         took = accepted(told)
-        alone = len(took) == 1 and _alone(took[0].win, self.ping)
+        taken = [one for one in told if one.state in (OfferState.ACCEPTED, OfferState.UNKNOWN)]
+        alone = len(taken) == 1 and _alone(taken[0].win, self.ping)
         return Settlement(
             lead_id=self.lead_id,
             from_states=("offered",),
             state=_LEDGER_STATE[sale.state],
             at_ms=at_ms,
-            results=tuple(_result(one) for one in told),
+            results=results_of(told),
             sales=tuple(
                 NewSale(
                     place=place,
@@ -105,10 +124,11 @@ class LeadDraft(msgspec.Struct, frozen=True):
                 )
                 for place, one in enumerate(took, start=1)
             ),
-            places=(1 if alone else self.ping.terms.most_winners) if took else None,
+            places=(1 if alone else self.ping.terms.most_winners) if taken else None,
             reason=None if took else sale.reason,
             payout_micros=payout_micros(one.win for one in took),
             answer=answer,
+            worker=self.lead.worker,
         )
 
 
@@ -123,8 +143,13 @@ def draft_lead(
     at_ms: int,
     currency: str,
     sealer: Sealer,
+    plan: bytes | None = None,
 ) -> LeadDraft:
-    """A lead as it comes in: what names a person sealed, the duplicate rule's fields hashed."""
+    """A lead as it comes in: what names a person sealed, the duplicate rule's fields hashed.
+
+    `plan` is the encoded open ping, where it is at hand. The fields are put in an order that can be had again from
+    what is stored: an offer that is repeated by another worker is the same to the last byte.
+    """
     personal = {name: value for name, value in values.items() if name not in ping.values}
     rules = campaign.campaign.duplicates
     fingerprint = None
@@ -148,8 +173,20 @@ def draft_lead(
         fingerprint=fingerprint,
         duplicate_days=rules.days if rules is not None else 0,
         duplicate_answer=Answers(sealer).seal(lead_id, encode_post_answer(duplicate)),
+        plan=plan or encode_open_ping(ping),
     )
-    return LeadDraft(lead, ping, values, currency)
+    return LeadDraft(lead, ping, ping.values | personal, currency)
+
+
+def found_draft(lead: Lead, ping: OpenPing, currency: str, sealer: Sealer) -> LeadDraft:
+    """A lead as it lies in the ledger. Where its personal part cannot be opened it is not `whole`."""
+    as_new = NewLead(**{name: getattr(lead, name) for name in _STORED})
+    try:
+        personal = msgspec.json.decode(sealer.open(lead.sealed, lead.lead_id.encode()))
+    except HouseError as error:
+        log.warning("lead_unreadable", lead_id=lead.lead_id, code=error.code)
+        return LeadDraft(as_new, ping, ping.values, currency, whole=False)
+    return LeadDraft(as_new, ping, ping.values | personal, currency)
 
 
 def post_answer(
@@ -185,6 +222,11 @@ def accepted(told: Sequence[Told]) -> list[Told]:
 
 def _alone(win: Win, ping: OpenPing) -> bool:
     return ping.terms.mode == "exclusive" or win.bid.exclusive
+
+
+def results_of(told: Sequence[Told]) -> tuple[OfferResult, ...]:
+    """These answers, as the ledger keeps them."""
+    return tuple(_result(one) for one in told)
 
 
 def _result(one: Told) -> OfferResult:

@@ -11,7 +11,7 @@ buyer has *certainly* refused it. An answer that nobody heard is a place taken, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from auction.ping.bids import Bid, Mix, Terms, Win, choose, standing, without
@@ -34,9 +34,12 @@ class Move(StrEnum):
     """What happens to a lead."""
 
     OFFER = "offer"
+    TAKE_OVER = "take over"
     ACCEPT = "accept"
     REFUSE = "refuse"
-    LOSE = "lose"  # nobody knows whether the buyer took it
+    LOSE = "lose"
+    JOIN = "join"
+    RULE_OUT = "rule out"
     DELIVER = "deliver"
     CONVERT = "convert"
     RETURN = "return"
@@ -44,14 +47,27 @@ class Move(StrEnum):
 
 S, M = LeadState, Move
 MOVES: dict[tuple[LeadState, Move], LeadState] = {
+    # the post's way
     (S.RECEIVED, M.OFFER): S.OFFERED,
     (S.RECEIVED, M.REFUSE): S.REJECTED,
     (S.OFFERED, M.OFFER): S.OFFERED,
+    (S.OFFERED, M.TAKE_OVER): S.OFFERED,
     (S.OFFERED, M.ACCEPT): S.SOLD,
     (S.OFFERED, M.REFUSE): S.REJECTED,
     (S.OFFERED, M.LOSE): S.PENDING,
+    # what becomes known of an unknown offer
     (S.PENDING, M.ACCEPT): S.SOLD,
     (S.PENDING, M.REFUSE): S.REJECTED,
+    (S.PENDING, M.RULE_OUT): S.PENDING,
+    (S.SOLD, M.JOIN): S.SOLD,
+    (S.SOLD, M.RULE_OUT): S.SOLD,
+    (S.DELIVERED, M.JOIN): S.DELIVERED,
+    (S.DELIVERED, M.RULE_OUT): S.DELIVERED,
+    (S.CONVERTED, M.JOIN): S.CONVERTED,
+    (S.CONVERTED, M.RULE_OUT): S.CONVERTED,
+    (S.RETURNED, M.JOIN): S.SOLD,
+    (S.RETURNED, M.RULE_OUT): S.RETURNED,
+    # what buyers tell later
     (S.SOLD, M.DELIVER): S.DELIVERED,
     (S.SOLD, M.CONVERT): S.CONVERTED,
     (S.SOLD, M.RETURN): S.RETURNED,
@@ -59,7 +75,30 @@ MOVES: dict[tuple[LeadState, Move], LeadState] = {
     (S.DELIVERED, M.RETURN): S.RETURNED,
     (S.CONVERTED, M.RETURN): S.RETURNED,
 }
-"""Every move that there is. What is not in the table is impossible."""
+"""Every move that there is. What is not in the table is impossible. `docs/sale.md` is made from it."""
+
+STATE_MEANS: dict[LeadState, str] = {
+    S.RECEIVED: "the post is read, and nobody was offered the lead",
+    S.OFFERED: "the intent to offer it is durable; one worker has it in hand",
+    S.SOLD: "one buyer at least certainly took it",
+    S.REJECTED: "everybody who was offered it certainly refused, or nobody was",
+    S.PENDING: "nobody certainly took it, and of one buyer at least it is not known",
+    S.DELIVERED: "a buyer reached the person",
+    S.CONVERTED: "a buyer did business with the person",
+    S.RETURNED: "the buyer gave it back",
+}
+MOVE_MEANS: dict[Move, str] = {
+    M.OFFER: "the intent to send it to one buyer or several is written, then it is sent",
+    M.TAKE_OVER: "its worker ended or was fenced; another has it in hand from now on",
+    M.ACCEPT: "the first buyer that certainly took it",
+    M.REFUSE: "the last buyer that might have taken it certainly did not",
+    M.LOSE: "every buyer has answered or will not, and of one at least nobody knows what it did",
+    M.JOIN: "of a shared lead that others bought, an unknown offer turns out to be accepted",
+    M.RULE_OUT: "an unknown offer turns out to be refused, and the lead stays what it was",
+    M.DELIVER: "a postback: the person was reached",
+    M.CONVERT: "a postback: there was business",
+    M.RETURN: "a postback: the buyer gives it back",
+}
 
 
 class ImpossibleMove(Exception):  # noqa: N818  (it says what was asked)
@@ -85,6 +124,18 @@ class OfferState(StrEnum):
     NOT_SENT = "not_sent"
 
 
+def learnt(state: LeadState, others: Iterable[OfferState], answer: OfferState) -> Move:
+    """The move of a lead that is `state` when one of its unknown offers turns out to be `answer`.
+
+    `others` are the lead's other offers. Where the table does not have the move, `moved` raises.
+    """
+    assert answer in (OfferState.ACCEPTED, OfferState.REJECTED), answer
+    if answer is OfferState.ACCEPTED:
+        return Move.ACCEPT if state is LeadState.PENDING else Move.JOIN
+    alone = state is LeadState.PENDING and OfferState.UNKNOWN not in others
+    return Move.REFUSE if alone else Move.RULE_OUT
+
+
 class Sale:
     """One lead on its way to its buyers.
 
@@ -103,6 +154,40 @@ class Sale:
         self._out: dict[str, Win] = {}
         self._unknown: list[Win] = []
         self._exclusive = len(wins) == 1 and (terms.mode == "exclusive" or wins[0].bid.exclusive)
+
+    @classmethod
+    def resumed(
+        cls,
+        ranked: list[Bid],
+        wins: tuple[Win, ...],
+        terms: Terms,
+        on_reject: str,
+        offers: Sequence[tuple[Win, OfferState]],
+    ) -> Sale:
+        """The sale of a lead that another worker began, from what is durable: its offers as they stand.
+
+        Those that are `SENT` are `out`: each is to be answered by one call of `record`, as ever.
+        """
+        sale = cls(ranked, wins, terms, on_reject)
+        if not offers:
+            return sale
+        sale.state = moved(moved(sale.state, Move.OFFER), Move.TAKE_OVER)
+        sale._held = ()
+        for win, state in offers:
+            if state is OfferState.SENT:
+                sale._out[win.bid.order_id] = win
+            elif state is OfferState.ACCEPTED:
+                sale.sold.append(win)
+            elif state is OfferState.UNKNOWN:
+                sale._unknown.append(win)
+        sale._left = without(ranked, buyers=[win.bid.buyer_id for win, _ in offers])
+        sale._exclusive = any(map(sale._alone, [*sale.sold, *sale._unknown, *sale.out]))
+        return sale
+
+    @property
+    def out(self) -> tuple[Win, ...]:
+        """The offers that are not answered yet."""
+        return tuple(self._out.values())
 
     @property
     def taken(self) -> int:

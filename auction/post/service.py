@@ -1,11 +1,12 @@
-"""The post's way, top to bottom (DESIGN 5). `PostService.post` and `_sell` are the whole of it.
+"""The post's way, top to bottom (DESIGN 5): `PostService.post`, `_sell`, and from there `selling`.
 
 The order of things is the promise: a post is *claimed* before it is read, the intent is *durable* before anything
 leaves the house, a place is *kept* before its buyer is asked to pay for it, and the answer is *durable* before
 it is given (P1, P3, P4). Whom to offer to next, and what the lead then is, `sale` decides.
 
 A store that fails before anything was offered costs the seller a 503 and no more: the same post can be sent again.
-`claiming` and `book` see to it that what such a step may have left behind is taken back.
+`claiming` and `book` see to it that what such a step may have left behind is taken back. A worker that ends in between
+leaves a lead that another one finishes (`recovery`), by the same way from `selling` on.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import uuid_utils
 from msgspec.structs import replace
 
-from auction import log
 from auction.clock import Clock
 from auction.errors import FieldMistake, HouseError, SellerError
+from auction.ledger.faults import TakenOver
 from auction.ledger.records import AlreadyTaken, Duplicate
 from auction.ledger.sealing import Sealer
 from auction.market.fields import Changed
@@ -30,13 +30,14 @@ from auction.ping.bids import Win
 from auction.ping.floor import Floor
 from auction.ping.offer import OpenPing, PingAnswer, PingRequest
 from auction.ping.service import Pinged, PingService, campaign_for
-from auction.post.answer import Answers, PostRequest, encode_post_answer
+from auction.post.answer import Answers, PostRequest
 from auction.post.book import LeadBook
-from auction.post.claiming import Claiming, another_body, in_progress
+from auction.post.claiming import Claiming, Opened, another_body, in_progress
+from auction.post.lease import Lease
 from auction.post.offering import Offering
-from auction.post.records import LeadDraft, Told, draft_lead
+from auction.post.records import LeadDraft, draft_lead
 from auction.post.sale import Sale
-from auction.tally import counts
+from auction.post.selling import Course, Selling
 
 
 class PostService:
@@ -48,25 +49,26 @@ class PostService:
         claiming: Claiming,
         book: LeadBook,
         offering: Offering,
+        selling: Selling,
         pings: PingService,
         sealer: Sealer,
         clock: Clock,
-        worker: str,
+        lease: Lease,
         most_posts: int,
     ) -> None:
         self._floor = floor
         self.claiming = claiming
         self.book = book
         self._offering = offering
+        self.selling = selling
         self._pings = pings
         self._sealer = sealer
         self._answers = Answers(sealer)
         self._clock = clock
-        self._worker = worker
+        self._lease = lease
         self._most_posts = most_posts
         self.running = 0
         self.turned_away = 0
-        self.outcomes = counts()  # (the state that a lead came to,)
 
     async def close(self) -> None:
         """Take back what is owed still, as far as the stores let us."""
@@ -77,19 +79,20 @@ class PostService:
         lead_id = uuid_utils.uuid7().hex
         request = replace(request, body_hash=self._keyed(request.body_hash))
         with self._place():
-            ping = await self.claiming.claim(seller, request, lead_id)
-            if isinstance(ping, bytes):
-                return ping
+            opened = await self.claiming.claim(seller, request, lead_id)
+            if isinstance(opened, bytes):
+                return opened
+            ping = opened.ping
             try:
                 floor = self._floor()
                 campaign = campaign_for(floor, seller, ping.campaign)
                 values, changed = _decode(campaign, request, ping)
                 if changed:
-                    ping = await self._auction_again(floor, campaign, seller, ping, values)
+                    opened = await self._auction_again(floor, campaign, seller, ping, values)
             except BaseException:
                 await self.claiming.give_up(request.ping_id, lead_id)
                 raise
-            return await self._sell(floor, campaign, ping, values, request.body_hash, lead_id)
+            return await self._sell(floor, campaign, seller, opened, values, request, lead_id)
 
     async def direct(
         self,
@@ -117,7 +120,8 @@ class PostService:
         ping_id = None if key is None else self._keyed(f"{seller.id}:{key}".encode()).hex()[:32]
         with self._place():
             if ping_id is not None:
-                earlier = await self.claiming.earlier(seller, PostRequest(ping_id, {}, body_hash))
+                posted = PostRequest(ping_id, {}, body_hash)
+                earlier = await self.claiming.earlier(seller, posted)
                 if earlier is not None:
                     return Pinged(PingAnswer(ping_id, "offer"), 0, 0, None), earlier
             asked = replace(request, lead=known)
@@ -127,53 +131,53 @@ class PostService:
                 return pinged, None
             if ping_id is not None:  # a repeat that runs at the same time has the same places: they stay held
                 ping = replace(ping, opens=True)
-            return pinged, await self._sell(floor, campaign, ping, decoded.values, body_hash, lead_id)
+            opened, posted = Opened(ping, b""), PostRequest(ping.ping_id, {}, body_hash)
+            sold = await self._sell(floor, campaign, seller, opened, decoded.values, posted, lead_id)
+            return pinged, sold
 
     async def _sell(
         self,
         floor: Floor,
         campaign: CampaignMarket,
-        ping: OpenPing,
+        seller: TradedSeller,
+        opened: Opened,
         values: dict[str, FieldValue],
-        body_hash: bytes,
+        request: PostRequest,
         lead_id: str,
     ) -> bytes:
-        """Offers the lead until it is sold, refused by all, or nobody knows; every step durable before the next."""
+        """The intent durable, the places kept, and then offered until it is sold, refused by all, or nobody knows."""
+        ping = opened.ping
         draft = draft_lead(
             campaign,
             ping,
             values,
-            body_hash=body_hash,
+            body_hash=request.body_hash,
             lead_id=lead_id,
-            worker=self._worker,
+            worker=await self._worker(floor, ping, lead_id),
             at_ms=self._clock.now_ms(),
             currency=floor.market.house.currency,
             sealer=self._sealer,
+            plan=opened.record,
         )
-        sale = Sale(ping.ranked, ping.wins, ping.terms, campaign.rules.on_reject)
-        wins = sale.next_offers()
+        course = Course(
+            floor,
+            draft,
+            Sale(ping.ranked, ping.wins, ping.terms, campaign.rules.on_reject),
+            draft.lead.created_at_ms,
+        )
+        wins = course.sale.next_offers()
         earlier = await self._take(floor, draft, wins)
         if earlier is not None:
             return earlier
         self.claiming.forget(ping)
-        told: list[Told] = []
-        while wins:
-            at_ms = self._clock.now_ms()  # one instant: a place is kept in the windows its sale is written in
-            kept = await self._keep(floor, draft, wins, at_ms, first=not told)
-            offers = [self._offering.offer(floor, draft, win, kept[win.bid.order_id], at_ms) for win in wins]
-            for one in await asyncio.gather(*offers):
-                sale.record(one.win.bid.order_id, one.state, one.reason)
-                told.append(one)
-            sale.expire((self._clock.now_ms() - ping.at_ms) / 1000)
-            wins = sale.next_offers()
-            if wins and not await self.book.intend(draft, wins, self._clock.now_ms()):
-                sale.stop("ledger_unavailable")
-                wins = ()
-        body = encode_post_answer(draft.answer(sale.state, told, sale.reason))
-        answer = self._answers.seal(lead_id, body)
-        settlement = draft.settlement(sale, told, answer, self._clock.now_ms())
-        await self.book.settle(settlement, partial(self._settled, floor, draft, sale, told))
-        return body
+        try:
+            kept = await self._keep(floor, draft, wins)
+            return await self.selling.go_on(course, kept)
+        except TakenOver:  # we slept, and were held for dead: whoever has the lead now answers
+            answer = await self.claiming.earlier(seller, request)
+            if answer is None:
+                raise in_progress() from None
+            return answer
 
     async def _take(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> bytes | None:
         """The intent, durable before anything leaves the house; or the answer, if the lead is not to be offered."""
@@ -181,7 +185,7 @@ class PostService:
         try:
             taken = await self.book.take(draft, wins)
         except HouseError:
-            await self._leave(floor, draft, wins)
+            await self._leave(floor, draft.ping, draft.lead_id, wins)
             raise
         if isinstance(taken, AlreadyTaken):
             if taken.body_hash == lead.body_hash and taken.answer is not None:
@@ -196,34 +200,28 @@ class PostService:
             return self._answers.open(lead.lead_id, lead.duplicate_answer)
         return None
 
-    async def _keep(
-        self, floor: Floor, draft: LeadDraft, wins: Sequence[Win], at_ms: int, first: bool
-    ) -> dict[str, bool]:
-        """The places of these wins. If the counters are away before anything was sent, the post never was."""
+    async def _keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> dict[str, bool]:
+        """The places of the winners. If the counters are away now, before anything was sent, the post never was."""
         try:
-            return await self._offering.keep(floor, draft, wins, at_ms)
+            return await self._offering.keep(floor, draft, wins, draft.lead.created_at_ms)
         except HouseError:
-            if not first:
-                return {win.bid.order_id: False for win in wins}
             await self.book.void(draft, wins)
-            await self._leave(floor, draft, wins)
+            await self._leave(floor, draft.ping, draft.lead_id, wins)
             raise
 
-    async def _leave(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> None:
-        """Nothing was offered: the ping can be posted again; a direct lead's cannot, so its places go."""
-        await self.claiming.give_up(draft.ping.ping_id, draft.lead_id)
-        if not draft.ping.opens:
-            await self._offering.give_back(floor, draft.ping, wins)
+    async def _worker(self, floor: Floor, ping: OpenPing, lead_id: str) -> str:
+        """The name that this worker takes the lead in under. Raises `HouseError` where it has none that stands."""
+        try:
+            return await self._lease.holder()
+        except HouseError:
+            await self._leave(floor, ping, lead_id, ping.wins)
+            raise
 
-    async def _settled(self, floor: Floor, draft: LeadDraft, sale: Sale, told: Sequence[Told]) -> None:
-        """The outcome is durable: the counters, the log and the claim follow."""
-        self.outcomes[(sale.state.value,)] += 1
-        await self._offering.close(floor, draft, told)
-        lead = draft.lead
-        log.event(
-            "lead", lead_id=lead.lead_id, state=sale.state.value, seller=lead.seller, campaign=lead.campaign
-        )
-        await self.claiming.finish(lead.ping_id, lead.lead_id)
+    async def _leave(self, floor: Floor, ping: OpenPing, lead_id: str, wins: Sequence[Win]) -> None:
+        """Nothing was offered: the ping can be posted again; a direct lead's cannot, so its places go."""
+        await self.claiming.give_up(ping.ping_id, lead_id)
+        if not ping.opens:
+            await self._offering.give_back(floor, ping, wins)
 
     async def _auction_again(
         self,
@@ -232,7 +230,7 @@ class PostService:
         seller: TradedSeller,
         ping: OpenPing,
         values: dict[str, FieldValue],
-    ) -> OpenPing:
+    ) -> Opened:
         """The lead is not what was pinged: by the campaign's `on_mismatch: auction` it is auctioned as it is."""
         await self._offering.give_back(floor, ping, ping.wins)
         again = await self._pings.again(floor, campaign, seller, ping, values)
@@ -241,7 +239,7 @@ class PostService:
             raise SellerError(
                 410, "no_offer", "The lead changed since the ping, and nobody bid on it as it is now."
             )
-        return replace(again, print_of=ping.print_of, opens=True)
+        return Opened(replace(again, print_of=ping.print_of, opens=True), b"")
 
     def _keyed(self, body_hash: bytes) -> bytes:
         """A plain hash of a body could be guessed from all phone numbers that there are; a keyed one can not."""
