@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Literal
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 from msgspec import Struct
 
 Act = Literal["kill", "freeze", "term"]
@@ -152,7 +152,7 @@ class Own:
     def _is_ours(self, one: psutil.Process) -> bool:
         if self._seen.get(one.pid) != one:
             self.look()
-        return self._seen.get(one.pid) == one
+        return bool(self._seen.get(one.pid) == one)
 
 
 def picked(processes: Sequence[psutil.Process], pick: float) -> psutil.Process | None:

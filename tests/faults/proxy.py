@@ -330,7 +330,9 @@ async def proxied(target: int | Path, *, seed: int = 7, most_connections: int = 
 
 def _measure(fault: Fault | None) -> int:
     """How many bytes of one connection the fault is about."""
-    return fault.after if isinstance(fault, Cut) else fault.size if isinstance(fault, Garbage | Oversize) else 0
+    return (
+        fault.after if isinstance(fault, Cut) else fault.size if isinstance(fault, Garbage | Oversize) else 0
+    )
 
 
 def _bound(port: int) -> socket.socket:

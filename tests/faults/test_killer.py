@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.faults.killer import NotOurs, Odds, Own, picked, schedule
@@ -126,7 +126,9 @@ def test_everything_below_us_can_be_ended_at_once() -> None:
         "children = [subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']) for _ in range(2)]\n"
         "print(Own().kill_all(), [child.wait(5) for child in children])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
     assert done.stdout == "2 [-9, -9]\n"
 
 
