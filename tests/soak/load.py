@@ -27,7 +27,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S, TRIES = 0.3, 4.0, 12
 MOST_ATTEMPTS = 500
 PLANTED = "qxz"
 """Begins every name and every address of mail: what names a person, and can be looked for."""
-AT_ONCE_AT_THE_END = 16
+AT_ONCE_AT_THE_END, TRIES_AT_THE_END = 16, 3
 STATES = ("TX", "CA", "NY", "FL", "OH")
 NOT_YET = frozenset({"post_in_progress", "rate_limited"})
 
@@ -70,7 +70,7 @@ class Sellers:
 
         async def again(session: aiohttp.ClientSession, attempt: Attempt) -> None:
             async with places:
-                for _ in range(TRIES):
+                for _ in range(TRIES_AT_THE_END):
                     said = await self._send(session, attempt)
                     if not _undecided(said):
                         break
@@ -107,7 +107,7 @@ class Sellers:
             ping_id = await self._ping(session, {"campaign": campaign, "lead": known, "sub_id": sub_id})
             if ping_id is None or way < 0.25:  # nobody bid, or the person went away
                 return
-            await asyncio.sleep(HOLD_S * rng.uniform(0.8, 1.4) if way < 0.29 else think_s)
+            await self._pause(HOLD_S * rng.uniform(0.8, 1.4) if way < 0.29 else think_s)
             body = {"ping_id": ping_id, "lead": person}
             attempt = self._attempt(Attempt(name, "post", campaign, ping_id), body)
             await self._until_answered(session, attempt, twice=way < 0.4)
@@ -134,10 +134,14 @@ class Sellers:
             said = await asyncio.gather(*sends)
             if not all(map(_undecided, said)) or self._closing.is_set():
                 return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._closing.wait()
+            await self._pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _pause(self, for_s: float) -> None:
+        """So long, or until the run closes."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(for_s):
+                await self._closing.wait()
 
     def _attempt(self, attempt: Attempt, body: dict[str, Any]) -> Attempt:
         self._bodies[attempt.name] = msgspec.json.encode(body)

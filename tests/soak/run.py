@@ -67,7 +67,7 @@ async def soak(wish: Wish) -> Outcome:
     async with asyncio.timeout(wish.within_s), running(plan) as stack:
         sellers, trouble = Sellers(stack.url, wish.seed, wish.rate), Trouble(stack)
         await _load(wish, stack, sellers, trouble)
-        recovers = await has_command("pending", stack.environ())
+        recovers = has_command("pending")
         history = await _aftermath(stack, sellers, recovers)
         files = [*stack.logs, *_at_rest(stack)]
         phones = [*sellers.phones]
@@ -122,7 +122,7 @@ async def _aftermath(stack: Stack, sellers: Sellers, recovers: bool) -> History:
     offset_ms, journals = stack.plan.clock_offset_ms, [stack.journal(mock) for mock in stack.mocks]
     settled: dict[tuple[str, str], str] = {}
     await sellers.once_more()
-    if await has_command("settle", stack.environ()):
+    if has_command("settle"):
         verdicts = truth_of(await asyncio.to_thread(read_received, journals, offset_ms), unknown)
         settled, refused = await settle_all(stack.environ(), verdicts)
         stack.problems += refused

@@ -168,12 +168,15 @@ class Stack:
         urls = {mock: f"http://127.0.0.1:{self.links[mock].port}" for mock in self.mocks}
         (plan.folder / "catalogue.yaml").write_text(plan.market.catalogue(urls))
         parts.push_async_callback(self._end_house)
-        await self.start_house()
+        await self.start_house(again_for_s=0)
 
-    async def start_house(self) -> None:
-        """The house, until it is ready; tried again while a part that it needs is away. Raises `ProcessError`."""
+    async def start_house(self, again_for_s: float = READY_S) -> None:
+        """The house, until it is ready; tried again for so long while a part that it needs is away.
+
+        Raises `ProcessError`.
+        """
         async with self._locks["house"]:
-            until_s = time.monotonic() + READY_S
+            until_s = time.monotonic() + again_for_s
             while not self._ending and (self.house is None or not self.house.running):
                 self.counts["house started"] += 1
                 number = self.counts["house started"]
