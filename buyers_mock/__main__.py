@@ -6,13 +6,15 @@ import asyncio
 import gc
 import signal
 import ssl
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 import click
 import uvloop
 
-from buyers_mock.script import Script, ScriptError, read_script
-from buyers_mock.server import listening
+from buyers_mock.script import ScriptError, read_script
+from buyers_mock.server import Listening, listening
 
 
 @click.command(context_settings={"show_default": True})
@@ -24,6 +26,9 @@ from buyers_mock.server import listening
 @click.option(
     "--log-entries", type=click.IntRange(0), default=10_000, help="Requests kept for /_log; 0: none."
 )
+@click.option(
+    "--journal", type=click.Path(dir_okay=False, path_type=Path), help="Keeps what was bought; found again."
+)
 @click.option("--tls-cert", type=click.Path(exists=True, path_type=Path), help="PEM file; makes it HTTPS.")
 @click.option("--tls-key", type=click.Path(exists=True, path_type=Path), help="PEM file of the key.")
 def main(
@@ -32,6 +37,7 @@ def main(
     ports: tuple[int, ...],
     seed: int,
     log_entries: int,
+    journal: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
 ) -> None:
@@ -39,22 +45,21 @@ def main(
     try:
         script = read_script(file.read_text(encoding="utf-8"))
         tls = _tls(tls_cert, tls_key)
-        uvloop.run(_play(script, host, ports, seed, log_entries, tls))
+        playing = partial(listening, script, host=host, ports=ports, seed=seed, log_entries=log_entries)
+        uvloop.run(_play(playing(tls=tls, journal=journal), len(script.buyers)))
     except ScriptError as error:
         raise click.ClickException(f"{file} cannot be played:\n{error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(str(error)) from None
 
 
-async def _play(
-    script: Script, host: str, ports: tuple[int, ...], seed: int, log_entries: int, tls: ssl.SSLContext | None
-) -> None:
+async def _play(playing: AbstractAsyncContextManager[Listening], buyers: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with listening(script, host=host, ports=ports, seed=seed, log_entries=log_entries, tls=tls) as mock:
+    async with playing as mock:
         gc.freeze()  # what is here stays: no need to look at it again under load
-        click.echo(f"buyers_mock listens on {', '.join(mock.urls)} with {len(script.buyers)} buyers")
+        click.echo(f"buyers_mock listens on {', '.join(mock.urls)} with {buyers} buyers")
         await stop.wait()
 
 

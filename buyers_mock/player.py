@@ -112,6 +112,18 @@ class Player:
             answer, delivery = spoiled(fault, answer)
         return Play(answer, delay_ms, delivery, decision, fault, repeat)
 
+    def recall(self, key: bytes | None, body: bytes, decision: Decision) -> None:
+        """What was decided of a post before this process began. It counts, and binds its key."""
+        if key is not None and decision is not BAD_REQUEST:
+            self._remember(self._bound["post"], key, decision)
+        try:
+            post = _decode_post(body)
+        except NOT_JSON:
+            return
+        self.counts.posts += 1
+        self._number += 1
+        self._note(post, self._same_lead(post), decision)
+
     def _decide_ping(self, fault: str | None) -> Decision | None:
         counts = self.counts
         counts.pings += 1
@@ -138,9 +150,16 @@ class Player:
         self._number += 1
         same = self._same_lead(post)
         decision = self._taking.decide(self._rng, self._number, self._refusal(same))
+        self._note(post, same, decision)
+        return decision
+
+    def _note(self, post: _Post, same: tuple[object, ...] | None, decision: Decision) -> None:
+        """Count what was decided of a lead, and know the lead again."""
+        counts = self.counts
         if decision.outcome == "rejected":
             counts.rejected += 1
-            return decision
+        if decision.outcome != "accepted":
+            return
         counts.accepted += 1
         if same is not None:
             self._remember(self._taken, same, True)
@@ -148,7 +167,6 @@ class Player:
         if lead not in self._leads:
             counts.leads += 1
             self._remember(self._leads, lead, True)
-        return decision
 
     def _refusal(self, same: tuple[object, ...] | None) -> str | None:
         if same in self._taken:

@@ -16,12 +16,14 @@ import struct
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import cast
 
 import httptools
 import msgspec
 
 from buyers_mock import control
+from buyers_mock.journal import Journal, read_journal
 from buyers_mock.manner import Delivery, Play, half
 from buyers_mock.script import Script
 from buyers_mock.stage import MOST_CONNECTIONS, MOST_PENDING, MOST_REQUEST_BYTES, Stage
@@ -155,6 +157,8 @@ class Connection(asyncio.Protocol):
         play = player.play(kind, key, self._body)
         if stage.log.most_entries:
             stage.log.add(time.time_ns() // 1_000_000, player.buyer, kind, key, self._body, play)
+        if stage.journal is not None and kind == "post":
+            stage.journal.write(time.time_ns() // 1_000_000, player.buyer, key, self._body, play)
         return play
 
     def _control(self) -> bytes:
@@ -255,13 +259,18 @@ async def listening(
     seed: int = 7,
     log_entries: int = 10_000,
     tls: ssl.SSLContext | None = None,
+    journal: Path | None = None,
 ) -> AsyncIterator[Listening]:
     """Play `script` on `ports` (0: a free one) until the block ends; then every connection is cut.
+
+    With a `journal`, buyers remember what they took when they were played last, and go on writing there.
 
     Raises `OSError` where a port cannot be had.
     """
     loop = asyncio.get_running_loop()
-    stage = Stage(script, seed=seed, log_entries=log_entries)
+    stage = Stage(script, seed=seed, log_entries=log_entries, journal=_remembered(journal))
+    if journal is not None:
+        _recall(stage, journal)
     connections: set[Connection] = set()
     servers: list[asyncio.Server] = []
     scheme = "http" if tls is None else "https"
@@ -278,3 +287,18 @@ async def listening(
             connection.abort()
         for server in servers:
             await server.wait_closed()
+        if stage.journal is not None:
+            stage.journal.close()
+
+
+def _remembered(path: Path | None) -> Journal | None:
+    return None if path is None else Journal(path)
+
+
+def _recall(stage: Stage, path: Path) -> None:
+    """Every player that is still played knows again what it decided."""
+    for kept in read_journal(path):
+        player, decision = stage.players.get(kept.buyer), kept.decision
+        if player is not None and decision is not None and not kept.repeat:
+            key = None if kept.key is None else kept.key.encode("latin-1")
+            player.recall(key, kept.body.encode("latin-1"), decision)

