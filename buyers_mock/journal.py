@@ -1,7 +1,8 @@
 """What the mock was sent to buy, in a file: so that a buyer that was killed remembers what it took.
 
 One JSON line a post, written before the post is answered, in one write to a file that is only appended to: a killed
-process leaves whole lines, but for the last. (What a killed process wrote, the system keeps; the power is another question.)
+process leaves whole lines, but for the last. (What a killed process wrote, the system keeps; a power cut is another
+question.)
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def break_settle() -> None:
     """The seller is answered, and what came of the lead is not written."""
     from auction.post.book import LeadBook
 
-    async def not_written(self: LeadBook, settlement: Any, then: Callable[[], Any]) -> None:
+    async def not_written(self: LeadBook, settlement: Any, then: Callable[[], Any], lost: Any) -> None:
         await then()
 
     setattr(LeadBook, "settle", not_written)  # noqa: B010
@@ -61,8 +61,8 @@ def break_retry() -> None:
 
     deliver = Offering._deliver
 
-    async def repeated(self: Offering, floor: Any, draft: Any, win: Any, buyer: Any) -> Any:
-        return await deliver(self, floor, draft, win, replace(buyer, idempotent=True))
+    async def repeated(self: Offering, floor: Any, draft: Any, win: Any, buyer: Any, lost: Any) -> Any:
+        return await deliver(self, floor, draft, win, replace(buyer, idempotent=True), lost)
 
     setattr(Offering, "_deliver", repeated)  # noqa: B010
 
