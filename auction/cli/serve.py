@@ -1,8 +1,8 @@
 """`auction serve`: the stores once, then one worker in this process, or several as children (`crew`).
 
 This process owns what there may be only one of: the listening socket, the embedded Valkey with the lock on the
-data folder, the catalogue files named on the command line. The lock comes before anything that is
-stored: a second `serve` on a folder must not change what the first one trades on.
+data folder, the catalogue files named on the command line (by a child, `stocking`). The lock comes before anything
+that is stored: a second `serve` on a folder must not change what the first one trades on.
 """
 
 from __future__ import annotations
@@ -20,27 +20,21 @@ from msgspec.structs import replace
 
 from auction import log
 from auction.api.metrics import forget_metrics
-from auction.applying import apply_catalogue, read_files, stored_catalogue
-from auction.catalogue.changes import diff
 from auction.cli.crew import run_crew
 from auction.cli.options import (
     WithVariables,
     make_data_dir,
-    open_ledger,
     setting,
     settings_of,
     store_flags,
 )
+from auction.cli.stocking import Stocking, stocking
 from auction.cli.stopping import Stopping
 from auction.cli.worker import BACKLOG, run_worker
-from auction.clock import SystemClock
 from auction.counters.embedded import EmbeddedValkey
 from auction.errors import OperatorError
 from auction.exchange import sealer_of
-from auction.market.model import Catalogue
 from auction.settings import Settings
-
-DEMO_MARKET = Path(__file__).parents[2] / "config" / "demo.yaml"
 
 
 @click.command(cls=WithVariables)
@@ -66,13 +60,17 @@ def serve(files: tuple[Path, ...], **flags: object) -> None:
     what was taken in is finished; asked twice, it stops at once.
     """
     settings = settings_of(**flags)
-    named = read_files(files) if files else None
-    log.set_up(settings.log_level)
-    stopping = Stopping()
-    make_data_dir(settings.data_dir)
-    with _listening(settings) as listening, _counters(settings) as redis_url:
-        stopping.end_if_asked()
-        settings = _with_catalogue(settings, named)
+    with contextlib.ExitStack() as stores:
+        with stocking() as child:
+            if files:
+                child.read(files)
+            log.set_up(settings.log_level)
+            stopping = Stopping()
+            make_data_dir(settings.data_dir)
+            listening = stores.enter_context(_listening(settings))
+            redis_url = stores.enter_context(_counters(settings))
+            stopping.end_if_asked()
+            settings = _stocked(child, settings)
         stopping.end_if_asked()
         sealer_of(settings)  # made once, before workers look for it
         forget_metrics(settings.data_dir)
@@ -115,24 +113,15 @@ def _counters(settings: Settings) -> Iterator[str]:
         valkey.stop()
 
 
-def _with_catalogue(settings: Settings, named: Catalogue | None) -> Settings:
+def _stocked(child: Stocking, settings: Settings) -> Settings:
     """Stores the catalogue named on the command line, or the demo market where there is none at all.
 
     The demo's buyers are on this machine: whoever trades on it means to reach them.
     """
-    demo = read_files([DEMO_MARKET]) if DEMO_MARKET.exists() else None
-    with open_ledger(settings, make=True) as engine:
-        with engine.connect() as conn:
-            version, stored, _ = stored_catalogue(conn)
-        wanted = named or (stored if version else demo)
-        if wanted is None:
-            raise OperatorError("no_catalogue", "no catalogue is stored: name its files by --config")
-        if wanted is not stored:
-            now_ms = SystemClock(settings.clock_offset_ms).now_ms()
-            applied = apply_catalogue(engine, wanted, now_ms, "serve")
-            log.event("catalogue", version=applied.version, changes=applied.changes.lines()[-1])
-    on_demo = named is None and demo is not None and diff(wanted, demo).empty
-    return replace(settings, allow_private_buyers=True) if on_demo else settings
+    stocked = child.store(settings)
+    if stocked.version is not None:
+        log.event("catalogue", version=stocked.version, changes=stocked.changes)
+    return replace(settings, allow_private_buyers=True) if stocked.on_demo else settings
 
 
 def _announce(settings: Settings, listening: socket.socket, *, embedded: bool) -> None:

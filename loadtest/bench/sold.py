@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from loadtest.bench import book
@@ -18,12 +20,20 @@ class _Offer(msgspec.Struct):
 
 def posted(stage: Stage, posters: int, seconds: float) -> Taken:
     """Pings for so long, then a post for each of their offers, so many at once. Raises `LoadError`."""
+    return posts_of(stage, offers(stage, seconds)).closed(posters, None)
+
+
+def offers(stage: Stage, seconds: float) -> list[str]:
+    """The ids of pings that found an offer, as many as come in so long. Raises `LoadError`."""
+    pinged = stage.load(stage.ours, MAIN, keep=True).closed(CONNECTIONS, seconds, warm_s=0.01)
+    read = msgspec.json.Decoder(_Offer)
+    return [read.decode(body).ping_id for body in pinged.bodies]
+
+
+def posts_of(stage: Stage, ping_ids: Sequence[str]) -> Load:
+    """A post for each of these pings."""
     ours = stage.ours
-    pinged = stage.load(ours, MAIN, keep=True).closed(CONNECTIONS, seconds, warm_s=0.01)
-    offers = msgspec.json.Decoder(_Offer)
-    bodies = [{"ping_id": offers.decode(body).ping_id, "lead": book.person()} for body in pinged.bodies]
-    posts = numbered_once("/post", {"Authorization": f"Bearer {book.KEY}"}, bodies)
     assert ours.name == OURS
-    return Load(ours.port, posts, expected=b'"status":"sold"', watch=stage.watched(ours)).closed(
-        posters, None
-    )
+    bodies = [{"ping_id": ping_id, "lead": book.person()} for ping_id in ping_ids]
+    posts = numbered_once("/post", {"Authorization": f"Bearer {book.KEY}"}, bodies)
+    return Load(ours.port, posts, expected=b'"status":"sold"', watch=stage.watched(ours))
