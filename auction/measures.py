@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from auction.exchange import Exchange
+from auction.market.money import MICROS
+from auction.market.reasons import Family as ReasonFamily
+from auction.market.reasons import Reason
 from auction.ping.journal import STAGES
 from auction.tally import Family, Histogram, Labels, counter, gauge, histogram, plain_counter
 
@@ -47,22 +50,41 @@ def _pings(exchange: Exchange) -> list[Family]:
 
 
 def _posts(exchange: Exchange) -> list[Family]:
-    posts = exchange.posts
+    posts, tally = exchange.posts, exchange.posts.tally
+    owed = {"counters": posts.claiming.owed, "ledger": posts.book.owed}
+    trips: dict[Labels, Histogram] = {(outcome,): one for outcome, one in tally.trips_us.items()}
+    money = {labels: micros / MICROS for labels, micros in tally.money_micros.items()}
     return [
+        counter("auction_leads", "Posts by the state their lead came to", ("state",), _floats(tally.states)),
         counter(
-            "auction_leads",
-            "Posts by the state their lead came to",
-            ("state",),
-            _floats(posts.selling.outcomes),
+            "auction_money",
+            "Sold by the posts themselves, no tests: price, payout and margin in units of the house's currency",
+            ("campaign", "what"),
+            money,
+        ),
+        counter("auction_offers", "Offers to buyers by outcome", ("buyer", "outcome"), _floats(tally.offers)),
+        histogram(
+            "auction_post_seconds", "Whole posts, refused and repeated ones too", (), {(): tally.whole_us}
+        ),
+        histogram(
+            "auction_offer_seconds", "Offers that left, to their answer, with retries", ("outcome",), trips
         ),
         plain_counter(
             "auction_posts_turned_away", "Posts refused because the house was full", posts.turned_away
         ),
         gauge("auction_posts_running", "Posts in flight", posts.running),
-        gauge(
-            "auction_steps_owed",
-            "Steps owed to a store",
-            posts.claiming.owed.waiting + posts.book.owed.waiting,
+        gauge("auction_steps_owed", "Steps owed to a store", sum(each.waiting for each in owed.values())),
+        counter(
+            "auction_steps_paid",
+            "Steps owed to a store that were done later",
+            ("store",),
+            {(store,): float(each.done) for store, each in owed.items()},
+        ),
+        counter(
+            "auction_steps_dropped",
+            "Steps owed to a store that found no room",
+            ("store",),
+            {(store,): float(each.dropped) for store, each in owed.items()},
         ),
     ]
 
@@ -89,9 +111,9 @@ def _buyers(exchange: Exchange) -> list[Family]:
     return [
         counter(
             "auction_orders",
-            "Orders asked or bidding a fixed price, by buyer and what became of it",
-            ("buyer", "reason"),
-            _floats(exchange.ping_tally.orders),
+            "Eligible orders by buyer, what came of them (outcome) and why (reason)",
+            ("buyer", "outcome", "reason"),
+            _orders(exchange),
         ),
         counter("auction_connections", "What became of connections and asks on the wire", ("event",), told),
         gauge("auction_connections_open", "Connections to buyers", exchange.fanout.connections),
@@ -105,7 +127,15 @@ def _buyers(exchange: Exchange) -> list[Family]:
             ("buyer", "reason"),
             _floats(exchange.allowances.refused),
         ),
-        plain_counter("auction_asks_spared", "Asks left out because the buyer was failing", health.spared),
+        plain_counter(
+            "auction_names_unresolved", "Buyers' names not resolved", exchange.fanout.resolve_failed
+        ),
+        counter(
+            "auction_asks_spared",
+            "Pings that a failing buyer was left out of (shadow mode: would have been)",
+            ("buyer",),
+            {(buyer,): float(count) for buyer, count in health.spared_of.items()},
+        ),
         Family(
             "auction_buyer_share",
             "Share of pings a failing buyer is asked in, a worker",
@@ -122,6 +152,30 @@ def _buyers(exchange: Exchange) -> list[Family]:
     ]
 
 
+def _orders(exchange: Exchange) -> dict[Labels, float]:
+    counted = exchange.ping_tally.orders.items()
+    return {(buyer, outcome_of(Reason(reason)), reason): float(count) for (buyer, reason), count in counted}
+
+
+def outcome_of(reason: Reason) -> str:
+    """What came of one order in a word: `bid` (won or not), `no_bid`, `late`, `throttled` by us, `not_awaited`
+    (closed early), `error`, or `not_asked`."""
+    told = _OUTCOMES.get(reason)
+    if told is not None:
+        return told
+    return {ReasonFamily.NOT_ASKED: "not_asked", ReasonFamily.FAILED: "error"}.get(reason.family, "bid")
+
+
+_OUTCOMES = {
+    Reason.NO_BID: "no_bid",
+    Reason.TIMEOUT: "late",
+    Reason.BUSY: "throttled",
+    Reason.PING_CAP: "throttled",
+    Reason.PING_BUDGET: "throttled",
+    Reason.CUT_OFF: "not_awaited",
+}
+
+
 def _counters(exchange: Exchange) -> list[Family]:
     link, holding = exchange.link, exchange.pings.holding
     refused: dict[Labels, float] = {
@@ -132,6 +186,10 @@ def _counters(exchange: Exchange) -> list[Family]:
     }
     return [
         plain_counter("auction_counter_calls", "Calls sent to Valkey", link.calls),
+        gauge("auction_counter_calls_waiting", "Calls to Valkey that wait for their reply", link.waiting),
+        gauge("auction_counters_up", "Workers whose calls to Valkey are being answered", link.up),
+        plain_counter("auction_counters_connects", "Connections made to Valkey", link.connects),
+        plain_counter("auction_counters_reloads", "Scripts that Valkey had forgotten", link.reloads),
         counter("auction_counter_calls_failed", "Calls to Valkey that got no answer", ("why",), refused),
         plain_counter("auction_holds", "Places held", holding.held),
         plain_counter("auction_caps_refused", "Holds refused by a full cap", holding.refused),

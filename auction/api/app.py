@@ -18,24 +18,23 @@ from auction.api.describing import DescribingDoor
 from auction.api.metrics import MetricsDoor
 from auction.api.native import NativeDoor
 from auction.api.status import StatusDoor
+from auction.api.traffic import Traffic, families
 from auction.api.wire import respond_problem
 from auction.errors import ExchangeError, SellerError, internal_error
 from auction.exchange import Exchange
+from auction.tally import Family
 
 Door = Callable[[Scope, Receive, Send], Awaitable[None]]
 MOST_LOGGED_PATH = 128
 
 
 class App:
-    """The exchange as an ASGI application. Counts `bugs`: requests that failed as none should."""
+    """The exchange as an ASGI application. `traffic` counts what it answered."""
 
     def __init__(self, exchange: Exchange) -> None:
-        self.native, self.status, self.metrics = (
-            NativeDoor(exchange),
-            StatusDoor(exchange),
-            MetricsDoor(exchange),
-        )
-        self.bugs = 0
+        self.traffic = Traffic()
+        self.native, self.status = NativeDoor(exchange), StatusDoor(exchange)
+        self.metrics = MetricsDoor(exchange, self._families)
         self._hot: dict[str, Door] = {
             "/ping": self.native.ping,
             "/post": self.native.post,
@@ -43,25 +42,37 @@ class App:
         }
         self._rest = _rest(self.status, self.metrics, DescribingDoor(exchange))
 
+    @property
+    def bugs(self) -> int:
+        """Requests that failed as none should."""
+        return self.traffic.bugs
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        door = self._hot.get(scope["path"])
+        path, traffic = scope["path"], self.traffic
+        door = self._hot.get(path)
         try:
             if door is None:
-                await self._rest(scope, receive, send)
+                await self._rest(scope, receive, traffic.watched(path, send))
             elif scope["method"] == "POST":
                 await door(scope, receive, send)
+                traffic.answered(path, 200)
             else:
                 raise SellerError(405, "wrong_method", "Use POST.", headers=[("allow", "POST")])
         except ExchangeError as error:
+            traffic.answered(path, error.status)
             await respond_problem(send, error)
         except Exception:
-            self.bugs += 1
-            log.bug("request_failed", path=scope["path"][:MOST_LOGGED_PATH])
+            traffic.bugs += 1
+            log.bug("request_failed", path=path[:MOST_LOGGED_PATH])
             if door is not None:  # Starlette has answered by `status.broken` before it let the error through
+                traffic.answered(path, 500)
                 await respond_problem(send, internal_error())
+
+    def _families(self) -> list[Family]:
+        return families(self.traffic, self.native.bodies)
 
 
 def _rest(status: StatusDoor, metrics: MetricsDoor, describing: DescribingDoor) -> Starlette:

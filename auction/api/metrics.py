@@ -1,8 +1,8 @@
 """`/metrics`: what all workers of this house have counted, in Prometheus' text format.
 
-A scrape reaches one worker, so each leaves what it knows in a small file of the data folder once a second, and the
-one that is asked adds them up. The file of a worker that died stays until the house starts again: its
-counters go on counting, so no sum ever falls; its gauges do not.
+A scrape reaches one worker, so each of several leaves what it knows in a small file of the data folder once a
+second, and the one that is asked adds them up. The file of a worker that died stays until the house starts again:
+its counters go on counting, so no sum ever falls; its gauges do not.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -36,8 +36,10 @@ _decode = msgspec.msgpack.Decoder(list[Family]).decode
 class MetricsDoor:
     """`GET /metrics`, and the file that this worker leaves for the others."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, of_doors: Callable[[], list[Family]] = list) -> None:
+        """`of_doors` tells what the HTTP side has counted."""
         self._exchange = exchange
+        self._of_doors = of_doors
         self._folder = metrics_folder(exchange.settings.data_dir)
         self._mine = self._folder / f"{os.getpid()}.metrics"
         self._leaving: asyncio.Task[None] | None = None
@@ -45,11 +47,13 @@ class MetricsDoor:
 
     async def metrics(self, request: Request) -> Response:
         """All workers' counts together."""
-        families = added_up([*families_of(self._exchange), *self._others()])
+        families = added_up([*self._known(), *self._others()])
         return Response(to_text(families), headers={"content-type": CONTENT_TYPE})
 
     def start(self) -> None:
-        """Leave what is known, once a second, until `stop`."""
+        """Leave what is known, once a second, until `stop`. A worker that is alone has nobody to leave it for."""
+        if self._exchange.settings.workers == 1:
+            return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._leaving = asyncio.create_task(self._leave_always(), name="metrics")
 
@@ -59,17 +63,21 @@ class MetricsDoor:
             self._leaving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._leaving
-            self._leave()
+            self._leave(_encode(self._known()))
 
     async def _leave_always(self) -> None:
         while True:
-            self._leave()
+            # in a thread: to replace a file waits for the disk, and auctions would wait with it
+            await asyncio.to_thread(self._leave, _encode(self._known()))
             await asyncio.sleep(LEAVE_EVERY_S)
 
-    def _leave(self) -> None:
+    def _known(self) -> list[Family]:
+        return [*families_of(self._exchange), *self._of_doors()]
+
+    def _leave(self, told: bytes) -> None:
         fresh = self._mine.with_suffix(".new")
         try:
-            fresh.write_bytes(_encode(families_of(self._exchange)))
+            fresh.write_bytes(told)
             fresh.replace(self._mine)
         except OSError as error:
             log.warning("metrics_not_left", error=str(error))

@@ -76,12 +76,14 @@ class BuyerHealth(msgspec.Struct):
 
 
 class Health:
-    """All buyers of this worker. `spared` counts asks that were left out (in shadow mode: would have been)."""
+    """All buyers of this worker. `spared` counts asks that were left out (in shadow mode: would have been), and
+    `spared_of` them by buyer."""
 
     def __init__(self, mode: Mode = "on") -> None:
         self.mode = mode
         self.buyers: dict[str, BuyerHealth] = {}
         self.spared = 0
+        self.spared_of: dict[str, int] = {}
         self._sick: dict[str, float] = {}
 
     def note(self, buyer_id: str, reason: Reason) -> None:
@@ -110,6 +112,8 @@ class Health:
             return []
         out = [buyer for buyer in buyers if self._sick.get(buyer, 1.0) <= _draw(ping_id, buyer)]
         self.spared += len(out)
+        for buyer in out:
+            self.spared_of[buyer] = self.spared_of.get(buyer, 0) + 1
         return out if self.mode == "on" else []
 
     @property

@@ -144,6 +144,11 @@ class Link:
             await wire.lost.wait()
 
     @property
+    def waiting(self) -> int:
+        """Calls that wait for their reply."""
+        return len(self._pending)
+
+    @property
     def up(self) -> bool:
         """Whether calls are being sent: connected, and no reply is late."""
         return self._ready and not self._dropping

@@ -6,7 +6,7 @@ log entry, never an auction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from time import perf_counter
 from typing import Any, Protocol
@@ -65,6 +65,7 @@ class Trace:
         "dropped",
         "eligibility",
         "laps_us",
+        "left_out",
         "market_version",
         "opens",
         "outcomes",
@@ -103,6 +104,7 @@ class Trace:
         self.asked: list[TradedOrder] = []
         self.outcomes: list[Outcome] = []
         self.dropped: list[Dropped] = []
+        self.left_out: Sequence[tuple[str, Reason]] = ()  # (buyer, why), of all that are dropped
 
     def lap(self, stage: Stage) -> None:
         """`stage` is walked through: what passed since the last lap was its time."""
@@ -117,7 +119,9 @@ class Trace:
 
     def drop(self, orders: Iterable[TradedOrder], reason: Reason) -> None:
         """These eligible orders are not asked, for this reason."""
-        self.dropped += [Dropped(order.bit, reason) for order in orders]
+        left = list(orders)
+        self.dropped += [Dropped(order.bit, reason) for order in left]
+        self.left_out = [*self.left_out, *((order.buyer_id, reason) for order in left)]
 
     def won(self, order_id: str) -> None:
         """This order's place is held."""

@@ -28,6 +28,8 @@ class PingTally:
         for histogram, lap_us in zip(self.stages_us, trace.laps_us, strict=True):
             histogram.add(lap_us)
         orders, health = self.orders, self._health
+        for left_out in trace.left_out:
+            orders[left_out] += 1
         for order, outcome in zip(trace.asked, trace.outcomes, strict=True):
             reason = outcome.reason
             orders[order.buyer_id, reason] += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from time import perf_counter
 
 from auction import log
 from auction.buyers.delivery import Delivery, PostRequest
@@ -26,6 +27,7 @@ from auction.post.lease import Lease
 from auction.post.objection import objection_to
 from auction.post.records import LeadDraft, Told
 from auction.post.sale import OfferState
+from auction.post.tally import PostTally
 
 RETRY_AFTER_S = (0.2, 1.0)
 """How long to wait before each repetition of an offer whose answer was not heard."""
@@ -39,6 +41,7 @@ class Offering:
         self._delivery = delivery
         self._lease = lease
         self._clock = clock
+        self.tally = PostTally()
 
     async def keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win], at_ms: int) -> dict[str, bool]:
         """Keeps the places of these wins as of `at_ms`, in one write: order id → whether it has its place.
@@ -60,6 +63,12 @@ class Offering:
     async def offer(self, floor: Floor, draft: LeadDraft, win: Win, kept: bool, at_ms: int) -> Told:
         """One offer, as of `at_ms`, to its answer. Raises `TakenOver` if we may not send it, and nothing else:
         whatever goes wrong is an answer of some kind."""
+        began_s = perf_counter()
+        told = await self._offer(floor, draft, win, kept, at_ms)
+        self.tally.offered(win.bid.buyer_id, told.state, int((perf_counter() - began_s) * 1e6))
+        return told
+
+    async def _offer(self, floor: Floor, draft: LeadDraft, win: Win, kept: bool, at_ms: int) -> Told:
         buyer = floor.market.buyers.get(win.bid.buyer_id)
         objection = objection_to(floor.market, draft, win, buyer, kept)
         if objection is not None or buyer is None:

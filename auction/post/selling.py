@@ -26,7 +26,6 @@ from auction.post.offering import Offering
 from auction.post.records import LeadDraft, Told
 from auction.post.sale import OfferState, Sale
 from auction.post.settling import Said, Settling
-from auction.tally import counts
 
 Offer = Callable[[Floor, LeadDraft, Win, bool, int], Awaitable[Told]]
 
@@ -46,7 +45,7 @@ class Course(msgspec.Struct):
 
 
 class Selling:
-    """Sells leads that are taken. Counts the states that they came to."""
+    """Sells leads that are taken. What they came to is counted in the offering's tally."""
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class Selling:
         self._settling = settling
         self._answers = answers
         self._clock = clock
-        self.outcomes = counts()  # (the state that a lead came to,)
+        self._tally = offering.tally
 
     async def go_on(self, course: Course, kept: Mapping[str, bool], offer: Offer | None = None) -> bytes:
         """From the offers that are out to the end: the seller's answer, durable.
@@ -137,7 +136,7 @@ class Selling:
     async def _settled(self, course: Course) -> None:
         """The outcome is durable: the counters, the log and the claim follow."""
         lead, state = course.draft.lead, course.sale.state.value
-        self.outcomes[(state,)] += 1
+        self._tally.settled(course.draft.ping, course.sale.state, course.sale.sold)
         await self._offering.close(course.floor, course.draft, course.told)
         log.event("lead", lead_id=lead.lead_id, state=state, seller=lead.seller, campaign=lead.campaign)
         await self._claiming.finish(lead.ping_id, lead.lead_id)

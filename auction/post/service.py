@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 
 import uuid_utils
 from msgspec.structs import replace
@@ -69,6 +70,7 @@ class PostService:
         self._most_posts = most_posts
         self.running = 0
         self.turned_away = 0
+        self.tally = offering.tally
 
     async def close(self) -> None:
         """Take back what is owed still, as far as the stores let us."""
@@ -252,10 +254,12 @@ class PostService:
             self.turned_away += 1
             raise HouseError("house_full", "Too many posts are running; try again shortly.")
         self.running += 1
+        began_s = perf_counter()
         try:
             yield
         finally:
             self.running -= 1
+            self.tally.whole_us.add(int((perf_counter() - began_s) * 1e6))
 
 
 def _decode(

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from time import perf_counter_ns
 
 from loadtest.bench.machine import cpu_s
-from loadtest.bench.taken import Taken
+from loadtest.bench.taken import NEVER, Taken
 
 GENERATOR = "generator"
 WARM_S = 0.3
@@ -27,6 +27,7 @@ STRAGGLERS_S = 3.0
 _RECEIVE = 65_536
 _NS = 1_000_000_000
 _LENGTH = b"content-length:"
+_CODE = re.compile(rb'"(?:code|reason)":"(\w+)"')
 _TIMING = re.compile(rb"^server-timing: own;dur=([\d.]+)", re.MULTILINE)
 
 
@@ -111,7 +112,7 @@ class Load:
                     if line.due_ns:
                         window.note(line, perf_counter_ns(), head, body)
             if waiting:
-                window.taken.wrong[0] = waiting
+                window.taken.wrong[NEVER] = waiting
             return window.taken
 
     def _send(self, line: _Line, window: _Window) -> bool:
@@ -154,7 +155,8 @@ class _Window:
         taken = self.taken
         taken.latencies_us.append((now_ns - line.due_ns) / 1000)
         if self._expected not in body or not head.startswith(b"http/1.1 200"):
-            taken.wrong[int(head[9:12])] += 1
+            code = _CODE.search(body)
+            taken.wrong[head[9:12].decode() + (f" {code[1].decode()}" if code else "")] += 1
             taken.first_wrong = taken.first_wrong or body
         if timing := _TIMING.search(head):
             taken.own_us.append(float(timing[1]) * 1000)

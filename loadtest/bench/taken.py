@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+NEVER = "no answer"
+
 
 class Taken(msgspec.Struct, kw_only=True):
     """A run's window: what was answered in it, how fast, and what it cost whom."""
@@ -17,8 +19,9 @@ class Taken(msgspec.Struct, kw_only=True):
     seconds: float
     cpu_s: dict[str, float]
     """User and system time of each process that was watched, and of the generator, inside the window."""
-    wrong: Counter[int]
-    """Answers that were not what they should be, by status; 0 for those that never came."""
+    wrong: Counter[str]
+    """Answers that were not what they should be, by status and code (`503 house_full`); `NEVER` for those that never
+    came."""
     first_wrong: bytes = b""
     """The body of the first of them."""
     own_us: list[float]
@@ -48,6 +51,14 @@ class Taken(msgspec.Struct, kw_only=True):
     def latency_us(self, percent: float) -> float:
         """A percentile of the latencies."""
         return percentile(self.latencies_us, percent)
+
+    @property
+    def wrong_told(self) -> str:
+        """`12 wrong: 9 503 counters_unavailable, 3 no answer`; nothing where all were right."""
+        if not self.wrong:
+            return ""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.wrong.most_common(3))
+        return f"{self.wrong.total()} wrong: {kinds}"
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

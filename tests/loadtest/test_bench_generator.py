@@ -20,7 +20,7 @@ from loadtest.bench.requests import HOLE, numbered, numbered_once, post
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="epoll and CPU clocks are Linux's")
 
 OK = b"HTTP/1.1 200 OK\r\nServer-Timing: own;dur=0.250, buyers;dur=1.0\r\nContent-Length: 4\r\n\r\nfine"
-BUSY = b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\nx: y\r\n\r\nbusy"
+BUSY = b'HTTP/1.1 503 Busy\r\ncontent-length: 15\r\nx: y\r\n\r\n{"code":"away"}'
 REQUEST = post("/", {}, {"a": 1})
 
 
@@ -108,8 +108,8 @@ def test_an_answer_in_pieces_is_one_answer() -> None:
 def test_wrong_answers_are_counted_by_status() -> None:
     with closing(Server(iter([OK, BUSY, OK.replace(b"fine", b"poor"), OK]))) as server:
         taken = load(server, iter([REQUEST] * 4)).closed(1, None)
-    assert taken.wrong == {503: 1, 200: 1}
-    assert taken.first_wrong == b"busy"
+    assert taken.wrong == {"503 away": 1, "200": 1}
+    assert taken.first_wrong == b'{"code":"away"}'
     assert taken.answered == 4
 
 
@@ -144,7 +144,7 @@ def test_requests_that_are_never_answered_are_told(monkeypatch: pytest.MonkeyPat
     with closing(Server(repeat(OK), delay_s=30)) as server:
         taken = load(server).at_rate(50, 0.2, warm_s=0.0)
     assert taken.answered == 0
-    assert taken.wrong == {0: 10}
+    assert taken.wrong == {"no answer": 10}
 
 
 def test_a_server_that_hangs_up_in_the_middle_is_a_mistake() -> None:

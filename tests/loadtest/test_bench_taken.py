@@ -24,7 +24,7 @@ def taken(cpu_us: float, answers: int = 100, wrong: int = 0) -> Taken:
         latencies_us=[1000.0] * answers,
         seconds=2.0,
         cpu_s={"server": cpu_us * answers / 1e6, BUYERS: 0.1, "generator": 0.2},
-        wrong=Counter({503: wrong} if wrong else {}),
+        wrong=Counter({"503": wrong} if wrong else {}),
         own_us=[],
         bodies=[],
         late_us=[],

@@ -20,7 +20,7 @@ def run(stage: Stage) -> list[Figure]:
         taken = stage.load(stage.ours, CASE, tmax_ms=book.SHORT_TMAX_MS).at_rate(rate, stage.pace.spell_s)
         note = f"{rate:.0f}/s, p50 {taken.latency_us(50) / 1000:.1f} ms, server {taken.busy(SERVER):.0%} busy"
         if taken.wrong:
-            note += f", wrong by status: {dict(taken.wrong)}"
+            note += f"; {taken.wrong_told}"
         p99_ms = taken.latency_us(99) / 1000
         figures.append(
             Figure(f"deadline.{name}_p99", f"3 of 10 silent, tmax 200 ms: p99, {name}", p99_ms, "ms", note)

@@ -18,7 +18,7 @@ def run(stage: Stage) -> list[Figure]:
         taken = stage.load(stage.ours, MAIN).at_rate(rate, stage.pace.spell_s)
         late = f"server {taken.busy(SERVER):.0%} busy; sent late by p99 {percentile(taken.late_us, 99) / 1000:.2f} ms"
         if taken.wrong:
-            late += f"; {taken.wrong.total()} wrong"
+            late += f"; {taken.wrong_told} of {taken.answered}"
         name = f"open loop at {share} % of capacity ({rate:.0f}/s)"
         for percent in (50, 99, 99.9):
             key = f"open.{share}_p{percent:g}"

@@ -13,7 +13,7 @@ def run(stage: Stage) -> list[Figure]:
     taken = posted(stage, CONNECTIONS, stage.pace.round_s)
     note = f"and Valkey {taken.cpu_us(VALKEY):.0f} µs; {taken.answered} posts"
     if taken.wrong:
-        note += f", {taken.wrong.total()} not sold"
+        note += f", not sold: {taken.wrong_told}"
     waits = f"p50 {taken.latency_us(50) / 1000:.1f} ms, p99 {taken.latency_us(99) / 1000:.1f} ms"
     return [
         Figure("post.cpu_us", "CPU per post, 16 at once", taken.cpu_us(SERVER), "µs", note),
