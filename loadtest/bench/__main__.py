@@ -1,4 +1,4 @@
-"""What a ping costs, and everything that hangs on it.  python -m loadtest.bench [SCENARIO...] [--quick]
+"""What a ping costs, and everything that hangs on it.  python -m loadtest.bench [SCENARIO...] [--only NAME] [--quick]
 
 Runs our server and bare fan-outs in turns on one core, with the same buyers, and prints what each costs beside what it
 should. Figures are no verdict: the exit code is 0 unless something broke.
@@ -37,12 +37,23 @@ QUIET_LOAD = 0.5
 BROKEN = (LoadError, ProcessError, OSError)
 
 
-@click.command(context_settings={"show_default": True})
+def _told() -> str:
+    """Each scenario and the first sentence of its module, for the help."""
+    lines = []
+    for name, run in SCENARIOS.items():
+        said = (sys.modules[run.__module__].__doc__ or "").partition(".")[0].replace("\n", " ")
+        lines.append(f"  {name:12}{said}{' (only where it is named)' if name in LONG else ''}")
+    return "\b\nScenarios:\n" + "\n".join(lines)
+
+
+@click.command(context_settings={"show_default": True, "max_content_width": 120}, epilog=_told())
 @click.argument("names", nargs=-1, type=click.Choice(list(SCENARIOS)), metavar="[SCENARIO]...")
+@click.option("--only", "only", multiple=True, type=click.Choice(list(SCENARIOS)), metavar="SCENARIO",
+              help="The same as naming it; may be given several times.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="Under a minute: short rounds, rougher figures.")
 @click.option("--report", "path", type=click.Path(path_type=Path), default=Path("report/bench.json"),
               help="Where the figures are saved as JSON.")  # fmt: skip
-def main(names: tuple[str, ...], quick: bool, path: Path) -> None:
+def main(names: tuple[str, ...], only: tuple[str, ...], quick: bool, path: Path) -> None:
     """Measure the SCENARIOs that are named, or all but the long ones."""
     if sys.platform != "linux":
         raise click.ClickException(
@@ -57,7 +68,7 @@ def main(names: tuple[str, ...], quick: bool, path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=path.parent) as folder:
         try:
             with open_stage(Path(folder), QUICK if quick else FULL) as stage:
-                chosen = names or [name for name in SCENARIOS if name not in LONG]
+                chosen = [*names, *only] or [name for name in SCENARIOS if name not in LONG]
                 figures, broke = _run(stage, chosen, console)
                 notes = [*how_it_was_made_sure(stage.cores), *_disturbed(machine), *stage.notes]
                 report = Report(machine, quick, figures, stage.rounds, notes)
@@ -70,7 +81,7 @@ def main(names: tuple[str, ...], quick: bool, path: Path) -> None:
     sys.exit(1 if broke else 0)
 
 
-def _run(stage: Stage, names: list[str] | tuple[str, ...], console: Console) -> tuple[list[Figure], bool]:
+def _run(stage: Stage, names: list[str], console: Console) -> tuple[list[Figure], bool]:
     """All figures; a scenario that breaks is noted, and the others go on."""
     figures: list[Figure] = []
     broke = False

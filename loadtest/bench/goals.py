@@ -19,7 +19,7 @@ class Goal(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """For the table."""
         sign = "≥" if self.least else "≤"
-        stretch = f" (stretch {self.stretch:g})" if self.stretch is not None else ""
+        stretch = f" ({self.stretch:g})" if self.stretch is not None else ""
         return f"{sign} {self.limit:g}{stretch}"
 
 
@@ -35,6 +35,7 @@ GOALS = {
     "eligibility.10000": Goal(100),
     "eligibility.1000": Goal(20),
     "sales.of_commits": Goal(8, least=True),
+    "metrics.share": Goal(3),
     "memory.10000_orders": Goal(150),
     "soak.growth": Goal(1.05),
 }

@@ -15,7 +15,10 @@ from loadtest.bench.taken import Taken
 
 
 class _Offer(msgspec.Struct):
-    ping_id: str
+    """An answer to a ping; one that is no offer may have no `ping_id`."""
+
+    status: str | int
+    ping_id: str = ""
 
 
 def posted(stage: Stage, posters: int, seconds: float) -> Taken:
@@ -27,7 +30,8 @@ def offers(stage: Stage, seconds: float) -> list[str]:
     """The ids of pings that found an offer, as many as come in so long. Raises `LoadError`."""
     pinged = stage.load(stage.ours, MAIN, keep=True).closed(CONNECTIONS, seconds, warm_s=0.01)
     read = msgspec.json.Decoder(_Offer)
-    return [read.decode(body).ping_id for body in pinged.bodies]
+    answers = map(read.decode, pinged.bodies)
+    return [answer.ping_id for answer in answers if answer.status == "offer"]
 
 
 def posts_of(stage: Stage, ping_ids: Sequence[str]) -> Load:

@@ -6,6 +6,7 @@ a request costs, then under py-spy's samples for where that goes, then for a fla
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import tempfile
@@ -32,7 +33,7 @@ from loadtest.profile.sampling import Samples, SamplingError, read_samples, samp
 PING, POST = "ping", "post"
 PLAIN_S, SAMPLED_S, NATIVE_S, DRAWN_S = 4.0, 20.0, 12.0, 7.0
 OFFERS_S = 0.4
-"""How long offers are gathered for one second of posts."""
+"""How long offers are gathered for one second of posts: some are left over, rather than too few."""
 Spell = Callable[[], Taken]
 
 
@@ -82,9 +83,10 @@ class _Profiling:
         costs = _costs(taken, clocks, self._pid)
         samples, sampled = self._sampled(SAMPLED_S)
         symbols = by_symbol(self._sampled(NATIVE_S, native=True)[0], costs) if native else []
-        spell = self._spell(DRAWN_S)
-        with sampling(self._pid, svg, svg=True):
+        spell, drawn = self._spell(DRAWN_S), self._folder / "flames.svg"
+        with sampling(self._pid, drawn, svg=True):
             spell()
+        shutil.move(drawn, svg)
         notes = (
             [f"{wrong} answers were wrong: {taken.first_wrong[:200]!r}"]
             if (wrong := taken.wrong.total())
@@ -130,7 +132,7 @@ class _Profiling:
         if self._scenario == PING:
             return lambda: stage.load(stage.ours, MAIN).closed(CONNECTIONS, seconds)
         posts = posts_of(stage, offers(stage, max(0.5, seconds * OFFERS_S)))
-        return lambda: posts.closed(CONNECTIONS, None)
+        return lambda: posts.closed(CONNECTIONS, seconds)
 
 
 def _costs(taken: Taken, clocks: Clocks, pid: int) -> Costs:

@@ -107,6 +107,7 @@ RULES: Sequence[Rule] = (
     Rule(KEEPING, "auction/buyers/", r"sweep|prepare|refresh|resolve"),
     Rule(JOURNAL, "auction/buyers/health.py"),
     Rule(DELIVER, "auction/buyers/delivery.py"),
+    Rule(DELIVER, "auction/buyers/protocol.py", r"[Pp]ost"),
     Rule(DELIVER, "aiohttp/"),
     Rule(RECEIVE, "auction/buyers/"),
     *(Rule(RANK, f"auction/ping/{name}.py") for name in ("collect", "auction", "bids")),

@@ -12,6 +12,7 @@ from loadtest.bench.scenarios import (
     https,
     main,
     memory,
+    metrics,
     open_loop,
     own_time,
     post,
@@ -32,6 +33,7 @@ SCENARIOS: dict[str, Scenario] = {
     "post": post.run,
     "sales": sales.run,
     "eligibility": eligibility.run,
+    "metrics": metrics.run,
     "memory": memory.run,
     "soak": soak.run,
 }
