@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint format bench loadtest fuzz clean
+.PHONY: help demo serve test lint format bench profile loadtest fuzz clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ format: $(READY)  ## let ruff set the code
 
 bench: $(READY)  ## what a ping costs, against a bare fan-out of the same buyers
 	@$(BIN)/python -m loadtest.bench
+
+profile: $(READY)  ## where the CPU of a ping (ARGS=--post: of a post) goes: a table, and report/profile.svg
+	@$(BIN)/python -m loadtest.profile $(ARGS) $(if $(filter post,$(SCENARIO)),--post)
 
 loadtest: $(READY)  ## Locust on the demo stack, held against goals; SHAPE=steady, spike or soak (10 minutes)
 	@$(BIN)/python -m loadtest.run $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)

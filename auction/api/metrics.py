@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class MetricsDoor:
         self._of_doors = of_doors
         self._folder = metrics_folder(exchange.settings.data_dir)
         self._mine = self._folder / f"{os.getpid()}.metrics"
+        self._writing = threading.Lock()
         self._leaving: asyncio.Task[None] | None = None
         self.unreadable = 0
 
@@ -77,8 +79,9 @@ class MetricsDoor:
     def _leave(self, told: bytes) -> None:
         fresh = self._mine.with_suffix(".new")
         try:
-            fresh.write_bytes(told)
-            fresh.replace(self._mine)
+            with self._writing:  # at the stop one may still be under way in its thread
+                fresh.write_bytes(told)
+                fresh.replace(self._mine)
         except OSError as error:
             log.warning("metrics_not_left", error=str(error))
 

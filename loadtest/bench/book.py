@@ -8,12 +8,14 @@ several that would fit, so that no part of the index has an easy day. The same s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from hashlib import sha256
 from random import Random
 from typing import Any
 
 import msgspec
 
+from auction.catalogue.documents import plain_keys
 from auction.market.model import (
     AuctionRules,
     Buyer,
@@ -26,7 +28,7 @@ from auction.market.model import (
     Price,
     Seller,
 )
-from auction.market.money import Micros
+from auction.market.money import MICROS, Micros
 from loadtest.bench.requests import HOLE
 
 KEY = "bench-key"
@@ -106,6 +108,12 @@ def catalogue(lines: Sequence[Line], ports: Ports, ca_file: str | None, seed: in
         buyers=tuple(buyer for group in buyers.values() for buyer in group),
         orders=tuple(orders),
     )
+
+
+def as_json(catalogue: Catalogue) -> bytes:
+    """A catalogue file. JSON is YAML, and written in a hundredth of the time."""
+    keys = plain_keys(catalogue, lambda micros: Decimal(micros) / MICROS)
+    return msgspec.json.Encoder(decimal_format="number").encode(keys)
 
 
 def pings(campaign: str, tmax_ms: int = TMAX_MS, seed: int = 7) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from auction.catalogue.writing import write_catalogue
 from auction.market.model import Catalogue
 from loadtest.bench import book, building
 from loadtest.bench.book import Ports
@@ -51,7 +50,7 @@ class Contender(msgspec.Struct, frozen=True):
 def ours(folder: Path, catalogue: Catalogue, cores: Cores, name: str = OURS) -> Iterator[Contender]:
     """The exchange as users run it: one worker, the embedded Valkey, SQLite. Raises `ProcessError`."""
     config = folder / f"{name}.yaml"
-    config.write_text(write_catalogue(catalogue), encoding="utf-8")
+    config.write_bytes(book.as_json(catalogue))
     command = [sys.executable, "-m", "auction", "serve", "--config", str(config), "--port", "0"]
     command += ["--data-dir", str(folder / name), "--log-level", "warning"]
     environ = {"AUCTION_ALLOW_PRIVATE_BUYERS": "1"}

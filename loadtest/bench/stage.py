@@ -36,6 +36,7 @@ LINES = [
     *(Line(f"plain-{count}", SMALL, plain=count) for count in (1, 5, 20, 50)),
 ]
 """The campaigns of our server."""
+MAIN_LINE = LINES[0]
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -69,7 +70,14 @@ class Stage:
     """Made by `open_stage`. Whatever it starts ends with it."""
 
     def __init__(
-        self, folder: Path, pace: Pace, stack: ExitStack, cores: Cores, buyers: Buyers, trust: Certificates
+        self,
+        folder: Path,
+        pace: Pace,
+        stack: ExitStack,
+        cores: Cores,
+        buyers: Buyers,
+        trust: Certificates,
+        lines: Sequence[Line],
     ) -> None:
         self.folder = folder
         self.pace = pace
@@ -79,12 +87,13 @@ class Stage:
         self.rounds: dict[str, list[dict[str, Any]]] = {}
         self._stack = stack
         self._trust = trust
+        self._lines = lines
         self._running: dict[str, Contender | None] = {}
         self._capacity: float | None = None
 
     @property
     def ours(self) -> Contender:
-        """Our server, with all campaigns."""
+        """Our server, with all campaigns of this stage."""
         found = self.contender(OURS)
         assert found is not None
         return found
@@ -145,7 +154,7 @@ class Stage:
 
     def _start(self, name: str) -> AbstractContextManager[Contender]:
         if name == OURS:
-            return contenders.ours(self.folder, self.catalogue(LINES), self.cores)
+            return contenders.ours(self.folder, self.catalogue(self._lines), self.cores)
         return contenders.reference(name, self.folder, self.buyers.ports, self._trust.ca, self.cores)
 
 
@@ -160,11 +169,14 @@ def _check(case: Case, rounds: dict[str, Rounds]) -> None:
 
 
 @contextmanager
-def open_stage(folder: Path, pace: Pace) -> Iterator[Stage]:
-    """A stage with its buyers; we ourselves keep off the server's core. Raises `BuildError`, `ProcessError`."""
+def open_stage(folder: Path, pace: Pace, lines: Sequence[Line] = LINES) -> Iterator[Stage]:
+    """A stage with its buyers; `lines` are the campaigns of our server. We ourselves keep off the server's core.
+
+    Raises `BuildError`, `ProcessError`.
+    """
     shared = cores()
     with ExitStack() as stack:
         stack.enter_context(bound_to(shared.others))
         trust = certificates.make(folder)
         buyers = stack.enter_context(running_buyers(folder, trust))
-        yield Stage(folder, pace, stack, shared, buyers, trust)
+        yield Stage(folder, pace, stack, shared, buyers, trust, lines)

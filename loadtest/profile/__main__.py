@@ -22,7 +22,7 @@ from loadtest.bench.contenders import SERVER, VALKEY
 from loadtest.bench.generator import LoadError
 from loadtest.bench.machine import this_machine
 from loadtest.bench.sold import offers, posts_of
-from loadtest.bench.stage import CONNECTIONS, FULL, MAIN, QUICK, Stage, open_stage
+from loadtest.bench.stage import CONNECTIONS, FULL, MAIN, MAIN_LINE, QUICK, Stage, open_stage
 from loadtest.bench.taken import Taken
 from loadtest.processes import ProcessError
 from loadtest.profile.account import Costs, by_function, by_stage, by_symbol, unplaced
@@ -42,7 +42,7 @@ Spell = Callable[[], Taken]
 @click.option("--native", is_flag=True, help="Frames of C code as well: slower, rougher, some 15 s more.")
 @click.option("--report", "path", type=click.Path(path_type=Path), default=Path("report/profile.json"),
               help="Where the figures are saved as JSON; the flame graph goes beside it, as SVG.")  # fmt: skip
-@click.option("--quick", is_flag=True, help="A third of the time: rough shares.")
+@click.option("--quick", is_flag=True, help="A tenth of the time: rough shares.")
 def main(of_post: bool, native: bool, path: Path, quick: bool) -> None:
     """Show where the CPU of a ping (or post) goes, by stage and by function, and draw it."""
     if sys.platform != "linux":
@@ -51,10 +51,10 @@ def main(of_post: bool, native: bool, path: Path, quick: bool) -> None:
     console = Console()
     path.parent.mkdir(parents=True, exist_ok=True)
     began_s = time.monotonic()
-    scenario, pace = POST if of_post else PING, 1 / 3 if quick else 1.0
+    scenario, pace = POST if of_post else PING, 1 / 10 if quick else 1.0
     with tempfile.TemporaryDirectory(prefix="profile-", dir=path.parent) as folder:
         try:
-            with open_stage(Path(folder), QUICK if quick else FULL) as stage:
+            with open_stage(Path(folder), QUICK if quick else FULL, [MAIN_LINE]) as stage:
                 profile = _Profiling(stage, scenario, Path(folder), pace).run(
                     native, path.with_suffix(".svg")
                 )

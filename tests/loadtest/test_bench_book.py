@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auction.applying import read_files
-from auction.catalogue.writing import write_catalogue
 from auction.market.market import Market, compile_market
 from loadtest.bench import book
 from loadtest.bench.book import Line, Ports
@@ -62,7 +61,7 @@ def test_nobody_can_close_an_auction_early() -> None:
 def test_it_is_a_catalogue_that_the_exchange_reads(tmp_path: Path) -> None:
     catalogue = book.catalogue(LINES, PORTS, None)
     file = tmp_path / "bench.yaml"
-    file.write_text(write_catalogue(catalogue), encoding="utf-8")
+    file.write_bytes(book.as_json(catalogue))
     assert read_files([file]) == catalogue
 
 

@@ -1,10 +1,10 @@
 """What counting costs: the share of a ping's CPU that goes into its metrics.
 
-Why not two servers, one that counts and one that does not: what is looked for is a hundredth of a ping, and two servers
-on one machine differ by more. So the very calls that a ping makes are timed by themselves, in this process, on the core
-where the server runs, with a trace as a ping of the main case leaves it: ten buyers asked, each with its answer. (`tally`
-tells the buyers' health as well, which is no metric: it counts here.) What `/metrics` itself costs is apart: it is asked
-every few seconds, whatever the load.
+Why not two servers, one that counts and one that does not: what is looked for is a hundredth of a ping, and two
+servers on one machine differ by more. So the very calls that a ping makes are timed by themselves, in this process, on
+the core where the server runs, with a trace as a ping of the main case leaves it: ten buyers asked, each with its
+answer. (`tally` tells the buyers' health as well, which is no metric: it counts here.) What `/metrics` itself costs is
+apart: it is asked every few seconds, whatever the load.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from loadtest.bench.contenders import SERVER
 from loadtest.bench.figures import Figure
 from loadtest.bench.machine import bound_to
 from loadtest.bench.scenarios.eligibility import MATCHING
-from loadtest.bench.stage import CONNECTIONS, LINES, MAIN, ORDERS, Stage
+from loadtest.bench.stage import CONNECTIONS, MAIN, MAIN_LINE, ORDERS, Stage
 
 BATCH = 500
 OWN_US, PRICE = 350, Micros(30_000_000)
@@ -40,8 +40,7 @@ OWN_US, PRICE = 350, Micros(30_000_000)
 
 def run(stage: Stage) -> list[Figure]:
     """The calls' CPU, over the CPU of the server's own pings in the same run."""
-    line = next(line for line in LINES if line.id == MAIN.campaign)
-    market = compile_market(stage.catalogue([line]), 1)
+    market = compile_market(stage.catalogue([MAIN_LINE]), 1)
     seconds = stage.pace.spell_s / 5
     with bound_to(stage.cores.server):
         parts = {name: cpu_us(call, seconds) for name, call in calls(trace_of(market)).items()}
