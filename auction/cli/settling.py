@@ -113,7 +113,7 @@ def settle(
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     answers = Answers(sealer_of(settings))
     with open_ledger(settings) as engine, transaction(engine) as conn:
-        currency = stored_catalogue(conn)[1].house.currency
+        currency = stored_catalogue(conn)[1].exchange.currency
         settled = settle_offer(conn, lead_id, said, answers, currency, now_ms)
     click.echo(
         f"lead {lead_id} is {settled.state}: {settled.order_id} {outcome}; "

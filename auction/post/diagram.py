@@ -17,16 +17,16 @@ _INTRODUCTION = f"""# The sale of a lead
 Where a lead can stand, and every move that it can make. Made from the table in `auction/post/sale.py` by
 `{COMMAND}`; a move that is not here is impossible, and whoever asks for one is refused.
 
-The rule behind it: a place counts as taken from the moment that an offer leaves the house until its buyer has *certainly*
-refused it. An answer that nobody heard is a place taken. So an exclusive lead is sold at most once, and a shared one at
-most N times and never twice to a buyer, whatever is lost on the way.
+The rule behind it: a place counts as taken from the moment that an offer leaves the house until its buyer has
+*certainly* refused it. An answer that nobody heard is a place taken. So an exclusive lead is sold at most once, and a
+shared one at most N times and never twice to a buyer, whatever is lost on the way.
 """
 _CLOSING = """
 ## When a worker ends in the middle
 
-Each worker beats in the ledger once a second. One that is silent for `AUCTION_WORKER_LEASE_MS`, by the others' own clocks,
-is fenced; its leads that are `offered` are taken over one by one, and from then on nothing that the old worker writes of
-them is accepted. (One that ended well, or whose process is gone on the same machine, is not waited for.)
+Each worker beats in the ledger once a second. One that is silent for `AUCTION_WORKER_LEASE_MS`, by the others' own
+clocks, is fenced; its leads that are `offered` are taken over one by one, and from then on nothing that the old worker
+writes of them is accepted. (One that ended well, or whose process is gone on the same machine, is not waited for.)
 
 | what the ledger says of an offer | what the new worker does |
 |---|---|
@@ -35,15 +35,15 @@ them is accepted. (One that ended well, or whose process is gone on the same mac
 | sent, any other buyer | nothing: it stays unknown, and its place in the caps stays kept |
 | sent, the buyer is gone or its place is full | nothing: it stays unknown |
 
-Then the lead goes the way of any post: runners-up whose bids still stand where everybody refused, `pending` where nobody
-knows. A worker that was only asleep sends nothing once it wakes, unless its lease stands; what a buyer clearly answered
-it can still settle the very offer that was made, where that is unknown.
+Then the lead goes the way of any post: runners-up whose bids still stand where everybody refused, `pending` where
+nobody knows. A worker that was only asleep sends nothing once it wakes, unless its lease stands. What a buyer clearly
+answered it can still settle the very offer that was made, where that is unknown.
 
-A post that was never offered to anybody, because a store failed first, is taken back: its lead leaves the table as if it
-had never come.
+A post that was never offered to anybody, because a store failed first, is taken back: its lead leaves the table as if
+it had never come.
 
-An unknown offer is settled by a postback, or by `auction settle LEAD_ID [ORDER_ID] accepted|rejected`; `auction pending`
-lists them.
+An unknown offer is settled by a postback, or by `auction settle LEAD_ID [ORDER_ID] accepted|rejected`; `auction
+pending` lists them.
 """
 
 

@@ -1,7 +1,7 @@
 """A lead whose worker is held for dead is finished once, whatever that worker still does.
 
-The house here is both: fenced by the test in the middle of a post, it begins anew under another name and takes over what
-it had in hand itself, while the old post goes on and has to find out.
+The house here is both: fenced by the test in the middle of a post, it begins anew under another name and takes over
+what it had in hand itself, while the old post goes on and has to find out.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ async def ended(house: House, ping_id: str) -> dict[str, Any]:
         return True
 
     async def over() -> bool:
-        return await house.exchange.reader.read(read)
+        done: bool = await house.exchange.reader.read(read)
+        return done
 
     await eventually(over, 10)
     return found
