@@ -53,7 +53,5 @@ def main() -> None:
     """
 
 
-for command in (
-    demo, serve, check, apply, export, keys, explain, lead, pending, settle, suppress, worker
-):
+for command in (demo, serve, check, apply, export, keys, explain, lead, pending, settle, suppress, worker):
     main.add_command(command)
