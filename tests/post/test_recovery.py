@@ -136,7 +136,7 @@ async def test_any_other_buyer_is_not_and_its_late_answer_settles_its_own_offer(
     assert (status, answer["status"]) in ((200, "pending"), (200, "sold"))
 
     async def sold() -> bool:
-        return (await ended(house, ping_id))["state"] == "sold"
+        return bool((await ended(house, ping_id))["state"] == "sold")
 
     await eventually(sold)
     assert (await house.sell(ping_id))["buyers"] == ["a-co"]
