@@ -302,7 +302,12 @@ def _is_link(url: str) -> bool:
 def _reason(answer: _PostAnswer) -> str:
     """The buyer's reason if it is a code. Whole sentences may name the person, and reasons are kept and shown."""
     reason = answer.reason or ""
-    return reason if _CODE.fullmatch(reason) else "rejected"
+    return reason if is_reason(reason) else "rejected"
+
+
+def is_reason(text: str) -> bool:
+    """Whether this is a reason that we keep and show: one word that can name nobody."""
+    return _CODE.fullmatch(text) is not None
 
 
 def _text(text: str) -> str:

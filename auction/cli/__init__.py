@@ -12,6 +12,7 @@ from auction.cli.demo import demo
 from auction.cli.explain import explain, lead
 from auction.cli.keys import keys
 from auction.cli.serve import serve
+from auction.cli.settling import pending, settle
 from auction.cli.suppress import suppress
 from auction.cli.worker import worker
 from auction.errors import ExchangeError
@@ -52,5 +53,5 @@ def main() -> None:
     """
 
 
-for command in (demo, serve, check, apply, export, keys, explain, lead, suppress, worker):
+for command in (demo, serve, check, apply, export, keys, explain, lead, pending, settle, suppress, worker):
     main.add_command(command)

@@ -34,23 +34,23 @@ class LeadBook:
         self._writer = writer
         self._reader = reader
         self.owed = Owed("ledger")
-        self.in_hand: set[str] = set()
+        self.in_hand: set[tuple[str, str | None]] = set()  # (lead, the name it was taken under)
 
-    def let_go(self, lead_id: str) -> None:
-        """Nobody here works on this lead any more."""
-        self.in_hand.discard(lead_id)
+    def let_go(self, lead_id: str, worker: str | None) -> None:
+        """Nobody here works on this lead any more, under this name."""
+        self.in_hand.discard((lead_id, worker))
 
     async def take(self, draft: LeadDraft, wins: Sequence[Win]) -> Taken | AlreadyTaken | Duplicate:
         """The intent to offer this lead to these buyers. Raises `HouseError`: then it is as if it never came."""
         lead, offers = draft.lead, draft.offers(wins)
-        self.in_hand.add(lead.lead_id)
+        self.in_hand.add((lead.lead_id, lead.worker))
         try:
             taken = await self._writer.write(partial(take_lead, lead=lead, new_offers=offers))
         except HouseError:
             self._owe_taking_back(draft, wins)
             raise
         if not isinstance(taken, Taken):
-            self.let_go(lead.lead_id)
+            self.let_go(lead.lead_id, lead.worker)
         return taken
 
     async def void(self, draft: LeadDraft, wins: Sequence[Win]) -> None:
@@ -65,7 +65,7 @@ class LeadBook:
         except HouseError:
             self._owe_taking_back(draft, wins)
             return
-        self.let_go(draft.lead_id)
+        self.let_go(draft.lead_id, draft.lead.worker)
         if not voided:
             raise TakenOver(draft.lead_id, "offered", "voided")
 
@@ -113,11 +113,11 @@ class LeadBook:
             except HouseError as error:
                 if attempt == SETTLE_TRIES or isinstance(error, _REFUSED):
                     log.warning("settle_failed", lead_id=settlement.lead_id, state=settlement.state)
-                    self.in_hand.add(settlement.lead_id)
+                    self.in_hand.add((settlement.lead_id, settlement.worker))
                     self.owed.add(partial(self._settle_later, settlement, then, lost))
                     raise
                 await asyncio.sleep(0.1 * attempt)
-        self.let_go(settlement.lead_id)
+        self.let_go(settlement.lead_id, settlement.worker)
         await then()
 
     async def _settle_later(
@@ -130,9 +130,9 @@ class LeadBook:
             return
         except _REFUSED as error:
             log.warning("settlement_refused", lead_id=settlement.lead_id, code=error.code)
-            self.let_go(settlement.lead_id)
+            self.let_go(settlement.lead_id, settlement.worker)
             return
-        self.let_go(settlement.lead_id)
+        self.let_go(settlement.lead_id, settlement.worker)
         await then()
 
     async def _write(self, settlement: Settlement) -> None:
@@ -149,4 +149,4 @@ class LeadBook:
 
     async def _take_back(self, draft: LeadDraft, wins: Sequence[Win]) -> None:
         await self._writer.write(partial(take_back, lead=draft.lead, new_offers=draft.offers(wins)))
-        self.let_go(draft.lead_id)
+        self.let_go(draft.lead_id, draft.lead.worker)

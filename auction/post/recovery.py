@@ -152,7 +152,7 @@ class Recovery:
             except TakenOver:
                 return
             except HouseError as error:
-                if lead_id in self._book.in_hand:
+                if (lead_id, worker) in self._book.in_hand:
                     return  # all is said, and the book writes it down as soon as it can
                 if isinstance(error, ImpossibleMove | SaleRefused):
                     raise

@@ -70,7 +70,7 @@ class Selling:
         `kept` says which of them have their places; `offer` is how they are sent, where not in the ordinary way.
         Raises `TakenOver`, and `HouseError` where what came of it is not written yet.
         """
-        lead_id = course.draft.lead_id
+        lead = course.draft.lead
         try:
             await self._round(course, kept, offer or self._offering.offer)
             while await self._next(course):
@@ -82,7 +82,7 @@ class Selling:
         except HouseError:
             raise  # it is written later: the lead stays in the book's hands
         except BaseException:
-            self._book.let_go(lead_id)
+            self._book.let_go(lead.lead_id, lead.worker)
             raise
 
     async def _round(self, course: Course, kept: Mapping[str, bool], offer: Offer) -> None:
@@ -143,8 +143,9 @@ class Selling:
 
     def _hand_in(self, course: Course) -> None:
         """The lead is another's: what buyers clearly said may yet settle those very offers, and nothing else."""
-        self._book.let_go(course.draft.lead_id)
-        log.warning("lead_taken_over", lead_id=course.draft.lead_id)
+        lead = course.draft.lead
+        self._book.let_go(lead.lead_id, lead.worker)
+        log.warning("lead_taken_over", lead_id=lead.lead_id)
         for one in course.told:
             if one.state in (OfferState.ACCEPTED, OfferState.REJECTED):
                 said = Said(
@@ -154,4 +155,4 @@ class Selling:
                     reason=one.reason,
                     buyer_lead_id=one.buyer_lead_id,
                 )
-                self._settling.late(course.draft.lead_id, said)
+                self._settling.late(lead.lead_id, said)

@@ -109,7 +109,7 @@ class Watching:
         """Leads of our own that nobody here works on: something broke on their way."""
         before_ms = self._clock.now_ms() - LET_GO_MS
         mine = await self._reader.read(partial(leads_in_hand, worker=self._lease.worker, before_ms=before_ms))
-        return [stray for stray in mine if stray.lead_id not in self._book.in_hand]
+        return [stray for stray in mine if (stray.lead_id, stray.worker) not in self._book.in_hand]
 
     async def _count(self, eldest: bool) -> None:
         """What is not settled in this ledger; told by one worker, so that the sum over all is right."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auction.ping.bids import Bid, Win, choose, rank
-from auction.post.sale import MOVES, ImpossibleMove, LeadState, Move, OfferState, Sale, moved
+from auction.post.sale import MOVES, ImpossibleMove, LeadState, Move, OfferState, Sale, learnt, moved
 from tests.builders import bid, dollars, terms
 
 
@@ -108,6 +108,83 @@ def test_in_hybrid_no_exclusive_buyer_follows_a_shared_sale() -> None:
     sale.record("b", OfferState.REJECTED)
     assert sale.next_offers() == ()
     assert sale.state is LeadState.SOLD
+
+
+def resumed(bids: list[Bid], mode: str, offers: dict[str, OfferState], **more: Any) -> Sale:
+    """The sale as another worker finds it."""
+    rules = terms(mode, **more)
+    ranked = rank(bids, rules, "p")
+    mix = choose(ranked, rules)
+    assert mix is not None
+    known = {one.order_id: Win(one, one.price_micros, one.price_micros) for one in bids}
+    return Sale.resumed(
+        ranked, mix.wins, rules, "next", [(known[order], state) for order, state in offers.items()]
+    )
+
+
+def test_a_resumed_sale_asks_again_for_what_was_sent_and_goes_on() -> None:
+    bids = [bid("a", 10), bid("b", 9), bid("c", 8)]
+    sale = resumed(bids, "exclusive", {"a": OfferState.REJECTED, "b": OfferState.SENT})
+    assert (sale.state, orders(sale.out)) == (LeadState.OFFERED, ["b"])
+    sale.record("b", OfferState.REJECTED)
+    assert orders(sale.next_offers()) == ["c"]
+
+
+def test_a_resumed_sale_that_nobody_was_offered_begins_with_its_winners() -> None:
+    sale = resumed([bid("a", 10), bid("b", 9)], "exclusive", {})
+    assert (sale.out, orders(sale.next_offers())) == ((), ["a"])
+
+
+@pytest.mark.parametrize("found", [OfferState.ACCEPTED, OfferState.UNKNOWN])
+def test_a_resumed_sale_knows_that_it_is_exclusive(found: OfferState) -> None:
+    bids = [bid("x", 50, exclusive=True), bid("a", 10), bid("b", 9)]
+    sale = resumed(bids, "hybrid", {"x": found})
+    assert sale.next_offers() == ()
+    assert sale.state is (LeadState.SOLD if found is OfferState.ACCEPTED else LeadState.PENDING)
+
+
+def test_a_resumed_shared_sale_fills_the_places_that_are_left() -> None:
+    bids = [bid(name, price) for name, price in zip("abcde", (10, 9, 8, 7, 6), strict=True)]
+    states = (OfferState.ACCEPTED, OfferState.UNKNOWN, OfferState.REJECTED)
+    sale = resumed(bids, "shared", dict(zip("abc", states, strict=True)))
+    assert orders(sale.next_offers()) == ["d"]
+
+
+def test_a_buyer_that_has_the_lead_is_not_offered_it_again_by_whoever_resumes() -> None:
+    bids = [bid("a", 10, buyer="ann"), bid("a2", 9, buyer="ann"), bid("b", 8)]
+    sale = resumed(bids, "shared", {"a": OfferState.UNKNOWN})
+    assert orders(sale.next_offers()) == ["b"]
+
+
+YES, NO, WHO_KNOWS = OfferState.ACCEPTED, OfferState.REJECTED, OfferState.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("state", "others", "answer", "move", "now"),
+    [
+        (LeadState.PENDING, [], YES, Move.ACCEPT, LeadState.SOLD),
+        (LeadState.PENDING, [WHO_KNOWS], YES, Move.ACCEPT, LeadState.SOLD),
+        (LeadState.PENDING, [NO], NO, Move.REFUSE, LeadState.REJECTED),
+        (LeadState.PENDING, [WHO_KNOWS], NO, Move.RULE_OUT, LeadState.PENDING),
+        (LeadState.SOLD, [YES], YES, Move.JOIN, LeadState.SOLD),
+        (LeadState.SOLD, [YES, WHO_KNOWS], NO, Move.RULE_OUT, LeadState.SOLD),
+        (LeadState.CONVERTED, [YES], YES, Move.JOIN, LeadState.CONVERTED),
+    ],
+)
+def test_what_an_unknown_offer_turns_out_to_be(
+    state: LeadState, others: list[OfferState], answer: OfferState, move: Move, now: LeadState
+) -> None:
+    assert learnt(state, others, answer) is move
+    assert moved(state, move) is now
+
+
+@pytest.mark.parametrize("state", [LeadState.RECEIVED, LeadState.OFFERED, LeadState.REJECTED])
+@pytest.mark.parametrize("answer", [YES, NO])
+def test_nothing_is_learnt_of_a_lead_that_is_under_way_or_rejected(
+    state: LeadState, answer: OfferState
+) -> None:
+    with pytest.raises(ImpossibleMove):
+        moved(state, learnt(state, [], answer))
 
 
 some_bids = st.lists(

@@ -1,0 +1,186 @@
+"""`auction pending` and `auction settle`: offers of which nobody knows, and what somebody learnt of one."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from auction.applying import stored_catalogue
+from auction.buyers.protocol import is_reason
+from auction.cli.counting import counters_url, open_counters
+from auction.cli.options import open_ledger, setting, settings_of, store_flags
+from auction.clock import SystemClock
+from auction.errors import ExchangeError, OperatorError
+from auction.exchange import sealer_of
+from auction.ledger.engine import transaction
+from auction.ledger.records import UnknownOffer
+from auction.ledger.takeover import unknown_offers
+from auction.market.money import to_text, to_wire
+from auction.ping.offer import iso_utc
+from auction.post.answer import Answers
+from auction.post.settling import Said, Settled, free_place, settle_offer
+from auction.settings import Settings
+
+MOST_SHOWN = 10_000
+FILE_WIDTH = 1_000
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """One line of `auction pending --json`."""
+
+    lead_id: str
+    ping_id: str
+    campaign: str
+    seller: str
+    status: str
+    order: str
+    buyer: str
+    price: float
+    offered_at: str
+    age_s: int
+    why: str | None
+    test: bool
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@store_flags
+def pending(as_json: bool, **flags: object) -> None:
+    """List offers of which nobody knows whether the buyer took the lead, the oldest first.
+
+    Most are of leads that are `pending`. One of a lead that is `sold` was made to another buyer of a shared lead. Each
+    keeps its place in the buyer's caps until a postback or `auction settle` says what became of it.
+    """
+    settings = settings_of(**flags)
+    with open_ledger(settings) as engine, engine.connect() as conn:
+        found = unknown_offers(conn, MOST_SHOWN + 1)
+    now_ms = SystemClock(settings.clock_offset_ms).now_ms()
+    shown = [_shown(offer, now_ms) for offer in found[:MOST_SHOWN]]
+    if as_json:
+        for one in shown:
+            click.echo(msgspec.json.encode(one))
+    elif shown:
+        _print(shown)
+    else:
+        click.echo("nothing is pending")
+    if len(found) > MOST_SHOWN:
+        click.echo(f"only the oldest {MOST_SHOWN:,} are shown", err=True)
+
+
+@click.command()
+@click.argument("lead_id")
+@click.argument("order_id", required=False)
+@click.argument("outcome", type=click.Choice(["accepted", "rejected"]))
+@click.option("--buyer-lead-id", metavar="ID", help="The buyer's own id of the lead it took.")
+@click.option("--reason", metavar="WORD", help="Why it was rejected, in one word; the seller is told.")
+@click.option("--by", metavar="NAME", help="Who says so; else your user name.")
+@store_flags
+@setting("redis_url", "URL")
+def settle(
+    lead_id: str,
+    order_id: str | None,
+    outcome: str,
+    buyer_lead_id: str | None,
+    reason: str | None,
+    by: str | None,
+    **flags: object,
+) -> None:
+    """Say what became of an offer that is unknown: the buyer took the lead, or it did not.
+
+    ORDER_ID can be left out where the lead has one unknown offer. The sale, its payout and the answer to the seller are
+    changed with it, and the place in the buyer's caps is sold or given back. It cannot be taken back.
+    """
+    if reason is not None and (outcome == "accepted" or not is_reason(reason)):
+        raise OperatorError(
+            "bad_reason", f"--reason is for a rejection, and one word such as duplicate; was {reason!r}"
+        )
+    settings = settings_of(**flags)
+    said = Said(
+        accepted=outcome == "accepted",
+        by=f"operator {by or _user()}",
+        order_id=order_id,
+        reason=reason,
+        buyer_lead_id=buyer_lead_id,
+    )
+    now_ms = SystemClock(settings.clock_offset_ms).now_ms()
+    answers = Answers(sealer_of(settings))
+    with open_ledger(settings) as engine, transaction(engine) as conn:
+        currency = stored_catalogue(conn)[1].exchange.currency
+        settled = settle_offer(conn, lead_id, said, answers, currency, now_ms)
+    click.echo(
+        f"lead {lead_id} is {settled.state}: {settled.order_id} {outcome}; "
+        f"payout {to_text(settled.payout_micros)} {currency}"
+    )
+    _tell_counters(settings, settled, now_ms)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may run as somebody without a name
+        return str(os.getuid())
+
+
+def _tell_counters(settings: Settings, settled: Settled, now_ms: int) -> None:
+    """What is settled stays settled if they are away: then the place stays taken, on the safe side of the cap."""
+
+    async def tell(url: str) -> None:
+        async with open_counters(url) as counters:
+            await free_place(counters, settled, now_ms)
+
+    try:
+        with counters_url(settings) as url:
+            asyncio.run(tell(url))
+    except (ExchangeError, OSError) as error:
+        click.echo(f"the counters could not be told, so its place in the caps stays taken: {error}", err=True)
+
+
+def _shown(offer: UnknownOffer, now_ms: int) -> Shown:
+    return Shown(
+        lead_id=offer.lead_id,
+        ping_id=offer.ping_id,
+        campaign=offer.campaign,
+        seller=offer.seller,
+        status=offer.state,
+        order=offer.order_id,
+        buyer=offer.buyer_id,
+        price=to_wire(offer.price_micros),
+        offered_at=iso_utc(offer.sent_at_ms),
+        age_s=max(0, now_ms - offer.sent_at_ms) // 1000,
+        why=offer.reason,
+        test=offer.test,
+    )
+
+
+def _print(shown: Sequence[Shown]) -> None:
+    columns = ("lead", "status", "campaign", "seller", "offered", "age", "order", "buyer", "price", "why")
+    table = Table(*columns, box=None, pad_edge=False)
+    for one in shown:
+        table.add_row(
+            one.lead_id,
+            f"{one.status} (test)" if one.test else one.status,
+            one.campaign,
+            one.seller,
+            one.offered_at,
+            _age(one.age_s),
+            one.order,
+            one.buyer,
+            f"{one.price:,.2f}",
+            one.why or "",
+        )
+    (Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)).print(table, markup=False)
+
+
+def _age(seconds: int) -> str:
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
