@@ -32,6 +32,7 @@ from auction.cli.options import (
     store_flags,
 )
 from auction.cli.stopping import Stopping
+from auction.cli.waiting import wait_for_stores
 from auction.cli.worker import BACKLOG, run_worker
 from auction.clock import SystemClock
 from auction.counters.embedded import EmbeddedValkey
@@ -70,6 +71,7 @@ def serve(files: tuple[Path, ...], **flags: object) -> None:
     log.set_up(settings.log_level)
     stopping = Stopping()
     make_data_dir(settings.data_dir)
+    wait_for_stores(settings, stopping.end_if_asked)
     with _listening(settings) as listening, _counters(settings) as redis_url:
         stopping.end_if_asked()
         settings = _with_catalogue(settings, named)
