@@ -18,6 +18,7 @@ from tests.faults.killer import Own
 from tests.soak.broken import BREAKS
 from tests.soak.run import Wish, soak
 from tests.soak.table import save, shown
+from tests.soak.trouble import EVERY_S
 
 
 @click.command(context_settings={"show_default": True})
@@ -27,7 +28,11 @@ from tests.soak.table import save, shown
 @click.option("--database", type=click.Choice(["postgresql", "sqlite"]), default="postgresql")
 @click.option("--workers", type=click.IntRange(1, 16), default=2)
 @click.option(
-    "--every", "every_s", type=click.FloatRange(0.2, 3_600), default=5.0, help="Seconds from blow to blow."
+    "--every",
+    "every_s",
+    type=click.FloatRange(0.2, 3_600),
+    default=EVERY_S,
+    help="Seconds from blow to blow.",
 )
 @click.option("--break", "break_", type=click.Choice(sorted(BREAKS)), help="A house with a step left out.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("report/soak"))

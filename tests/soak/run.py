@@ -16,13 +16,14 @@ from msgspec import Struct
 
 from tests.faults.checker import check
 from tests.faults.history import OPEN, History
+from tests.faults.killer import Odds
 from tests.soak.evidence import planted_in, read_ledger, read_received
-from tests.soak.load import PLANTED, Sellers
+from tests.soak.load import PLANTED, TIMEOUT_S, Sellers
 from tests.soak.market import make_market
 from tests.soak.settling import has_command, settle_all, truth_of, unknown_offers
 from tests.soak.stack import Database, Plan, Stack, running
 from tests.soak.table import Outcome
-from tests.soak.trouble import EVERY_S, FAULT_EVERY_S, Trouble, blows, link_faults
+from tests.soak.trouble import EVERY_S, FAULT_EVERY_S, Trouble, blows, link_faults, odds_of
 
 DAY_MS = 86_400_000
 START_S = 6.0
@@ -44,6 +45,8 @@ class Wish(Struct, frozen=True):
     break_: str | None = None
     every_s: float = EVERY_S
     fault_every_s: float = FAULT_EVERY_S
+    odds: Odds | None = None
+    """Who is struck how often; None: as `trouble` has it."""
 
     @property
     def within_s(self) -> float:
@@ -69,6 +72,7 @@ async def soak(wish: Wish) -> Outcome:
         await _load(wish, stack, sellers, trouble)
         recovers = has_command("pending")
         history = await _aftermath(stack, sellers, recovers)
+        (wish.folder / "timeline.txt").write_text("\n".join(trouble.timeline) + "\n")
         files = [*stack.logs, *_at_rest(stack)]
         phones = [*sellers.phones]
         planted = await asyncio.to_thread(planted_in, files, PLANTED, phones)
@@ -76,7 +80,7 @@ async def soak(wish: Wish) -> Outcome:
         history = History(
             **{**{name: getattr(history, name) for name in history.__struct_fields__}, "planted": planted}
         )
-        hung = [said for attempt in sellers.attempts for said in attempt.said if said.error == "hung"]
+        given_up = [said for attempt in sellers.attempts for said in attempt.said if said.error == "given up"]
         return Outcome(
             run={
                 "seconds": wish.for_s,
@@ -86,7 +90,7 @@ async def soak(wish: Wish) -> Outcome:
                 "workers": wish.workers,
                 "broken": wish.break_ or "nothing",
                 "kills and freezes": trouble.kills_and_freezes,
-                "requests without an answer in time": len(hung),
+                f"requests given up after {TIMEOUT_S:g} s": len(given_up),
             },
             verdict=check(history, unfinished_allowed=not recovers),
             problems=stack.problems,
@@ -100,7 +104,7 @@ async def soak(wish: Wish) -> Outcome:
 async def _load(wish: Wish, stack: Stack, sellers: Sellers, trouble: Trouble) -> None:
     """Sellers and trouble at once. The last blow comes a little before the last lead."""
     troubled_s = wish.for_s - FIRST_BLOW_S
-    struck = blows(wish.seed, troubled_s, wish.database, wish.every_s)
+    struck = blows(wish.seed, troubled_s, wish.odds or odds_of(wish.database), wish.every_s)
     spoiled = link_faults(wish.seed, troubled_s, sorted(stack.links), wish.fault_every_s)
     watching = asyncio.create_task(stack.watch())
     try:
