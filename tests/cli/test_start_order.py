@@ -38,14 +38,12 @@ def serve(folder: Path, *flags: str, **environ: str) -> Process:
     return Process([*command, *flags], folder / "serve.log", cwd=ROOT, environ=calm, end_within_s=20)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
 async def test_stores_that_come_after_the_house(
     tmp_path: Path,
     config: Path,
     postgres: PostgresServer,
     postgres_url: str,
     valkey: EmbeddedValkey,
-    workers: str,
 ) -> None:
     """First the one, then the other. Nobody listens until both are there."""
     async with (
@@ -56,7 +54,7 @@ async def test_stores_that_come_after_the_house(
         await counters.put(Refuse())
         name = postgres_url.partition("@/")[2].partition("?")[0]
         flags = ["--database-url", f"postgresql://postgres@127.0.0.1:{database.port}/{name}"]
-        flags += ["--redis-url", f"redis://127.0.0.1:{counters.port}", "--workers", workers]
+        flags += ["--redis-url", f"redis://127.0.0.1:{counters.port}", "--workers", "2"]
         with serve(tmp_path, "--config", str(config), *flags) as process:
             await asyncio.to_thread(process.wait_for_line, '"event":"waiting_for_store","store":"ledger"')
             await database.heal()

@@ -70,8 +70,7 @@ async def soak(wish: Wish) -> Outcome:
     async with asyncio.timeout(wish.within_s), running(plan) as stack:
         sellers, trouble = Sellers(stack.url, wish.seed, wish.rate), Trouble(stack)
         await _load(wish, stack, sellers, trouble)
-        recovers = has_command("pending")
-        history = await _aftermath(stack, sellers, recovers)
+        history = await _aftermath(stack, sellers)
         (wish.folder / "timeline.txt").write_text("\n".join(trouble.timeline) + "\n")
         files = [*stack.logs, *_at_rest(stack)]
         phones = [*sellers.phones]
@@ -92,7 +91,7 @@ async def soak(wish: Wish) -> Outcome:
                 "kills and freezes": trouble.kills_and_freezes,
                 f"requests given up after {TIMEOUT_S:g} s": len(given_up),
             },
-            verdict=check(history, unfinished_allowed=not recovers),
+            verdict=check(history),
             problems=stack.problems,
             struck=dict(trouble.struck),
             link_faults=dict(trouble.faults),
@@ -117,11 +116,10 @@ async def _load(wish: Wish, stack: Stack, sellers: Sellers, trouble: Trouble) ->
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _aftermath(stack: Stack, sellers: Sellers, recovers: bool) -> History:
+async def _aftermath(stack: Stack, sellers: Sellers) -> History:
     """Everything healed, recovered, settled and asked once more; then what there is to know of the run."""
     await stack.healed()
-    if recovers:
-        await _recovered(stack)
+    await _recovered(stack)
     unknown = unknown_offers(await asyncio.to_thread(read_ledger, stack.ledger_url))
     offset_ms, journals = stack.plan.clock_offset_ms, [stack.journal(mock) for mock in stack.mocks]
     settled: dict[tuple[str, str], str] = {}

@@ -109,6 +109,7 @@ class Stack:
             "AUCTION_CLOCK_OFFSET_MS": str(self.plan.clock_offset_ms),
             "AUCTION_COUNTERS_TIMEOUT_MS": str(self.plan.counters_timeout_ms),
             "AUCTION_POST_WAIT_MS": "3000",
+            "AUCTION_WORKER_LEASE_MS": "3000",
             "AUCTION_STOP_WITHIN_MS": str(STOP_WITHIN_MS),
             "AUCTION_DATA_DIR": str(self.data_dir),
             "AUCTION_REDIS_URL": f"redis://127.0.0.1:{self.links['valkey'].port}",
