@@ -26,6 +26,9 @@ from tests.soak.trouble import EVERY_S
 @click.option("--seed", type=int, default=7, help="Gives the leads, the blows and the faults again.")
 @click.option("--rate", type=click.FloatRange(0.1, 1_000), default=12.0, help="New leads a second.")
 @click.option("--database", type=click.Choice(["postgresql", "sqlite"]), default="postgresql")
+@click.option(
+    "--counters", type=click.Choice(["proxied", "embedded"]), default="proxied", help="Which Valkey."
+)
 @click.option("--workers", type=click.IntRange(1, 16), default=2)
 @click.option(
     "--every",
@@ -41,6 +44,7 @@ def main(
     seed: int,
     rate: float,
     database: str,
+    counters: str,
     workers: int,
     every_s: float,
     break_: str | None,
@@ -53,6 +57,7 @@ def main(
         seed=seed,
         rate=rate,
         database=cast(Literal["sqlite", "postgresql"], database),
+        counters=cast(Literal["proxied", "embedded"], counters),
         workers=workers,
         break_=break_,
         every_s=every_s,

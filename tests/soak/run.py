@@ -21,7 +21,7 @@ from tests.soak.evidence import planted_in, read_ledger, read_received
 from tests.soak.load import PLANTED, TIMEOUT_S, Sellers
 from tests.soak.market import make_market
 from tests.soak.settling import has_command, settle_all, truth_of, unknown_offers
-from tests.soak.stack import Database, Plan, Stack, running
+from tests.soak.stack import Database, Plan, Stack, Where, running
 from tests.soak.table import Outcome
 from tests.soak.trouble import EVERY_S, FAULT_EVERY_S, Trouble, blows, link_faults, odds_of
 
@@ -41,6 +41,7 @@ class Wish(Struct, frozen=True):
     seed: int = 7
     rate: float = 12.0
     database: Database = "postgresql"
+    counters: Where = "proxied"
     workers: int = 2
     break_: str | None = None
     every_s: float = EVERY_S
@@ -62,6 +63,7 @@ async def soak(wish: Wish) -> Outcome:
         folder=wish.folder,
         market=make_market(round(wish.rate * wish.for_s)),
         database=wish.database,
+        counters=wish.counters,
         workers=wish.workers,
         seed=wish.seed,
         clock_offset_ms=_offset_ms(wish.for_s),
@@ -86,6 +88,7 @@ async def soak(wish: Wish) -> Outcome:
                 "seed": wish.seed,
                 "rate": wish.rate,
                 "database": wish.database,
+                "counters": wish.counters,
                 "workers": wish.workers,
                 "broken": wish.break_ or "nothing",
                 "kills and freezes": trouble.kills_and_freezes,
