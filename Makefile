@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint format bench profile loadtest fuzz clean
+.PHONY: help demo serve test lint format bench profile loadtest soak fuzz clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ profile: $(READY)  ## where the CPU of a ping (ARGS=--post: of a post) goes: a t
 
 loadtest: $(READY)  ## Locust on the demo stack, held against goals; SHAPE=steady, spike or soak (10 minutes)
 	@$(BIN)/python -m loadtest.run $(if $(SHAPE),--shape $(SHAPE)) $(ARGS)
+
+soak: $(READY)  ## kills, freezes and faults under load, then a verdict (10 minutes; SECONDS= SEED= RATE= DATABASE=sqlite)
+	@$(BIN)/python -m tests.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(RATE),--rate $(RATE)) $(if $(DATABASE),--database $(DATABASE)) $(ARGS)
 
 fuzz: $(READY)  ## the fuzzers of tests/fuzz, for long: about 20 minutes (EFFORT=50)
 	@FUZZ_EFFORT=$(or $(EFFORT),50) $(BIN)/pytest tests/fuzz -n 2 -o timeout=3600

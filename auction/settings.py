@@ -78,6 +78,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=500, le=600_000, description="How long a worker may be silent before others finish its leads."
         ),
     ] = 10_000
+    start_within_ms: Annotated[
+        int, Meta(ge=0, le=3_600_000, description="How long a start waits for stores that are not up yet.")
+    ] = 30_000
     stop_within_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long a stop waits for what was taken in.")
     ] = 30_000

@@ -65,7 +65,9 @@ class _Crew:
         first = await self._start()
         if not await self._is_ready(first):
             return self._worth(await first.wait())
-        others = [await self._start() for _ in range(1, self._settings.workers)]
+        others = [
+            await self._start() for _ in range(1, self._settings.workers) if not self._stopping.is_set()
+        ]
         await asyncio.gather(*map(self._is_ready, others))
         if not self._stopping.is_set():
             ready()
@@ -92,6 +94,8 @@ class _Crew:
                 async with asyncio.timeout(pause_s):
                     await self._stopping.wait()
                     return 0
+            if self._stopping.is_set():  # at the very end of the pause
+                return 0
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             one = await self._start()
 
@@ -117,8 +121,12 @@ class _Crew:
         return await one.stdout.readline() == READY
 
     def _stop(self) -> None:
-        """Passed on as it comes: a worker that is asked twice waits for nobody either. The third time kills."""
+        """Passed on as it comes: a worker that is asked twice waits for nobody either. The third time kills.
+
+        Our end of the listening socket goes first: as long as anybody has it, clients would be let in to wait.
+        """
         self._asked += 1
+        self._listening.close()
         self._stopping.set()
         self._signal(signal.SIGTERM if self._asked < 3 else signal.SIGKILL)
 

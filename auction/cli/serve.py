@@ -30,6 +30,7 @@ from auction.cli.options import (
 )
 from auction.cli.stocking import Stocking, stocking
 from auction.cli.stopping import Stopping
+from auction.cli.waiting import wait_for_stores
 from auction.cli.worker import BACKLOG, run_worker
 from auction.counters.embedded import EmbeddedValkey
 from auction.errors import OperatorError
@@ -67,6 +68,7 @@ def serve(files: tuple[Path, ...], **flags: object) -> None:
             log.set_up(settings.log_level)
             stopping = Stopping()
             make_data_dir(settings.data_dir)
+            wait_for_stores(settings, stopping.end_if_asked)
             listening = stores.enter_context(_listening(settings))
             redis_url = stores.enter_context(_counters(settings))
             stopping.end_if_asked()

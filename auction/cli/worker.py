@@ -96,7 +96,7 @@ class _Worker:
             gc.set_threshold(*COLLECT_AFTER)
             app = App(exchange)
             app.metrics.start()
-            self._server = _server(self._settings, app)
+            self._server = _server(app)
             ready()
             await self._server.serve(sockets=[self._listening])
             await app.metrics.stop()
@@ -109,9 +109,16 @@ class _Worker:
             assert self._task is not None
             self._task.cancel()
         elif server.should_exit:  # asked twice: do not wait for what was taken in
-            server.force_exit = True
+            self._wait_no_longer()
         else:
             server.should_exit = True
+            within_s = self._settings.stop_within_ms / 1000
+            asyncio.get_running_loop().call_later(within_s, self._wait_no_longer)
+
+    def _wait_no_longer(self) -> None:
+        """What is under way is told to end, and does by its own rules: a lead whose buyer was not heard is pending."""
+        assert self._server is not None
+        self._server.force_exit = True
 
     def _parent_gone(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(STDIN)
@@ -127,7 +134,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(settings: Settings, app: App) -> uvicorn.Server:
+def _server(app: App) -> uvicorn.Server:
     return _Server(
         uvicorn.Config(
             app,
@@ -142,7 +149,7 @@ def _server(settings: Settings, app: App) -> uvicorn.Server:
             date_header=False,
             proxy_headers=False,  # nobody here asks who the client is
             backlog=BACKLOG,
-            timeout_graceful_shutdown=-(-settings.stop_within_ms // 1000),
+            # no `timeout_graceful_shutdown`: it would cancel requests in the middle of a sale; see `_wait_no_longer`
         )
     )
 

@@ -306,6 +306,8 @@ class Link:
         _, wire = await opening
         self._wire = wire
         await self._shake_hands()
+        if self._wire is not wire:  # it was given up after its last reply, and before we came to hear of that
+            raise self._fault
         self._ready = True
         self.connects += 1
         self._changed.set()

@@ -42,7 +42,7 @@ def restored() -> Iterator[None]:
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(auction: Run, arguments: list[str], told: str) -> None:
-    result = auction("serve", "--port", "0", *arguments)
+    result = auction("serve", "--port", "0", *arguments, AUCTION_START_WITHIN_MS="0")
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.startswith(told), result.stderr

@@ -31,6 +31,7 @@ class FakeServer:
     def __init__(self) -> None:
         self.frozen = False
         self.error: bytes | None = None
+        self.junk = b""  # after every answer
         self.connections = 0
         self.reads = 0
         self.commands: list[list[bytes]] = []
@@ -63,7 +64,7 @@ class FakeServer:
 
     def thaw_if_not_frozen(self) -> None:
         if not self.frozen:
-            self.say(b"".join(self._owed))
+            self.say(b"".join(self._owed) + self.junk)
             self._owed.clear()
 
     def thaw(self) -> None:
@@ -114,6 +115,25 @@ async def test_calls_of_one_turn_leave_as_one_write_and_replies_keep_their_order
         answers = [link.call("ECHO", at) for at in range(300)]
         assert await asyncio.gather(*answers) == [b"%d" % at for at in range(300)]
         assert fake.reads - before == 1
+
+
+async def test_a_connection_that_ends_with_its_handshake_is_not_taken_for_ready() -> None:
+    """Else calls would wait for it that were never sent, and the next connection's replies would go to them."""
+    async with faked() as (fake, url):
+        fake.junk = b"x"
+        link = Link(url, (), bound_ms=500)
+        with pytest.raises(CountersUnavailable, match="RESP"):
+            await link.open(within_ms=300)
+        for _ in range(50):
+            assert not link.up
+            refused = link.call("ECHO", "never sent")
+            with pytest.raises(CountersUnavailable):
+                await refused
+            await asyncio.sleep(0.002)
+        fake.junk = b""
+        await until(lambda: link.up)
+        assert [await link.call("ECHO", at) for at in range(20)] == [b"%d" % at for at in range(20)]
+        await link.close()
 
 
 async def test_late_calls_fail_at_the_bound_and_their_replies_are_dropped_in_order() -> None:

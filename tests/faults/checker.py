@@ -32,17 +32,9 @@ class Verdict(Struct, frozen=True):
         return not any(self.forbidden.values())
 
 
-def check(history: History, *, unfinished_allowed: bool = False) -> Verdict:
-    """The verdict on a run that is over.
-
-    `unfinished_allowed`: leads that a dead worker left behind are counted and not forbidden, for a house
-    without recovery.
-    """
+def check(history: History) -> Verdict:
+    """The verdict on a run that is over."""
     views = _Views(history)
-    unfinished = _unfinished(views)
-    counts = _counts(views)
-    if unfinished_allowed:
-        counts["unfinished"] = len(unfinished)
     forbidden = {
         "lost": list(_lost(views)),
         "sold twice": list(_sold_twice(views)),
@@ -50,11 +42,10 @@ def check(history: History, *, unfinished_allowed: bool = False) -> Verdict:
         "payouts that differ from answers": list(_payouts(views)),
         "sales that no buyer accepted": list(_unfounded(views)),
         "answers that changed": list(_changed(views)),
+        "unfinished": list(_unfinished(views)),
         "personal data seen": list(history.planted),
     }
-    if not unfinished_allowed:
-        forbidden["unfinished"] = unfinished
-    return Verdict(counts, forbidden)
+    return Verdict(_counts(views), forbidden)
 
 
 class _Views:
@@ -215,12 +206,11 @@ def _denies(said: Said) -> bool:
     return said.status < 500 and said.body.get("code") not in ("post_in_progress", "rate_limited")
 
 
-def _unfinished(views: _Views) -> Cases:
-    return [
-        f"lead {lead.lead_id} is {lead.state}, its worker was {lead.worker}"
-        for lead in views.leads.values()
-        if lead.state in OPEN
-    ]
+def _unfinished(views: _Views) -> Iterator[str]:
+    """Left behind by a worker that died, and taken over by nobody."""
+    for lead in views.leads.values():
+        if lead.state in OPEN:
+            yield f"lead {lead.lead_id} is {lead.state}, its worker was {lead.worker}"
 
 
 def _counts(views: _Views) -> dict[str, int]:

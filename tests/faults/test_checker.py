@@ -157,9 +157,6 @@ def test_a_lead_that_nobody_finishes_is_told_apart_from_a_lost_one(story: Story)
     story.offers["l5", "ann-1"] = OfferRow("l5", "ann-1", "ann", "sent", 1_000)
     story.take("l5", "ann-1")
     assert found(story) == {"unfinished": 1}
-    verdict = check(story.history(), unfinished_allowed=True)
-    assert verdict.good
-    assert verdict.counts["unfinished"] == 1
 
 
 def test_sold_twice_an_exclusive_lead(story: Story) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, exc, text
@@ -51,6 +52,21 @@ def test_a_url_that_cannot_be_used(url: str) -> None:
     assert caught.value.code == "bad_database_url"
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_postgresql_that_is_gone_without_a_word_is_noticed(postgres_url: str) -> None:
+    """By keepalives: of what was asked and heard by its machine, no other sign would come for two hours."""
+    engine = open_engine(postgres_url)
+    with engine.connect() as conn:
+        driver: Any = conn.connection.driver_connection
+        asked = driver.info.get_parameters()
+    engine.dispose()
+    within_s = int(asked["keepalives_idle"]) + int(asked["keepalives_interval"]) * int(
+        asked["keepalives_count"]
+    )
+    assert within_s <= 30
+    assert int(asked["tcp_user_timeout"]) <= 10_000
+    assert asked["application_name"] == "auction"
 
 
 def test_no_password_in_what_is_shown(tmp_path: Path) -> None:

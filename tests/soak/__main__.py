@@ -18,6 +18,7 @@ from tests.faults.killer import Own
 from tests.soak.broken import BREAKS
 from tests.soak.run import Wish, soak
 from tests.soak.table import save, shown
+from tests.soak.trouble import EVERY_S
 
 
 @click.command(context_settings={"show_default": True})
@@ -25,9 +26,16 @@ from tests.soak.table import save, shown
 @click.option("--seed", type=int, default=7, help="Gives the leads, the blows and the faults again.")
 @click.option("--rate", type=click.FloatRange(0.1, 1_000), default=12.0, help="New leads a second.")
 @click.option("--database", type=click.Choice(["postgresql", "sqlite"]), default="postgresql")
+@click.option(
+    "--counters", type=click.Choice(["proxied", "embedded"]), default="proxied", help="Which Valkey."
+)
 @click.option("--workers", type=click.IntRange(1, 16), default=2)
 @click.option(
-    "--every", "every_s", type=click.FloatRange(0.2, 3_600), default=5.0, help="Seconds from blow to blow."
+    "--every",
+    "every_s",
+    type=click.FloatRange(0.2, 3_600),
+    default=EVERY_S,
+    help="Seconds from blow to blow.",
 )
 @click.option("--break", "break_", type=click.Choice(sorted(BREAKS)), help="A house with a step left out.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("report/soak"))
@@ -36,6 +44,7 @@ def main(
     seed: int,
     rate: float,
     database: str,
+    counters: str,
     workers: int,
     every_s: float,
     break_: str | None,
@@ -48,6 +57,7 @@ def main(
         seed=seed,
         rate=rate,
         database=cast(Literal["sqlite", "postgresql"], database),
+        counters=cast(Literal["proxied", "embedded"], counters),
         workers=workers,
         break_=break_,
         every_s=every_s,

@@ -22,7 +22,8 @@ from tests.house import KEY
 from tests.soak.market import CAMPAIGNS, HOLD_S
 
 TIMEOUT_S = 10.0
-"""A seller waits no longer. Every request is to be answered before: one that is not has hung."""
+"""A seller waits no longer, and sends the same again. (A post may take longer where a store stands still after its
+buyer was asked: what came of it is then written as soon as it can be.)"""
 FIRST_PAUSE_S, LONGEST_PAUSE_S, TRIES = 0.3, 4.0, 12
 MOST_ATTEMPTS = 500
 PLANTED = "qxz"
@@ -33,7 +34,7 @@ NOT_YET = frozenset({"post_in_progress", "rate_limited"})
 
 
 class Sellers:
-    """The load on one house. `attempts` grows as it runs; `slow` are requests that had no answer in `TIMEOUT_S`."""
+    """The load on one house. `attempts` grows as it runs; `counts` tells what each kind of request was answered."""
 
     def __init__(self, url: str, seed: int, rate: float) -> None:
         self.attempts: list[Attempt] = []
@@ -168,7 +169,7 @@ class Sellers:
                     sent_ms, _now_ms(), response.status, msgspec.json.decode(answer, type=dict[str, Any])
                 )
         except (aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
-            name = "hung" if isinstance(error, TimeoutError) else type(error).__name__
+            name = "given up" if isinstance(error, TimeoutError) else type(error).__name__
             return Said(sent_ms, _now_ms(), None, error=name)
 
 

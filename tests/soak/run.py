@@ -16,13 +16,14 @@ from msgspec import Struct
 
 from tests.faults.checker import check
 from tests.faults.history import OPEN, History
+from tests.faults.killer import Odds
 from tests.soak.evidence import planted_in, read_ledger, read_received
-from tests.soak.load import PLANTED, Sellers
+from tests.soak.load import PLANTED, TIMEOUT_S, Sellers
 from tests.soak.market import make_market
 from tests.soak.settling import has_command, settle_all, truth_of, unknown_offers
-from tests.soak.stack import Database, Plan, Stack, running
+from tests.soak.stack import Database, Plan, Stack, Where, running
 from tests.soak.table import Outcome
-from tests.soak.trouble import EVERY_S, FAULT_EVERY_S, Trouble, blows, link_faults
+from tests.soak.trouble import EVERY_S, FAULT_EVERY_S, Trouble, blows, link_faults, odds_of
 
 DAY_MS = 86_400_000
 START_S = 6.0
@@ -40,10 +41,13 @@ class Wish(Struct, frozen=True):
     seed: int = 7
     rate: float = 12.0
     database: Database = "postgresql"
+    counters: Where = "proxied"
     workers: int = 2
     break_: str | None = None
     every_s: float = EVERY_S
     fault_every_s: float = FAULT_EVERY_S
+    odds: Odds | None = None
+    """Who is struck how often; None: as `trouble` has it."""
 
     @property
     def within_s(self) -> float:
@@ -59,6 +63,7 @@ async def soak(wish: Wish) -> Outcome:
         folder=wish.folder,
         market=make_market(round(wish.rate * wish.for_s)),
         database=wish.database,
+        counters=wish.counters,
         workers=wish.workers,
         seed=wish.seed,
         clock_offset_ms=_offset_ms(wish.for_s),
@@ -67,8 +72,8 @@ async def soak(wish: Wish) -> Outcome:
     async with asyncio.timeout(wish.within_s), running(plan) as stack:
         sellers, trouble = Sellers(stack.url, wish.seed, wish.rate), Trouble(stack)
         await _load(wish, stack, sellers, trouble)
-        recovers = has_command("pending")
-        history = await _aftermath(stack, sellers, recovers)
+        history = await _aftermath(stack, sellers)
+        (wish.folder / "timeline.txt").write_text("\n".join(trouble.timeline) + "\n")
         files = [*stack.logs, *_at_rest(stack)]
         phones = [*sellers.phones]
         planted = await asyncio.to_thread(planted_in, files, PLANTED, phones)
@@ -76,19 +81,20 @@ async def soak(wish: Wish) -> Outcome:
         history = History(
             **{**{name: getattr(history, name) for name in history.__struct_fields__}, "planted": planted}
         )
-        hung = [said for attempt in sellers.attempts for said in attempt.said if said.error == "hung"]
+        given_up = [said for attempt in sellers.attempts for said in attempt.said if said.error == "given up"]
         return Outcome(
             run={
                 "seconds": wish.for_s,
                 "seed": wish.seed,
                 "rate": wish.rate,
                 "database": wish.database,
+                "counters": wish.counters,
                 "workers": wish.workers,
                 "broken": wish.break_ or "nothing",
                 "kills and freezes": trouble.kills_and_freezes,
-                "requests without an answer in time": len(hung),
+                f"requests given up after {TIMEOUT_S:g} s": len(given_up),
             },
-            verdict=check(history, unfinished_allowed=not recovers),
+            verdict=check(history),
             problems=stack.problems,
             struck=dict(trouble.struck),
             link_faults=dict(trouble.faults),
@@ -100,7 +106,7 @@ async def soak(wish: Wish) -> Outcome:
 async def _load(wish: Wish, stack: Stack, sellers: Sellers, trouble: Trouble) -> None:
     """Sellers and trouble at once. The last blow comes a little before the last lead."""
     troubled_s = wish.for_s - FIRST_BLOW_S
-    struck = blows(wish.seed, troubled_s, wish.database, wish.every_s)
+    struck = blows(wish.seed, troubled_s, wish.odds or odds_of(wish.database), wish.every_s)
     spoiled = link_faults(wish.seed, troubled_s, sorted(stack.links), wish.fault_every_s)
     watching = asyncio.create_task(stack.watch())
     try:
@@ -113,11 +119,10 @@ async def _load(wish: Wish, stack: Stack, sellers: Sellers, trouble: Trouble) ->
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _aftermath(stack: Stack, sellers: Sellers, recovers: bool) -> History:
+async def _aftermath(stack: Stack, sellers: Sellers) -> History:
     """Everything healed, recovered, settled and asked once more; then what there is to know of the run."""
     await stack.healed()
-    if recovers:
-        await _recovered(stack)
+    await _recovered(stack)
     unknown = unknown_offers(await asyncio.to_thread(read_ledger, stack.ledger_url))
     offset_ms, journals = stack.plan.clock_offset_ms, [stack.journal(mock) for mock in stack.mocks]
     settled: dict[tuple[str, str], str] = {}

@@ -1,6 +1,6 @@
 """A stack of the soak's own, every part of it a process that may be killed or frozen, every link a proxy.
 
-    sellers -> house (parent and workers) -> proxy -> Valkey
+    sellers -> house (parent and workers) -> proxy -> Valkey (or the house's own, which has no link)
                                           -> proxy -> PostgreSQL (or SQLite, which has no link)
                                           -> proxy -> mock buyers, in two processes with journals
 
@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import psutil  # type: ignore[import-untyped]
 from msgspec import Struct
@@ -40,7 +40,7 @@ STOP_WITHIN_MS = 8_000
 STOPPED_S = STOP_WITHIN_MS / 1_000 + 12
 """Beyond the house's own bound: its grace for workers (5 s), and closing of what it holds."""
 Database = Literal["sqlite", "postgresql"]
-T = TypeVar("T")
+Where = Literal["proxied", "embedded"]
 
 
 class Plan(Struct, frozen=True):
@@ -49,6 +49,7 @@ class Plan(Struct, frozen=True):
     folder: Path
     market: Market
     database: Database = "postgresql"
+    counters: Where = "proxied"
     workers: int = 2
     seed: int = 7
     clock_offset_ms: int = 0
@@ -109,10 +110,12 @@ class Stack:
             "AUCTION_CLOCK_OFFSET_MS": str(self.plan.clock_offset_ms),
             "AUCTION_COUNTERS_TIMEOUT_MS": str(self.plan.counters_timeout_ms),
             "AUCTION_POST_WAIT_MS": "3000",
+            "AUCTION_WORKER_LEASE_MS": "3000",
             "AUCTION_STOP_WITHIN_MS": str(STOP_WITHIN_MS),
             "AUCTION_DATA_DIR": str(self.data_dir),
-            "AUCTION_REDIS_URL": f"redis://127.0.0.1:{self.links['valkey'].port}",
         }
+        if self.plan.counters == "proxied":
+            environ["AUCTION_REDIS_URL"] = f"redis://127.0.0.1:{self.links['valkey'].port}"
         if self.plan.database == "postgresql":
             environ["AUCTION_DATABASE_URL"] = self._postgres.url(self.links["database"].port)
         return environ
@@ -135,6 +138,9 @@ class Stack:
     def processes(self, part: str) -> list[psutil.Process]:
         """All processes of the database, of Valkey or of a mock."""
         pid: int | None = None
+        if part == "valkey" and self.plan.counters == "embedded":
+            house = self.house_process()
+            return [] if house is None else [one for one in self.own.below(house.pid) if _is_valkey(one)]
         if part == "valkey":
             pid = self._valkey.pid
         elif part == "database":
@@ -159,7 +165,8 @@ class Stack:
         self._valkey = EmbeddedValkey(plan.folder / "counters")
         parts.push_async_callback(asyncio.to_thread, self._valkey.stop)
         await self.start_valkey()
-        await self._link(parts, "valkey", Path(self._valkey.url.removeprefix("unix://")))
+        if plan.counters == "proxied":
+            await self._link(parts, "valkey", Path(self._valkey.url.removeprefix("unix://")))
         if plan.database == "postgresql":
             self._postgres = await asyncio.to_thread(OwnPostgres)
             parts.push_async_callback(asyncio.to_thread, self._end_postgres)
@@ -201,7 +208,9 @@ class Stack:
                     await asyncio.sleep(0.3)
 
     async def start_valkey(self) -> None:
-        """Valkey, with what it had."""
+        """Valkey, with what it had. The house's own, the house starts again."""
+        if self.plan.counters == "embedded":
+            return
         async with self._locks["valkey"]:
             await asyncio.to_thread(self._valkey.start)
 
@@ -278,7 +287,7 @@ class Stack:
             if part in self.mocks:
                 await asyncio.to_thread(self.mocks[part].wait, 10)
             else:
-                await until(lambda: not self.processes(part), 10)
+                await until(lambda: processes[0] not in self.processes(part), 10)
 
     async def lock_ledger(self, for_s: float) -> None:
         """SQLite: another writer takes its time. In a thread; it gives up where the house never lets it in."""
@@ -342,6 +351,12 @@ async def until(holds: Callable[[], bool], within_s: float) -> None:
 def _is_worker(one: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return one.status() != psutil.STATUS_ZOMBIE and "worker" in one.cmdline()
+    return False
+
+
+def _is_valkey(one: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return one.status() != psutil.STATUS_ZOMBIE and "valkey-server" in " ".join(one.cmdline()[:1])
     return False
 
 

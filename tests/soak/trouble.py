@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from random import Random
 
 from msgspec import Struct
@@ -29,8 +31,8 @@ from tests.faults.proxy import (
 )
 from tests.soak.stack import Database, Stack
 
-EVERY_S = 5.0
-"""A blow each: 120 in ten minutes, of which more than 100 kill or freeze."""
+EVERY_S = 4.0
+"""A blow each: 150 in ten minutes, of which more than 100 kill or freeze."""
 FAULT_EVERY_S = 6.0
 _STRUCK: Odds = {
     "worker": {"kill": 38, "freeze": 16, "term": 4},
@@ -55,9 +57,14 @@ class LinkFault(Struct, frozen=True):
     for_s: float
 
 
-def blows(seed: int, over_s: float, database: Database, every_s: float = EVERY_S) -> tuple[Blow, ...]:
+def odds_of(database: Database) -> Odds:
+    """Who is struck how often where nothing else is said."""
+    return {**_STRUCK, **_DATABASES[database]}
+
+
+def blows(seed: int, over_s: float, odds: Odds, every_s: float = EVERY_S) -> tuple[Blow, ...]:
     """The blows of a run."""
-    return schedule(seed, over_s, round(over_s / every_s), {**_STRUCK, **_DATABASES[database]})
+    return schedule(seed, over_s, round(over_s / every_s), odds)
 
 
 def link_faults(
@@ -94,11 +101,14 @@ def link_faults(
 
 
 class Trouble:
-    """Makes it happen. `struck` counts what was done, by victim and act; `faults` by link and fault."""
+    """Makes it happen. `struck` counts what was done, by victim and act; `faults` by link and fault; `timeline` says
+    when each began, in seconds since the start and by the machine's clock, so that logs can be read beside it."""
 
     def __init__(self, stack: Stack) -> None:
         self.struck: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
+        self.timeline: list[str] = []
+        self._began_s = time.monotonic()
         self._stack = stack
         self._busy = {part: asyncio.Lock() for part in ("house", "valkey", "database", "first", "second")}
 
@@ -117,6 +127,7 @@ class Trouble:
 
     async def _at(self, blow: Blow) -> None:
         await asyncio.sleep(blow.at_s)
+        self._note(f"{blow.act} {blow.victim} for {blow.for_s:.1f} s")
         if blow.victim == "worker" or self._busy[blow.victim].locked():
             await self._strike_worker(blow)
             return
@@ -193,10 +204,15 @@ class Trouble:
         link = self._stack.links[one.link]
         await link.put(one.fault, *one.ways)
         self.faults[f"{one.link}: {type(one.fault).__name__}"] += 1
+        self._note(f"{one.fault} on {one.link} {' '.join(one.ways) or 'both ways'} for {one.for_s:.1f} s")
         try:
             await asyncio.sleep(one.for_s)
         finally:
             await link.heal()
+
+    def _note(self, what: str) -> None:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.timeline.append(f"{time.monotonic() - self._began_s:8.2f}  {at}  {what}")
 
     def _count(self, blow: Blow, done: bool) -> None:
         if done:

@@ -1,0 +1,71 @@
+"""Asked to stop, the house takes no new work, finishes what it took within its bound, and ends well."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.house import KEY, PERSON, PING, catalogue
+from tests.servers import client_of, running_buyers, running_server
+
+
+def text_of(mock_url: str) -> str:
+    return catalogue(
+        [{"id": "a", "buyer": "ann"}], mock_url=mock_url, buyers={"ann": {"post_timeout_ms": 20_000}}
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_no_new_work_is_taken_and_what_was_taken_is_finished(tmp_path: Path, workers: int) -> None:
+    """A client that comes now is refused at once, and not left to wait for somebody who will never look."""
+    with (
+        running_buyers(tmp_path, {"ann": {"post": {"latency_ms": 2_500}}}) as mock_url,
+        running_server(tmp_path, mock_url, text_of, workers=workers) as served,
+    ):
+        async with client_of(served) as client:
+            _, offer = await client.post("/ping", PING)
+            post = {"ping_id": offer["ping_id"], "lead": PERSON}
+            in_flight = asyncio.create_task(client.post("/post", post))
+            await client.until_seen("ann", "post", 1)
+            async with aiohttp.ClientSession(headers={"x-api-key": KEY}) as kept:
+                async with kept.get(f"{served.url}/healthz") as health:
+                    assert health.status == 200
+                os.kill(served.process.pid, signal.SIGTERM)
+                await asyncio.sleep(0.5)
+                for _ in range(4):
+                    began_s = time.monotonic()
+                    with pytest.raises(aiohttp.ClientConnectionError):
+                        await kept.post(f"{served.url}/ping", json=PING)
+                    assert time.monotonic() - began_s < 0.5
+            assert not in_flight.done()
+            status, answer = await in_flight
+            assert (status, answer["status"]) == (200, "sold")
+            assert await asyncio.to_thread(served.process.wait, 10) == 0
+
+
+async def test_a_stop_waits_for_no_buyer_longer_than_its_bound(tmp_path: Path) -> None:
+    """What is not finished then is pending, its seller is told so, and the end is a good one."""
+    with (
+        running_buyers(tmp_path, {"ann": {"post": {"faults": {"hang": 1.0}}}}) as mock_url,
+        running_server(
+            tmp_path, mock_url, text_of, workers=2, environ={"AUCTION_STOP_WITHIN_MS": "1000"}
+        ) as served,
+    ):
+        async with client_of(served) as client:
+            _, offer = await client.post("/ping", PING)
+            post = {"ping_id": offer["ping_id"], "lead": PERSON}
+            in_flight = asyncio.create_task(client.post("/post", post))
+            await client.until_seen("ann", "post", 1)
+            asked_s = time.monotonic()
+            os.kill(served.process.pid, signal.SIGTERM)
+            status, answer = await in_flight
+            assert (status, answer["status"]) == (200, "pending")
+            assert await asyncio.to_thread(served.process.wait, 10) == 0
+            assert 0.9 < time.monotonic() - asked_s < 6
+        assert '"level":"error"' not in served.process.printed()
