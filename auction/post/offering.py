@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from auction import log
 from auction.buyers.delivery import Delivery, PostRequest
-from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown
+from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown, settles
 from auction.clock import Clock
 from auction.counters.answers import Kept
 from auction.counters.counters import Counters
@@ -124,6 +124,7 @@ class Offering:
             headers=floor.headers_of(buyer.id),
             signing_secret=floor.secret_of(buyer.id),
             ca_file=buyer.ca_file,
+            idempotent=buyer.idempotent,
         )
         answer = await self._delivery.post(request)
         for wait_s in RETRY_AFTER_S if buyer.idempotent else ():
@@ -131,13 +132,6 @@ class Offering:
                 break
             await asyncio.sleep(wait_s)
             repeated = await self._delivery.post(request)
-            if _settles(repeated):
+            if settles(repeated):
                 answer = repeated
         return answer
-
-
-def _settles(repeated: Accepted | Rejected | Unknown | NotSent) -> bool:
-    """Whether the answer to a repetition is the buyer's word on the lead, and not only on this one request."""
-    return isinstance(repeated, Accepted) or (
-        isinstance(repeated, Rejected) and not repeated.reason.startswith("http_")
-    )
