@@ -8,7 +8,8 @@ key settles it: that nobody listens now, or that a limiter turns us away, says n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from auction import log
 from auction.buyers.delivery import Delivery, PostRequest
@@ -25,8 +26,17 @@ from auction.post.objection import objection_to
 from auction.post.records import LeadDraft, Told
 from auction.post.sale import OfferState
 
+T = TypeVar("T")
+
 RETRY_AFTER_S = (0.2, 1.0)
 """How long to wait before each repetition of an offer whose answer was not heard."""
+
+
+async def together(offers: Sequence[Coroutine[Any, Any, Told]]) -> Sequence[Told]:
+    """The answers to offers that leave at once, in their order. One alone needs no task of its own."""
+    if len(offers) == 1:
+        return (await offers[0],)
+    return await asyncio.gather(*offers)
 
 
 class Offering:
@@ -48,9 +58,9 @@ class Offering:
             self._counters.keep(place_of(floor, draft.ping, win.bid.order_id, win.price_micros), at_ms)
             for win in wins
         ]
-        results = await asyncio.gather(*calls, return_exceptions=True)
+        results = await _all(calls)
         for result in results:
-            if isinstance(result, BaseException):
+            if isinstance(result, Exception):
                 raise result
         return {win.bid.order_id: isinstance(result, Kept) for win, result in zip(wins, results, strict=True)}
 
@@ -92,14 +102,14 @@ class Offering:
         if draft.ping.test:
             return
         now_ms = self._clock.now_ms()
-        calls = []
+        calls: list[asyncio.Future[bool]] = []
         for one in told:
             place = place_of(floor, draft.ping, one.win.bid.order_id, one.win.price_micros)
             if one.state is OfferState.ACCEPTED:
                 calls.append(self._counters.sold(place, now_ms, one.win.price_micros))
             elif one.state is not OfferState.UNKNOWN:  # also where it is not known to be kept
                 calls.append(self._counters.release(place, now_ms))
-        await asyncio.gather(*calls, return_exceptions=True)
+        await _all(calls)
 
     async def give_back(self, floor: Floor, ping: OpenPing, wins: Sequence[Win]) -> None:
         """The places of these wins are not needed any more."""
@@ -110,7 +120,7 @@ class Offering:
             self._counters.release(place_of(floor, ping, win.bid.order_id, win.price_micros), now_ms)
             for win in wins
         ]
-        await asyncio.gather(*calls, return_exceptions=True)
+        await _all(calls)
 
     async def _deliver(
         self, floor: Floor, draft: LeadDraft, win: Win, buyer: Buyer
@@ -135,3 +145,14 @@ class Offering:
             if settles(repeated):
                 answer = repeated
         return answer
+
+
+async def _all(calls: Sequence[asyncio.Future[T]]) -> list[T | Exception]:
+    """What came of these calls, or went wrong with them. They are under way, so they are waited for in turn."""
+    results: list[T | Exception] = []
+    for call in calls:
+        try:
+            results.append(await call)
+        except Exception as error:
+            results.append(error)
+    return results

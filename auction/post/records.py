@@ -131,7 +131,6 @@ def draft_lead(
     if rules is not None and all(name in values for name in rules.fields):
         same = msgspec.json.encode([values[name] for name in rules.fields])
         fingerprint = sealer.keyed_hash(f"duplicates:{campaign.id}", same)
-    duplicate = post_answer(lead_id, ping.ping_id, LeadState.REJECTED, (), "duplicate", currency, ping.test)
     lead = NewLead(
         lead_id=lead_id,
         ping_id=ping.ping_id,
@@ -147,9 +146,15 @@ def draft_lead(
         test=ping.test,
         fingerprint=fingerprint,
         duplicate_days=rules.days if rules is not None else 0,
-        duplicate_answer=Answers(sealer).seal(lead_id, encode_post_answer(duplicate)),
+        duplicate_answer=None if fingerprint is None else _duplicate_answer(lead_id, ping, currency, sealer),
     )
     return LeadDraft(lead, ping, values, currency)
+
+
+def _duplicate_answer(lead_id: str, ping: OpenPing, currency: str, sealer: Sealer) -> str:
+    """The answer to be stored if the ledger finds that the lead is one."""
+    answer = post_answer(lead_id, ping.ping_id, LeadState.REJECTED, (), "duplicate", currency, ping.test)
+    return Answers(sealer).seal(lead_id, encode_post_answer(answer))
 
 
 def post_answer(

@@ -33,7 +33,7 @@ from auction.ping.service import Pinged, PingService, campaign_for
 from auction.post.answer import Answers, PostRequest, encode_post_answer
 from auction.post.book import LeadBook
 from auction.post.claiming import Claiming, another_body, in_progress
-from auction.post.offering import Offering
+from auction.post.offering import Offering, together
 from auction.post.records import LeadDraft, Told, draft_lead
 from auction.post.sale import Sale
 from auction.tally import counts
@@ -161,7 +161,7 @@ class PostService:
             at_ms = self._clock.now_ms()  # one instant: a place is kept in the windows its sale is written in
             kept = await self._keep(floor, draft, wins, at_ms, first=not told)
             offers = [self._offering.offer(floor, draft, win, kept[win.bid.order_id], at_ms) for win in wins]
-            for one in await asyncio.gather(*offers):
+            for one in await together(offers):
                 sale.record(one.win.bid.order_id, one.state, one.reason)
                 told.append(one)
             sale.expire((self._clock.now_ms() - ping.at_ms) / 1000)
@@ -218,12 +218,13 @@ class PostService:
     async def _settled(self, floor: Floor, draft: LeadDraft, sale: Sale, told: Sequence[Told]) -> None:
         """The outcome is durable: the counters, the log and the claim follow."""
         self.outcomes[(sale.state.value,)] += 1
-        await self._offering.close(floor, draft, told)
         lead = draft.lead
+        finished = self.claiming.finish(lead.ping_id, lead.lead_id)  # leaves in one write with what follows
+        await self._offering.close(floor, draft, told)
         log.event(
             "lead", lead_id=lead.lead_id, state=sale.state.value, seller=lead.seller, campaign=lead.campaign
         )
-        await self.claiming.finish(lead.ping_id, lead.lead_id)
+        await finished
 
     async def _auction_again(
         self,
