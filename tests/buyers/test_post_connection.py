@@ -66,7 +66,7 @@ async def test_an_end_that_takes_a_part_and_goes_has_taken_it(
     ends[1].recv(100)
     ends[1].close()
     with pytest.raises(BuyerError):
-        await carried
+        await asyncio.wait_for(carried, 10)
     assert (sending.sent, sending.heard) == (True, False)
 
 
@@ -98,7 +98,7 @@ async def test_a_cut_answer_leaves_its_status(ends: tuple[socket.socket, socket.
     ends[1].send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 422 X\r\nContent-Length: 9\r\n\r\n{")
     ends[1].close()
     with pytest.raises(BuyerError):
-        await carried
+        await asyncio.wait_for(carried, 10)
     assert (sending.status, sending.heard, sending.body) == (422, True, None)
 
 
@@ -112,7 +112,7 @@ async def test_half_a_head_is_no_status(ends: tuple[socket.socket, socket.socket
     ends[1].send(head)
     ends[1].close()
     with pytest.raises(BuyerError):
-        await carried
+        await asyncio.wait_for(carried, 10)
     assert (sending.status, sending.heard) == (0, True)
 
 

@@ -85,15 +85,12 @@ def test_a_server_that_hangs_up_is_away_and_its_connection_not_used_again(
     postgres: PostgresServer, postgres_ledger: str
 ) -> None:
     engine = open_engine(postgres_ledger)
-
-    def hung_up_on() -> None:
-        with transaction(engine) as conn:
-            INSERT.count(conn, VERSION)
-            postgres.disconnect_all(postgres_ledger)
+    with engine.connect() as conn:
+        INSERT.count(conn, VERSION)
+        postgres.disconnect_all(postgres_ledger)
+        with pytest.raises(exc.OperationalError) as gone:
             FIND.first(conn, {"version": 7})
-
-    with pytest.raises(exc.OperationalError) as gone:
-        hung_up_on()
+        assert conn.invalidated
     assert is_away(gone.value)
     assert gone.value.connection_invalidated
     with transaction(engine) as conn:
