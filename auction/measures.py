@@ -149,6 +149,21 @@ def _buyers(exchange: Exchange) -> list[Family]:
             exchange.delivery.busy,
         ),
         gauge("auction_deliveries_running", "Posts to buyers in flight", exchange.delivery.in_flight),
+        counter(
+            "auction_delivery_connections",
+            "Connections of posts: opened, used again, lost and so asked once more",
+            ("event",),
+            {
+                ("opened",): exchange.delivery.opened,
+                ("reused",): exchange.delivery.reused,
+                ("repeated",): exchange.delivery.repeated,
+            },
+        ),
+        gauge(
+            "auction_delivery_connections_idle",
+            "Connections of posts that were kept and lie ready",
+            exchange.delivery.idle,
+        ),
     ]
 
 

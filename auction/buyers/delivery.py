@@ -1,44 +1,49 @@
 """Delivers posts: one lead to one buyer, and a word on what came of it that can be relied on.
 
-Latency is not the product here, certainty is. So aiohttp, and one connection per post: a kept one that the
-buyer closes just when we write makes an `Unknown`, and an unknown is a lead that nobody may touch until it
-is settled. Whether anything left the house is not guessed from the kind of error: the client tells before
-it writes.
+Certainty comes first here. A connection that the buyer closes just when we write to it makes an `Unknown`, and
+an unknown is a lead that nobody may touch until it is settled: so every post has a connection of its own. Only
+buyers that declare `idempotent: true` get posts over connections that were kept. If one of those is lost before
+a byte of the answer came, the same request goes out again at once, on a fresh one, with the same key; and of
+that second answer only the buyer's own word on the lead counts (`sending`).
+
+Whether anything left the house is not guessed from the kind of error: we write to the socket ourselves, so we
+know. The parts are those of the fan-out client (addresses, trust, HTTP), but not its connections: those never
+wait, and are told of time by their auction, where a post waits for its turn and for its answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
 from collections.abc import Mapping
-from types import SimpleNamespace
+from functools import lru_cache
+from time import monotonic
 
-import aiohttp
 import msgspec
 
-from auction.buyers.address import is_public
-from auction.buyers.http1 import BODY_LIMIT, HEAD_LIMIT
-from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown, read_post
+from auction.buyers.http1 import frame
+from auction.buyers.origin import DeliveryLimits, Origin
+from auction.buyers.pool import Total
+from auction.buyers.post_connection import PostConnection
+from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown
+from auction.buyers.sending import Sending
 from auction.buyers.signing import Signer
-from auction.buyers.target import merged_headers
-from auction.buyers.tls import client_context
+from auction.buyers.target import Target, compile_target
+from auction.buyers.tls import Contexts
 from auction.clock import Clock, SystemClock
-from auction.errors import OperatorError
+from auction.errors import BuyerError, OperatorError
 from auction.market.reasons import Reason
 
+__all__ = ["Delivery", "DeliveryLimits", "PostRequest"]
 
-class DeliveryLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of the delivery of posts, over all buyers."""
-
-    in_flight: int = 1_024
-    connections: int = 256
-    connections_per_host: int = 64
-    body_limit: int = BODY_LIMIT
+_SWEEP_S = 1.0
+_OWN_HEADERS = frozenset({"idempotency-key", "accept-encoding"})
 
 
 class PostRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One lead for one buyer; secrets are filled in. A retry is the same request, with the same key."""
+    """One lead for one buyer; secrets are filled in. A retry is the same request, with the same key.
+
+    `idempotent`: the buyer promised that the same key again is the same lead.
+    """
 
     url: str
     body: bytes
@@ -48,10 +53,7 @@ class PostRequest(msgspec.Struct, frozen=True, kw_only=True):
     signing_secret: str | None = None
     message_id: str = ""  # of the signature; the key where it is empty
     ca_file: str | None = None
-
-
-class ForbiddenAddressError(OSError):
-    """The address that is about to be connected to is not public."""
+    idempotent: bool = False
 
 
 class Delivery:
@@ -67,10 +69,20 @@ class Delivery:
         self._limits = limits or DeliveryLimits()
         self._allow_private = allow_private
         self._clock = clock or SystemClock()
-        self._session: aiohttp.ClientSession | None = None
-        self._contexts: dict[str | None, ssl.SSLContext] = {}
+        self._contexts = Contexts()
+        self._places = asyncio.Semaphore(self._limits.connections)
+        self._idle = Total(self._limits.connections)
+        self._origins: dict[str, Origin] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
         self.in_flight = 0
         self.busy = 0
+        self.opened = self.reused = self.repeated = 0  # connections; and posts sent again, as one was lost
+
+    @property
+    def idle(self) -> int:
+        """Connections that were kept, and wait for a post."""
+        return self._idle.held
 
     async def post(self, request: PostRequest) -> Accepted | Rejected | Unknown | NotSent:
         """Sends `request` and reads the answer, by the table in `protocol`. Raises only when it is cancelled.
@@ -87,122 +99,96 @@ class Delivery:
             self.in_flight -= 1
 
     async def close(self) -> None:
-        """Closes what is open."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Closes what lies idle, and keeps nothing from now on."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for origin in self._origins.values():
+            origin.close()
 
     async def _post(self, request: PostRequest) -> Accepted | Rejected | Unknown | NotSent:
-        line = _Line()
         try:
-            response = await self._open_session().post(
-                request.url,
-                data=request.body,
-                headers=self._headers(request),
-                allow_redirects=False,
-                ssl=await self._context(request.ca_file),
-                timeout=aiohttp.ClientTimeout(total=request.timeout_ms / 1000),
-                trace_request_ctx=line,
-            )
+            target = _target(request.url, tuple(request.headers.items()), request.ca_file)
+            sending = Sending(frame(target.head, request.body, self._lines(request)))
         except OperatorError as error:
             return NotSent(Reason.CONNECT_FAILED, error.detail)
-        except (aiohttp.ClientError, OSError) as error:
-            return _unanswered(error, sent=line.sent)
-        async with response:
-            return await self._read(response)
-
-    async def _read(self, response: aiohttp.ClientResponse) -> Accepted | Rejected | Unknown:
-        body = bytearray()
+        origin = self._origin(target)
+        origin.running += 1
         try:
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > self._limits.body_limit:
-                    response.close()
-                    return _without_body(response.status, "the answer is too large")
-        except (aiohttp.ClientError, OSError) as error:
-            return _without_body(response.status, _why(error))
-        return read_post(response.status, bytes(body))
+            async with asyncio.timeout(request.timeout_ms / 1000), origin.places, self._places:
+                await self._send(sending, origin, request.idempotent)
+        except TimeoutError:
+            return sending.failure(Reason.TIMEOUT, "no answer in time")
+        except OperatorError as error:
+            return sending.failure(Reason.CONNECT_FAILED, error.detail)
+        except BuyerError as error:
+            return sending.failure(Reason(error.code), error.detail)
+        finally:
+            origin.running -= 1
+        return sending.answer()
 
-    def _headers(self, request: PostRequest) -> dict[str, str]:
-        headers = merged_headers(request.headers)
-        headers["Idempotency-Key"] = request.idempotency_key
-        headers["Accept-Encoding"] = "identity"
+    async def _send(self, sending: Sending, origin: Origin, idempotent: bool) -> None:
+        """Fills `sending`, over a kept connection where that is safe, else a fresh one. Raises `BuyerError`."""
+        kept = origin.take() if idempotent else None
+        if kept is not None:
+            self.reused += 1
+            try:
+                await self._carry(sending, origin, kept, keep=True)
+                return
+            except BuyerError as error:
+                if error.code != Reason.CONNECTION_LOST or sending.heard:
+                    raise
+            if sending.sent:
+                self.repeated += 1
+                sending.repeated = True
+        self.opened += 1
+        await self._carry(sending, origin, await origin.open(), keep=idempotent)
+
+    async def _carry(
+        self, sending: Sending, origin: Origin, connection: PostConnection, *, keep: bool
+    ) -> None:
+        try:
+            await connection.carry(sending)
+            origin.answered(connection)
+        finally:
+            if keep and connection.reusable and not self._closed:
+                origin.keep(connection)
+            else:
+                connection.close()
+
+    def _lines(self, request: PostRequest) -> bytes:
+        """The headers of this request alone."""
+        key = request.idempotency_key
+        lines = f"Idempotency-Key: {key}\r\nAccept-Encoding: identity\r\n".encode()
+        if not request.idempotent:
+            lines += b"Connection: close\r\n"
         if request.signing_secret is not None:
-            message_id = request.message_id or request.idempotency_key
             timestamp_s = self._clock.now_ms() // 1000
-            headers |= Signer(request.signing_secret).headers(message_id, timestamp_s, request.body)
-        return headers
-
-    async def _context(self, ca_file: str | None) -> ssl.SSLContext:
-        if ca_file not in self._contexts:
-            self._contexts[ca_file] = await asyncio.to_thread(client_context, ca_file)
-        return self._contexts[ca_file]
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_request_headers_sent.append(_note_sent)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._limits.connections,
-                    limit_per_host=self._limits.connections_per_host,
-                    force_close=True,
-                    socket_factory=self._socket,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                max_line_size=HEAD_LIMIT,
-                max_field_size=HEAD_LIMIT,
-                trace_configs=[trace],
+            lines += Signer(request.signing_secret).lines(
+                request.message_id or key, timestamp_s, request.body
             )
-        return self._session
+        return lines
 
-    def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
-        """A socket for the very address that is connected to next, be it resolved or written in the URL."""
-        family, kind, protocol, _, sockaddr = info
-        if not self._allow_private and not is_public(str(sockaddr[0])):
-            raise ForbiddenAddressError("the address is not public")
-        return socket.socket(family, kind, protocol)
+    def _origin(self, target: Target) -> Origin:
+        origin = self._origins.get(target.origin)
+        if origin is None:
+            origin = Origin(target, self._limits, self._idle, self._contexts, self._allow_private)
+            self._origins[target.origin] = origin
+        if self._sweeper is None and not self._closed:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+        return origin
 
-
-class _Line:
-    """Whether a request has begun to be written."""
-
-    __slots__ = ("sent",)
-
-    def __init__(self) -> None:
-        self.sent = False
-
-
-async def _note_sent(
-    _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
-) -> None:
-    """aiohttp calls this before it writes the first byte."""
-    context.trace_request_ctx.sent = True
+    def _sweep(self) -> None:
+        now_s = monotonic()
+        self._origins = {name: origin for name, origin in self._origins.items() if origin.sweep(now_s)}
+        self._sweeper = None
+        if self._origins:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
 
-def _unanswered(error: Exception, *, sent: bool) -> Unknown | NotSent:
-    if sent:
-        return Unknown(_why(error))
-    reason = Reason.CONNECT_FAILED
-    if isinstance(error, TimeoutError):
-        reason = Reason.TIMEOUT
-    elif isinstance(error, aiohttp.ClientSSLError):
-        reason = Reason.TLS_FAILED
-    elif isinstance(error, aiohttp.ClientConnectorError) and isinstance(
-        error.os_error, ForbiddenAddressError
-    ):
-        reason = Reason.FORBIDDEN_ADDRESS
-    return NotSent(reason, _why(error))
-
-
-def _without_body(status: int, why: str) -> Accepted | Rejected | Unknown:
-    """The status came, its body did not: it counts as far as it speaks for itself."""
-    outcome = read_post(status, b"")
-    return Unknown(f"http_{status}, {why}") if isinstance(outcome, Unknown) else outcome
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return f"{type(error).__name__}: {error}"[:200]
+@lru_cache(maxsize=4_096)
+def _target(url: str, headers: tuple[tuple[str, str], ...], ca_file: str | None) -> Target:
+    """Compiled once, as long as the catalogue says the same. Raises `OperatorError`."""
+    theirs = {name: value for name, value in headers if name.lower() not in _OWN_HEADERS}
+    return compile_target(url, theirs, 0, ca_file)

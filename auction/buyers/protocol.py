@@ -276,6 +276,13 @@ def read_post(status: int, body: bytes) -> Accepted | Rejected | Unknown:
     return Unknown(f"http_{status}")
 
 
+def settles(repeated: Accepted | Rejected | Unknown | NotSent) -> bool:
+    """Whether the answer to a repetition is the buyer's word on the lead, and not only on this one request."""
+    return isinstance(repeated, Accepted) or (
+        isinstance(repeated, Rejected) and not repeated.reason.startswith("http_")
+    )
+
+
 def _post_answer(body: bytes) -> _PostAnswer | None:
     try:
         return _POST_ANSWER.decode(body)

@@ -8,13 +8,15 @@ all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
+    Boolean,
+    ColumnElement,
     Connection,
-    Insert,
     Text,
     and_,
     bindparam,
@@ -22,6 +24,7 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    null,
     or_,
     select,
     update,
@@ -43,6 +46,7 @@ from auction.ledger.records import (
     Taken,
 )
 from auction.ledger.schema import fingerprints, lead_history, leads, offers, sales
+from auction.ledger.statement import Statement
 
 DAY_MS: Final = 86_400_000
 STANDING: Final = ("offered", "pending", "sold", "delivered", "converted")
@@ -51,48 +55,67 @@ back."""
 
 _encode = msgspec.json.encode
 
+
+def _words(states: Iterable[str]) -> list[ColumnElement[str]]:
+    """States as the statement's own text: PostgreSQL then sees which partial index they fit."""
+    return [literal_column(f"'{state}'") for state in states]
+
+
+def _moment(**known: Any) -> dict[str, Any]:
+    """A line of the history: a parameter for each column that is not `known`."""
+    return {column.name: bindparam(column.name) for column in lead_history.c} | known
+
+
 _LEAD_COLUMNS: dict[str, Any] = {
     column.name: bindparam(column.name) for column in leads.c if column.name != "places"
 }
-_INSERT_LEAD: dict[bool, Insert] = {
-    # one statement for both databases, but each dialect has a construct of its own for ON CONFLICT;
-    # how many rows an INSERT wrote, SQLAlchemy keeps only when asked
-    on_postgresql: insert_or_not(leads)
-    .values(_LEAD_COLUMNS)
-    .on_conflict_do_nothing()
-    .execution_options(preserve_rowcount=True)
-    for on_postgresql, insert_or_not in ((False, sqlite.insert), (True, postgresql.insert))
-}
-_INSERT_OFFER = insert(offers)
-_INSERT_SALE = insert(sales)
-_INSERT_FINGERPRINT = insert(fingerprints)
-_INSERT_HISTORY = insert(lead_history)
-_APPEND_HISTORY = insert(lead_history).values(
-    lead_id=bindparam("lead_id"),
-    seq=select(func.coalesce(func.max(lead_history.c.seq), 0) + 1)
-    .where(lead_history.c.lead_id == bindparam("lead_id"))
-    .scalar_subquery(),
-    at_ms=bindparam("at_ms"),
-    state=bindparam("state"),
-    detail=bindparam("detail"),
+_NEW_OFFER = ("lead_id", "order_id", "seq", "buyer_id", "price_micros", "payout_micros", "exclusive", "state")
+_OFFER_COLUMNS: dict[str, Any] = {name: bindparam(name) for name in (*_NEW_OFFER, "sent_at_ms")}
+_INSERT_LEAD = Statement(  # the same words for both databases, but each has a construct of its own for them
+    sqlite.insert(leads).values(_LEAD_COLUMNS).on_conflict_do_nothing(),
+    on_postgresql=postgresql.insert(leads).values(_LEAD_COLUMNS).on_conflict_do_nothing(),
+)
+_INSERT_OFFER = Statement(insert(offers).values(_OFFER_COLUMNS))
+_INSERT_SALE = Statement(insert(sales))
+_INSERT_FINGERPRINT = Statement(insert(fingerprints))
+_BEGIN_HISTORY = Statement(
+    insert(lead_history).values(
+        [
+            _moment(
+                seq=literal_column("1"), state=literal_column("'received'"), detail=literal_column("'{}'")
+            ),
+            _moment(seq=literal_column("2")),
+        ]
+    )
+)
+_APPEND_HISTORY = Statement(
+    insert(lead_history)
+    .values(
+        _moment(
+            seq=select(func.coalesce(func.max(lead_history.c.seq), 0) + 1)
+            .where(lead_history.c.lead_id == bindparam("lead_id"))
+            .scalar_subquery()
+        )
+    )
+    .inline()  # nobody asks which number it was
 )
 _TAKEN = select(leads.c.lead_id, leads.c.state, leads.c.reason, leads.c.answer, leads.c.body_hash).where(
     leads.c.ping_id == bindparam("ping_id")
 )
 _STATE = select(leads.c.state).where(leads.c.lead_id == bindparam("lead_id"))
-_DUPLICATE = (
+_DUPLICATE = Statement(
     select(fingerprints.c.lead_id)
     .join(leads, leads.c.lead_id == fingerprints.c.lead_id)
     .where(
         fingerprints.c.campaign == bindparam("campaign"),
         fingerprints.c.hash == bindparam("hash"),
         fingerprints.c.at_ms >= bindparam("since_ms"),
-        leads.c.state.in_([literal_column(f"'{state}'") for state in STANDING]),
+        leads.c.state.in_(_words(STANDING)),
         leads.c.test == bindparam("test"),
     )
     .limit(1)
 )
-_LOCK_HASH = select(func.pg_advisory_xact_lock(bindparam("key")))
+_LOCK_HASH = Statement(select(func.pg_advisory_xact_lock(bindparam("key"))))
 _TOUCH = (
     update(leads)
     .where(
@@ -103,31 +126,43 @@ _TOUCH = (
     .values(updated_at_ms=bindparam("at_ms"))
 )
 _LAST_SEQ = select(func.coalesce(func.max(offers.c.seq), 0)).where(offers.c.lead_id == bindparam("lead_id"))
-_MOVE = (
-    update(leads)
-    .where(
-        leads.c.lead_id == bindparam("key"),
-        leads.c.state.in_(bindparam("from_states", expanding=True)),
-        leads.c.worker == func.coalesce(bindparam("of_worker", type_=Text), leads.c.worker),
+
+
+@cache
+def _move(from_states: tuple[LeadState, ...]) -> Statement:
+    """Moves a lead out of one of these states, if it is in the worker's hands (None: in whosesoever).
+
+    There are as many such statements as the code has moves.
+    """
+    return Statement(
+        update(leads)
+        .where(
+            leads.c.lead_id == bindparam("key"),
+            leads.c.state.in_(_words(from_states)),
+            leads.c.worker == func.coalesce(bindparam("of_worker", type_=Text), leads.c.worker),
+        )
+        .values(
+            state=bindparam("to_state"),
+            reason=bindparam("to_reason"),
+            updated_at_ms=bindparam("at_ms"),
+            payout_micros=func.coalesce(bindparam("to_payout"), leads.c.payout_micros),
+            answer=func.coalesce(bindparam("to_answer"), leads.c.answer),
+            places=func.coalesce(leads.c.places, bindparam("to_places")),
+            plan=null(),
+        )
+        .returning(leads.c.seller, leads.c.campaign, leads.c.test)
     )
-    .values(
-        state=bindparam("to_state"),
-        reason=bindparam("to_reason"),
-        updated_at_ms=bindparam("at_ms"),
-        payout_micros=func.coalesce(bindparam("to_payout"), leads.c.payout_micros),
-        answer=func.coalesce(bindparam("to_answer"), leads.c.answer),
-        places=func.coalesce(leads.c.places, bindparam("to_places")),
-        plan=None,
-    )
-    .returning(leads.c.seller, leads.c.campaign, leads.c.test, leads.c.places)
-)
-_OPEN_OFFER = offers.c.state.in_([literal_column("'sent'"), literal_column("'unknown'")])
-_ANSWERED = (
+
+
+_ANSWERED = Statement(
     update(offers)
     .where(
         and_(offers.c.lead_id == bindparam("of_lead"), offers.c.order_id == bindparam("of_order")),
         # a worker tells some answers twice: `add_offers` writes them, and `settle` all of them
-        or_(_OPEN_OFFER, and_(bindparam("again"), offers.c.state == bindparam("to_state"))),
+        or_(
+            offers.c.state.in_(_words(("sent", "unknown"))),
+            and_(bindparam("again", type_=Boolean), offers.c.state == bindparam("to_state")),
+        ),
     )
     .values(
         state=bindparam("to_state"),
@@ -163,16 +198,15 @@ def take_lead(
     """
     earlier = _find_duplicate(conn, lead)
     state: LeadState = "rejected" if earlier else "offered"
-    if conn.execute(_INSERT_LEAD[is_postgresql(conn)], _lead_row(lead, state)).rowcount != 1:
+    if _INSERT_LEAD.count(conn, _lead_row(lead, state)) != 1:
         return _already_taken(conn, lead)
     if earlier:
         _begin_history(conn, lead, state, {"reason": "duplicate", "of": earlier})
         return Duplicate(lead_id=lead.lead_id, of_lead_id=earlier)
     if lead.fingerprint is not None:
         known = {"campaign": lead.campaign, "hash": lead.fingerprint}
-        conn.execute(_INSERT_FINGERPRINT, {**known, "lead_id": lead.lead_id, "at_ms": lead.created_at_ms})
-    if new_offers:
-        conn.execute(_INSERT_OFFER, _offer_rows(lead.lead_id, 0, lead.created_at_ms, new_offers))
+        _INSERT_FINGERPRINT.count(conn, {**known, "lead_id": lead.lead_id, "at_ms": lead.created_at_ms})
+    _INSERT_OFFER.each(conn, _offer_rows(lead.lead_id, 0, lead.created_at_ms, new_offers))
     _begin_history(conn, lead, state, {"orders": [offer.order_id for offer in new_offers]})
     return Taken(lead_id=lead.lead_id)
 
@@ -222,7 +256,7 @@ def add_offers(
     for result in results:
         _record_result(conn, lead_id, result, again=True)
     last_seq = conn.execute(_LAST_SEQ, {"lead_id": lead_id}).scalar_one()
-    conn.execute(_INSERT_OFFER, _offer_rows(lead_id, last_seq, at_ms, new_offers))
+    _INSERT_OFFER.each(conn, _offer_rows(lead_id, last_seq, at_ms, new_offers))
     _append_history(conn, lead_id, at_ms, "offered", {"orders": [offer.order_id for offer in new_offers]})
 
 
@@ -233,12 +267,11 @@ def settle(conn: Connection, settlement: Settlement) -> None:
     `TakenOver` if it is not in the hands of the settlement's worker; `SaleRefused` if a sale breaks P1 or P8.
     Either way nothing of it is written.
     """
-    moved = conn.execute(
-        _MOVE,
+    moved = _move(settlement.from_states).first(
+        conn,
         {
             "key": settlement.lead_id,
             "of_worker": settlement.worker,
-            "from_states": settlement.from_states,
             "to_state": settlement.state,
             "to_reason": settlement.reason,
             "to_payout": settlement.payout_micros,
@@ -246,22 +279,23 @@ def settle(conn: Connection, settlement: Settlement) -> None:
             "to_places": settlement.places,
             "at_ms": settlement.at_ms,
         },
-    ).first()
+    )
     if moved is None:
         raise _refusal(conn, settlement.lead_id, settlement.state, settlement.worker)
     for result in settlement.results:
         _record_result(conn, settlement.lead_id, result, again=settlement.worker is not None)
     if settlement.sales:
+        seller, campaign, test = moved
         shared = {
             "lead_id": settlement.lead_id,
             "places": settlement.places,
-            "seller": moved.seller,
-            "campaign": moved.campaign,
-            "test": moved.test,
+            "seller": seller,
+            "campaign": campaign,
+            "test": test,
             "sold_at_ms": settlement.at_ms,
         }
         try:
-            conn.execute(_INSERT_SALE, [shared | _sale_row(sale) for sale in settlement.sales])
+            _INSERT_SALE.each(conn, [shared | _sale_row(sale) for sale in settlement.sales])
         except IntegrityError as error:
             raise SaleRefused(settlement.lead_id) from error
     _append_history(conn, settlement.lead_id, settlement.at_ms, settlement.state, _history_of(settlement))
@@ -274,17 +308,17 @@ def _find_duplicate(conn: Connection, lead: NewLead) -> str | None:
         return None
     if is_postgresql(conn):  # SQLite has one writer as it is
         key = int.from_bytes(lead.fingerprint[:8], "big", signed=True)
-        conn.execute(_LOCK_HASH, {"key": key})
-    found = conn.execute(
-        _DUPLICATE,
+        _LOCK_HASH.first(conn, {"key": key})
+    found = _DUPLICATE.first(
+        conn,
         {
             "campaign": lead.campaign,
             "hash": lead.fingerprint,
             "since_ms": lead.created_at_ms - lead.duplicate_days * DAY_MS,
             "test": lead.test,
         },
-    ).scalar()
-    return None if found is None else str(found)
+    )
+    return None if found is None else str(found[0])
 
 
 def _lead_row(lead: NewLead, state: LeadState) -> dict[str, Any]:
@@ -313,12 +347,8 @@ def _lead_row(lead: NewLead, state: LeadState) -> dict[str, Any]:
 
 
 def _begin_history(conn: Connection, lead: NewLead, state: LeadState, detail: dict[str, Any]) -> None:
-    moments = (("received", "{}"), (state, _encode(detail).decode()))
-    rows = [
-        {"lead_id": lead.lead_id, "seq": seq, "at_ms": lead.created_at_ms, "state": name, "detail": told}
-        for seq, (name, told) in enumerate(moments, 1)
-    ]
-    conn.execute(_INSERT_HISTORY, rows)
+    row = {"lead_id": lead.lead_id, "at_ms": lead.created_at_ms, "state": state}
+    _BEGIN_HISTORY.count(conn, {**row, "detail": _encode(detail).decode()})
 
 
 def _already_taken(conn: Connection, lead: NewLead) -> AlreadyTaken:
@@ -340,7 +370,7 @@ def _record_result(conn: Connection, lead_id: str, result: OfferResult, *, again
         "buyer_lead_id": result.buyer_lead_id,
         "redirect_url": result.redirect_url,
     }
-    if conn.execute(_ANSWERED, row).rowcount != 1:
+    if _ANSWERED.count(conn, row) != 1:
         raise ImpossibleMove(lead_id, f"not waiting for {result.order_id}", result.state)
 
 
@@ -348,7 +378,7 @@ def _append_history(
     conn: Connection, lead_id: str, at_ms: int, state: LeadState, detail: dict[str, Any]
 ) -> None:
     row = {"lead_id": lead_id, "at_ms": at_ms, "state": state, "detail": _encode(detail).decode()}
-    conn.execute(_APPEND_HISTORY, row)
+    _APPEND_HISTORY.count(conn, row)
 
 
 def _history_of(settlement: Settlement) -> dict[str, Any]:

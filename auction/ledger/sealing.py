@@ -19,6 +19,7 @@ import secrets
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,7 @@ class Sealer:
         self._ciphers = {_derive(key, "name")[:_NAME_BYTES]: AESGCM(_derive(key, "seal")) for key in keys}
         self._name = next(iter(self._ciphers))
         self._hash_key = _derive(keys[-1], "hash")
+        self._purpose_key = lru_cache(maxsize=1_024)(self._key_for)
 
     def seal(self, plain: bytes, about: bytes) -> bytes:
         """The ciphertext of `plain`, bound to what it is `about` (a lead's id): it opens with the same
@@ -62,7 +64,10 @@ class Sealer:
 
     def keyed_hash(self, purpose: str, data: bytes) -> bytes:
         """HMAC-SHA256 of `data` under a key made for `purpose`: hashes of two purposes cannot be compared."""
-        return hmac.digest(hmac.digest(self._hash_key, purpose.encode(), "sha256"), data, "sha256")
+        return hmac.digest(self._purpose_key(purpose), data, "sha256")
+
+    def _key_for(self, purpose: str) -> bytes:
+        return hmac.digest(self._hash_key, purpose.encode(), "sha256")
 
 
 def keys_from_text(text: str) -> tuple[bytes, ...]:

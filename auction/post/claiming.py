@@ -10,9 +10,10 @@ next post, so it is given up in the background until that is certain (`owed`).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Coroutine
 from functools import partial
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from auction.clock import Clock
 from auction.counters.answers import Busy, Claimed, Expired
@@ -112,12 +113,12 @@ class Claiming:
         except HouseError:
             self._owe_giving_up(ping_id, lead_id)
 
-    async def finish(self, ping_id: str, lead_id: str) -> None:
-        """The ping is posted; its answer is durable already, so a store that is away takes nothing from it."""
-        try:
-            await self._counters.finish(ping_id, lead_id, b"")
-        except HouseError:
-            self.owed.add(lambda: self._counters.finish(ping_id, lead_id, b""))
+    def finish(self, ping_id: str, lead_id: str) -> Coroutine[Any, Any, None]:
+        """The ping is posted; its answer is durable already, so a store that is away takes nothing from it.
+
+        The call is under way when this returns; await it for its end.
+        """
+        return self._finished(self._counters.finish(ping_id, lead_id, b""), ping_id, lead_id)
 
     def forget(self, ping: OpenPing) -> None:
         """The offer is used: an equal ping from now on is another lead's. Nobody waits for this."""
@@ -128,6 +129,12 @@ class Claiming:
         """The offer is gone, and its places with it: it can be neither repeated nor posted."""
         self.forget(ping)
         await self._counters.discard_ping(ping.ping_id)
+
+    async def _finished(self, call: Awaitable[bool], ping_id: str, lead_id: str) -> None:
+        try:
+            await call
+        except HouseError:
+            self.owed.add(lambda: self._counters.finish(ping_id, lead_id, b""))
 
     def _owe_giving_up(self, ping_id: str, lead_id: str) -> None:
         self.owed.add(lambda: self._counters.unclaim(ping_id, lead_id))

@@ -8,12 +8,13 @@ key settles it: that nobody listens now, or that a limiter turns us away, says n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from time import perf_counter
+from typing import TypeVar
 
 from auction import log
 from auction.buyers.delivery import Delivery, PostRequest
-from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown
+from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown, settles
 from auction.clock import Clock
 from auction.counters.answers import Kept
 from auction.counters.counters import Counters
@@ -29,8 +30,20 @@ from auction.post.records import LeadDraft, Told
 from auction.post.sale import OfferState
 from auction.post.tally import PostTally
 
+T = TypeVar("T")
+
 RETRY_AFTER_S = (0.2, 1.0)
 """How long to wait before each repetition of an offer whose answer was not heard."""
+
+
+async def together(offers: Sequence[Awaitable[Told]]) -> Sequence[Told | BaseException]:
+    """What came of offers that leave at once, or went wrong with them, in their order. One needs no task of its own."""
+    if len(offers) != 1:
+        return await asyncio.gather(*offers, return_exceptions=True)
+    try:
+        return (await offers[0],)
+    except Exception as error:
+        return (error,)
 
 
 class Offering:
@@ -54,9 +67,9 @@ class Offering:
             self._counters.keep(place_of(floor, draft.ping, win.bid.order_id, win.price_micros), at_ms)
             for win in wins
         ]
-        results = await asyncio.gather(*calls, return_exceptions=True)
+        results = await _all(calls)
         for result in results:
-            if isinstance(result, BaseException):
+            if isinstance(result, Exception):
                 raise result
         return {win.bid.order_id: isinstance(result, Kept) for win, result in zip(wins, results, strict=True)}
 
@@ -141,14 +154,14 @@ class Offering:
         if draft.ping.test:
             return
         now_ms = self._clock.now_ms()
-        calls = []
+        calls: list[asyncio.Future[bool]] = []
         for one in told:
             place = place_of(floor, draft.ping, one.win.bid.order_id, one.win.price_micros)
             if one.state is OfferState.ACCEPTED:
                 calls.append(self._counters.sold(place, now_ms, one.win.price_micros))
             elif one.state is not OfferState.UNKNOWN:  # also where it is not known to be kept
                 calls.append(self._counters.release(place, now_ms))
-        await asyncio.gather(*calls, return_exceptions=True)
+        await _all(calls)
 
     async def give_back(self, floor: Floor, ping: OpenPing, wins: Sequence[Win]) -> None:
         """The places of these wins are not needed any more."""
@@ -159,7 +172,7 @@ class Offering:
             self._counters.release(place_of(floor, ping, win.bid.order_id, win.price_micros), now_ms)
             for win in wins
         ]
-        await asyncio.gather(*calls, return_exceptions=True)
+        await _all(calls)
 
     async def _deliver(
         self, floor: Floor, draft: LeadDraft, win: Win, buyer: Buyer, lost: Unknown | None
@@ -173,6 +186,7 @@ class Offering:
             headers=floor.headers_of(buyer.id),
             signing_secret=floor.secret_of(buyer.id),
             ca_file=buyer.ca_file,
+            idempotent=buyer.idempotent,
         )
         answer = lost or await self._send(draft, request)
         pauses_s = RETRY_AFTER_S if lost is None else (0, *RETRY_AFTER_S)
@@ -181,7 +195,7 @@ class Offering:
                 break
             await asyncio.sleep(wait_s)
             repeated = await self._send(draft, request)
-            if _settles(repeated):
+            if settles(repeated):
                 answer = repeated
         return answer
 
@@ -192,8 +206,12 @@ class Offering:
         return await self._delivery.post(request)
 
 
-def _settles(repeated: Accepted | Rejected | Unknown | NotSent) -> bool:
-    """Whether the answer to a repetition is the buyer's word on the lead, and not only on this one request."""
-    return isinstance(repeated, Accepted) or (
-        isinstance(repeated, Rejected) and not repeated.reason.startswith("http_")
-    )
+async def _all(calls: Sequence[asyncio.Future[T]]) -> list[T | Exception]:
+    """What came of these calls, or went wrong with them. They are under way, so they are waited for in turn."""
+    results: list[T | Exception] = []
+    for call in calls:
+        try:
+            results.append(await call)
+        except Exception as error:
+            results.append(error)
+    return results

@@ -156,7 +156,6 @@ def draft_lead(
     if rules is not None and all(name in values for name in rules.fields):
         same = msgspec.json.encode([values[name] for name in rules.fields])
         fingerprint = sealer.keyed_hash(f"duplicates:{campaign.id}", same)
-    duplicate = post_answer(lead_id, ping.ping_id, LeadState.REJECTED, (), "duplicate", currency, ping.test)
     lead = NewLead(
         lead_id=lead_id,
         ping_id=ping.ping_id,
@@ -172,7 +171,7 @@ def draft_lead(
         test=ping.test,
         fingerprint=fingerprint,
         duplicate_days=rules.days if rules is not None else 0,
-        duplicate_answer=Answers(sealer).seal(lead_id, encode_post_answer(duplicate)),
+        duplicate_answer=None if fingerprint is None else _duplicate_answer(lead_id, ping, currency, sealer),
         plan=plan or encode_open_ping(ping),
     )
     return LeadDraft(lead, ping, ping.values | personal, currency)
@@ -187,6 +186,12 @@ def found_draft(lead: Lead, ping: OpenPing, currency: str, sealer: Sealer) -> Le
         log.warning("lead_unreadable", lead_id=lead.lead_id, code=error.code)
         return LeadDraft(as_new, ping, ping.values, currency, whole=False)
     return LeadDraft(as_new, ping, ping.values | personal, currency)
+
+
+def _duplicate_answer(lead_id: str, ping: OpenPing, currency: str, sealer: Sealer) -> str:
+    """The answer to be stored if the ledger finds that the lead is one."""
+    answer = post_answer(lead_id, ping.ping_id, LeadState.REJECTED, (), "duplicate", currency, ping.test)
+    return Answers(sealer).seal(lead_id, encode_post_answer(answer))
 
 
 def post_answer(

@@ -7,7 +7,6 @@ it is not, `TakenOver` is raised, nothing more is sent, and what buyers clearly 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -22,7 +21,7 @@ from auction.ping.floor import Floor
 from auction.post.answer import Answers, encode_post_answer
 from auction.post.book import LeadBook
 from auction.post.claiming import Claiming
-from auction.post.offering import Offering
+from auction.post.offering import Offering, together
 from auction.post.records import LeadDraft, Told
 from auction.post.sale import OfferState, Sale
 from auction.post.settling import Said, Settling
@@ -91,7 +90,7 @@ class Selling:
             offer(course.floor, course.draft, win, kept[win.bid.order_id], course.at_ms)
             for win in course.sale.out
         ]
-        results = await asyncio.gather(*offers, return_exceptions=True)
+        results = await together(offers)
         said = [one for one in results if isinstance(one, Told)]
         course.told += said
         course.unwritten = said
@@ -137,9 +136,10 @@ class Selling:
         """The outcome is durable: the counters, the log and the claim follow."""
         lead, state = course.draft.lead, course.sale.state.value
         self._tally.settled(course.draft.ping, course.sale.state, course.sale.sold)
+        finished = self._claiming.finish(lead.ping_id, lead.lead_id)  # leaves in one write with what follows
         await self._offering.close(course.floor, course.draft, course.told)
         log.event("lead", lead_id=lead.lead_id, state=state, seller=lead.seller, campaign=lead.campaign)
-        await self._claiming.finish(lead.ping_id, lead.lead_id)
+        await finished
 
     def _hand_in(self, course: Course) -> None:
         """The lead is another's: what buyers clearly said may yet settle those very offers, and nothing else."""

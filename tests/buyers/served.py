@@ -97,6 +97,11 @@ class Served:
     def target(self, path: str = "/bid", *, ca_file: str | None = None, host: str = "127.0.0.1") -> Target:
         return compile_target(f"{self.scheme}://{host}:{self.port}{path}", {}, 300, ca_file)
 
+    def stop_listening(self) -> None:
+        """Refuses new connections; those there are stay."""
+        assert self._server is not None
+        self._server.close()
+
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()

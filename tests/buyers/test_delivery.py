@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook
 
+from auction.buyers import delivery as module
 from auction.buyers.delivery import Delivery, DeliveryLimits, PostRequest
 from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown
 from auction.market.reasons import Reason
@@ -26,8 +27,8 @@ Deliveries = Callable[..., Delivery]
 async def deliveries() -> AsyncIterator[Deliveries]:
     made: list[Delivery] = []
 
-    def make(*, allow_private: bool = True, **limits: int) -> Delivery:
-        made.append(Delivery(DeliveryLimits(**limits), allow_private=allow_private))
+    def make(*, allow_private: bool = True, **limits: float) -> Delivery:
+        made.append(Delivery(DeliveryLimits(**limits), allow_private=allow_private))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
@@ -48,6 +49,15 @@ def saying(data: bytes, *, then_close: bool = False) -> Manner:
         await line.write(data)
         if not then_close:
             await line.reader.read()
+
+    return manner
+
+
+def always(data: bytes) -> Manner:
+    async def manner(line: Line) -> None:
+        while True:
+            await line.request()
+            await line.write(data)
 
     return manner
 
@@ -131,10 +141,141 @@ async def test_a_status_that_is_certain_needs_no_body(serve: Serve, deliveries: 
 
 
 async def test_a_connection_per_post(serve: Serve, deliveries: Deliveries) -> None:
-    served, delivery = await serve(saying(response(200, {"status": "accepted"}))), deliveries()
+    served, delivery = await serve(always(response(200, {"status": "accepted"}))), deliveries()
     for _ in range(2):
         assert await delivery.post(to(served)) == Accepted()
-    assert served.lines == 2
+    assert (served.lines, delivery.idle) == (2, 0)
+    assert b"\r\nConnection: close\r\n" in served.requests[0]
+
+
+async def test_who_takes_a_key_twice_for_the_same_gets_posts_over_one_connection(
+    serve: Serve, deliveries: Deliveries
+) -> None:
+    served, delivery = await serve(always(response(200, {"status": "accepted"}))), deliveries()
+    for _ in range(3):
+        assert await delivery.post(to(served, idempotent=True)) == Accepted()
+    assert (served.lines, delivery.idle) == (1, 1)
+    assert (delivery.opened, delivery.reused, delivery.repeated) == (1, 2, 0)
+    assert b"Connection: close" not in served.requests[0]
+    assert await delivery.post(to(served)) == Accepted()
+    assert served.lines == 2, "the others' posts are not among them"
+    await delivery.close()
+    await until(lambda: served.open == 0)
+
+
+async def test_a_kept_connection_over_tls(serve: Serve, deliveries: Deliveries, authority: Authority) -> None:
+    accepted = response(200, {"status": "accepted"})
+    served, delivery = await serve(always(accepted), authority.server("127.0.0.1")), deliveries()
+    for _ in range(3):
+        assert await delivery.post(to(served, ca_file=authority.ca_file, idempotent=True)) == Accepted()
+    assert served.lines == 1
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        (response(200, {"status": "accepted"}), Accepted()),
+        (response(200, {"status": "rejected", "reason": "full"}), Rejected("full")),
+        (response(429, b""), Unknown("an answer was lost, and asking again did not settle it")),
+        (b"", Unknown("the connection was closed")),
+    ],
+)
+async def test_a_kept_connection_that_loses_a_post_is_asked_again_at_once(
+    serve: Serve, deliveries: Deliveries, second: bytes, expected: Accepted | Rejected | Unknown
+) -> None:
+    """P1: what was lost may have been taken, so only the buyer's word on that key is an answer."""
+
+    async def loses_its_second(line: Line) -> None:
+        await line.request()
+        await line.write(response(200, {"status": "accepted"}) if line.number == 1 else second)
+        if line.number == 1:
+            await line.request()
+            line.reset()
+
+    served, delivery = await serve(loses_its_second), deliveries()
+    assert await delivery.post(to(served, idempotent=True)) == Accepted()
+    outcome = await delivery.post(to(served, idempotent=True, idempotency_key="l2:o1"))
+    assert type(outcome) is type(expected)
+    assert outcome == expected or not second
+    assert [b"Idempotency-Key: l2:o1" in request for request in served.requests] == [False, True, True]
+    assert (served.lines, delivery.repeated) == (2, 1)
+
+
+async def test_a_kept_connection_that_loses_a_post_and_nobody_listens_now(
+    serve: Serve, deliveries: Deliveries
+) -> None:
+    """P1: that the second connection never opened says nothing of what went over the first."""
+
+    async def goes_away(line: Line) -> None:
+        await line.request()
+        await line.write(response(200, {"status": "accepted"}))
+        await line.request()
+        served.stop_listening()
+        line.reset()
+
+    served, delivery = await serve(goes_away), deliveries()
+    assert await delivery.post(to(served, idempotent=True)) == Accepted()
+    assert isinstance(await delivery.post(to(served, idempotent=True)), Unknown)
+    assert delivery.repeated == 1
+
+
+async def test_an_answer_that_had_begun_is_not_asked_for_again_at_once(
+    serve: Serve, deliveries: Deliveries
+) -> None:
+    async def breaks_off(line: Line) -> None:
+        await line.request()
+        await line.write(response(200, {"status": "accepted"}))
+        await line.request()
+        await line.write(b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{")
+
+    served, delivery = await serve(breaks_off), deliveries()
+    assert await delivery.post(to(served, idempotent=True)) == Accepted()
+    assert isinstance(await delivery.post(to(served, idempotent=True)), Unknown)
+    assert (len(served.requests), delivery.repeated) == (2, 0)
+
+
+async def test_a_connection_that_ended_while_idle_costs_no_repetition(
+    serve: Serve, deliveries: Deliveries
+) -> None:
+    served, delivery = (
+        await serve(saying(response(200, {"status": "accepted"}), then_close=True)),
+        deliveries(),
+    )
+    for _ in range(2):
+        assert await delivery.post(to(served, idempotent=True)) == Accepted()
+        await until(lambda: delivery.idle == 0)
+    assert (len(served.requests), delivery.opened, delivery.repeated) == (2, 2, 0)
+
+
+async def test_idle_connections_go_after_a_while(
+    serve: Serve, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SWEEP_S", 0.01)
+    served, delivery = await serve(always(response(200, {"status": "accepted"}))), deliveries(idle_s=0.05)
+    assert await delivery.post(to(served, idempotent=True)) == Accepted()
+    assert delivery.idle == 1
+    await until(lambda: delivery.idle == 0 and served.open == 0)
+
+
+async def test_a_cancelled_post_leaves_no_connection(serve: Serve, deliveries: Deliveries) -> None:
+    served, delivery = await serve(saying(b"")), deliveries()
+    post = asyncio.create_task(delivery.post(to(served, idempotent=True)))
+    await until(lambda: len(served.requests) == 1)
+    post.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await post
+    await until(lambda: served.open == 0)
+    assert (delivery.in_flight, delivery.idle) == (0, 0)
+
+
+async def test_headers_of_ours_are_sent_once(serve: Serve, deliveries: Deliveries) -> None:
+    served = await serve(saying(response(200, {"status": "accepted"})))
+    theirs = {"idempotency-key": "mine", "Accept-Encoding": "gzip", "X-Api-Key": "k"}
+    assert await deliveries().post(to(served, headers=theirs)) == Accepted()
+    head = served.requests[0].lower()
+    assert head.count(b"idempotency-key: l1:o1") == head.count(b"idempotency-key") == 1
+    assert head.count(b"accept-encoding: identity") == head.count(b"accept-encoding") == 1
+    assert b"x-api-key: k" in head
 
 
 async def test_nobody_listens(deliveries: Deliveries) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from loadtest.bench.contenders import SERVER
 from loadtest.bench.figures import Figure
+from loadtest.bench.generator import GENERATOR
+from loadtest.bench.rounds import BUYERS
 from loadtest.bench.sold import posted
 from loadtest.bench.stage import Stage
 
@@ -19,12 +22,14 @@ _ROW = b"x" * 400
 
 def run(stage: Stage) -> list[Figure]:
     """Sales per second, single-row commits per second in turns with them, and the ratio."""
-    sales, commits, sold = [], [], 0
+    sales, commits, busy, sold = [], [], [], 0
     for _ in range(stage.pace.rounds):
         commits.append(commits_per_second(stage.folder / "commits.sqlite3", stage.pace.round_s / 2))
         taken = posted(stage, POSTERS, stage.pace.round_s)
         sales.append((taken.answered - taken.wrong.total()) / taken.seconds)
         sold += taken.answered - taken.wrong.total()
+        busy.append({name: taken.busy(name) for name in (SERVER, BUYERS, GENERATOR)})
+    shares = ", ".join(f"{name} {median(each[name] for each in busy):.0%}" for name in busy[0])
     ratio = median(sale / commit for sale, commit in zip(sales, commits, strict=True))
     note = f"{median(commits):.0f} single-row commits per second"
     return [
@@ -33,7 +38,7 @@ def run(stage: Stage) -> list[Figure]:
             "durable sales per second, 64 posters, SQLite FULL",
             median(sales),
             "/s",
-            f"{sold} sold",
+            f"{sold} sold; busy: {shares}",
         ),
         Figure("sales.of_commits", "  of single-row commits of the same disk", ratio, "x", note),
     ]
