@@ -88,10 +88,10 @@ class Client:
         self._served = served
         self._session = session
 
-    async def post(self, path: str, body: object) -> tuple[int, dict[str, Any]]:
-        """One POST as JSON: status and answer."""
+    async def post(self, path: str, body: object, **more: str) -> tuple[int, dict[str, Any]]:
+        """One POST as JSON, with `more` headers: status and answer."""
         data = msgspec.json.encode(body)
-        headers = {"content-type": "application/json", "x-api-key": KEY}
+        headers = {"content-type": "application/json", "x-api-key": KEY, **more}
         async with self._session.post(self._served.url + path, data=data, headers=headers) as response:
             return response.status, await response.json(content_type=None)
 
