@@ -113,10 +113,9 @@ class Asking:
     async def _within_ping_caps(self, trace: Trace, orders: list[TradedOrder]) -> list[TradedOrder]:
         """Spends one ping of each order that has ping caps; most come out of this worker's own blocks."""
         capped = [order for order in orders if order.ping_caps]
-        allowed = [order for order in orders if not order.ping_caps]
+        refused = set()
         for order, why_not in zip(capped, await self._allowances.spend(capped), strict=True):
-            if why_not is None:
-                allowed.append(order)
-            else:
+            if why_not is not None:
                 trace.drop([order], why_not)
-        return allowed
+                refused.add(order.bit)
+        return [order for order in orders if order.bit not in refused]

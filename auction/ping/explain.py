@@ -14,7 +14,7 @@ from auction.ping.journal import read_detail
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """One order in one auction. `said` is the filter's clause that failed, or the buyer's own words."""
+    """One order in one auction. `said` is the filter's clause that failed, the cap on pings, or the buyer's words."""
 
     order_id: str
     buyer_id: str
@@ -57,6 +57,9 @@ def _not_asked(row: PingRow, campaign: CampaignMarket, bit: int, reason: Reason)
     said = None
     if reason is Reason.FILTERED and order.filter is not None:
         said = order.filter.failing(row.lead)
+    elif reason in (Reason.PING_BUDGET, Reason.PING_CAP):
+        short = reason is Reason.PING_BUDGET
+        said = ", ".join(f"{rule.limit} per {rule.per}" for rule in order.ping_caps if rule.short == short)
     return Explained(order.id, order.buyer_id, order.tier, Family.NOT_ASKED, reason, 0, 0, said)
 
 

@@ -97,6 +97,7 @@ async def test_what_is_over_is_forgotten_in_good_time(keys: CountedKeys, link: L
     many = CountedKeys(link, 1_000)
     for at in range(300):
         await many.begin(use(f"k{at}"), NOW + at, LEASE)
+        await many.end(use(f"k{at}"), NOW + at, b"answer")
     assert await many.begin(use("k299"), NOW + 299 + DAY_MS + 1, LEASE) == Begun()  # though others go first
     for at in range(5):
         await many.begin(use(f"n{at}"), NOW + 2 * DAY_MS, LEASE)

@@ -60,4 +60,4 @@ async def test_a_budget_holds_over_two_workers_and_is_spent(tmp_path: Path) -> N
     assert len(asked) <= BUDGET * touched
     assert len(asked) >= BUDGET * (touched - 2)
     assert {entry["body"]["order"] for entry in asked} == {"calm-a", "calm-b"}
-    assert any("ping_budget" in text for _, text, _ in explained)
+    assert any("ping_budget" in text and f"{BUDGET} per second" in text for _, text, _ in explained)
