@@ -66,15 +66,17 @@ class Allowances:
             if not lacking:
                 break
             for block in spent:  # they are all spent at the instant at which all are asked
-                block.unspend()
+                block.left += 1
+                block.used -= 1
             await self._lease(lacking)
         else:
             found, _, _ = self._take(orders, self._clock.now_ms())
-        for order, reason in zip(orders, found, strict=True):
-            if reason is None:
-                self.spent += 1
-            else:
-                self.refused[order.buyer_id, reason] += 1
+        allowed = found.count(None)
+        self.spent += allowed
+        if allowed < len(found):
+            for order, reason in zip(orders, found, strict=True):
+                if reason is not None:
+                    self.refused[order.buyer_id, reason] += 1
         return found
 
     def keep_only(self, orders: Iterable[Asked]) -> None:
@@ -91,16 +93,21 @@ class Allowances:
         lacking: list[tuple[str, list[Block]]] = []
         spent: list[Block] = []
         for order in orders:
-            blocks = self._blocks_of(order)
-            empty = [block for block in blocks if not block.has_one(now_ms)]
-            if not empty:
+            known = self._of_order.get(order.id)
+            blocks = known[1] if known and known[0] is order.ping_caps else self._blocks_of(order)
+            for block in blocks:
+                if not block.has_one(now_ms):
+                    break
+            else:
                 for block in blocks:
-                    block.spend()
+                    block.left -= 1
+                    block.used += 1
                     if now_ms >= block.look_ahead_ms:
                         self._look_ahead(order.buyer_id, block, now_ms)
                 spent += blocks
                 found.append(None)
                 continue
+            empty = [block for block in blocks if not block.has_one(now_ms)]
             full = next((block for block in empty if now_ms < block.full_ms), None)
             if full is None:
                 lacking.append((order.buyer_id, empty))
@@ -140,9 +147,6 @@ class Allowances:
 
     def _blocks_of(self, order: Asked) -> tuple[Block, ...]:
         caps = order.ping_caps
-        known = self._of_order.get(order.id)
-        if known is not None and known[0] is caps:
-            return known[1]
         blocks = tuple(self._block(order.buyer_id, rule) for rule in caps)
         self._of_order[order.id] = (caps, blocks)
         return blocks

@@ -39,6 +39,9 @@ class Want(NamedTuple):
 class Block:
     """Pings of one cap that this worker may spend at `start_ms <= t < end_ms`. What is left then is lost.
 
+    To spend one is to take it from `left` and add it to `used`, right after `has_one`; here there is no method for it,
+    for it is done for every order of every ping.
+
     `full_ms`: the cap has no pings left, as far as is known, until then. `look_ahead_ms`: from then on it is time to
     lease for the next window. `leasing`: how many leases are under way.
     """
@@ -68,16 +71,6 @@ class Block:
         if not self.start_ms <= now_ms < self.end_ms:
             self._roll(now_ms)
         return self.left > 0
-
-    def spend(self) -> None:
-        """One ping is spent. Only right after `has_one`."""
-        self.left -= 1
-        self.used += 1
-
-    def unspend(self) -> None:
-        """The ping was not spent after all. Only at the instant of its `spend`."""
-        self.left += 1
-        self.used -= 1
 
     def want(self) -> Want:
         """What to lease for the window of now. While a lease is on its way, one ping is enough: nothing piles up."""

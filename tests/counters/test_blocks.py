@@ -26,7 +26,8 @@ def spend(one: Block, pings: int, now_ms: int = NOW) -> None:
     one.put(one.start_ms, pings)
     for _ in range(pings):
         assert one.has_one(now_ms)
-        one.spend()
+        one.left -= 1
+        one.used += 1
 
 
 def test_a_budget_is_leased_in_steps_that_double_and_then_as_much_as_the_second_before() -> None:
@@ -132,7 +133,8 @@ class Worker:
                 one.note_full(one.start_ms, now_ms)
                 return False
             one.put(one.start_ms, pings)
-        one.spend()
+        one.left -= 1
+        one.used += 1
         if now_ms >= one.look_ahead_ms:
             self.trips += 1
             want = one.want_ahead()
