@@ -131,7 +131,7 @@ async def test_who_cannot_wait_longer_is_told_to_come_again(
     began_s = perf_counter()
     with pytest.raises(SellerError) as caught:
         await kept.once(request(wait_s=0.2), work)
-    assert 0.1 < perf_counter() - began_s <= 0.25
+    assert 0.1 < perf_counter() - began_s < 1.0
     assert (caught.value.status, caught.value.code) == (409, "request_in_progress")
     assert caught.value.headers == (("retry-after", "1"),)
     monkeypatch.setattr(idempotency, "MOST_WAITING", 0)

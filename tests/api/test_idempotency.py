@@ -201,7 +201,7 @@ async def test_a_key_whose_worker_died_is_waited_for_and_free_after_its_lease(
         assert await idempotency._keys.begin(dead, house.clock.now_ms(), 10_000) == Begun()
         began_s = perf_counter()
         told = await send(line, door, body)
-        assert perf_counter() - began_s < {"/ping": 0.25, "/post": 0.15, "/direct": 0.35}[door]
+        assert perf_counter() - began_s < 1.0
         assert (told.status, told.code) == (409, "request_in_progress")
         assert told.headers["retry-after"] == "1"
         house.clock.move(10_001)
