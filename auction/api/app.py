@@ -24,7 +24,7 @@ from auction.errors import ExchangeError, SellerError, internal_error
 from auction.exchange import Exchange
 from auction.tally import Family
 
-Door = Callable[[Scope, Receive, Send], Awaitable[None]]
+Door = Callable[[Scope, Receive, Send], Awaitable[int]]
 MOST_LOGGED_PATH = 128
 
 
@@ -57,8 +57,7 @@ class App:
             if door is None:
                 await self._rest(scope, receive, traffic.watched(path, send))
             elif scope["method"] == "POST":
-                await door(scope, receive, send)
-                traffic.answered(path, 200)
+                traffic.answered(path, await door(scope, receive, send))
             else:
                 raise SellerError(405, "wrong_method", "Use POST.", headers=[("allow", "POST")])
         except ExchangeError as error:

@@ -24,8 +24,11 @@ class KeyedDoor:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
-    async def answer(self, send: Send, request: KeyedRequest, work: Callable[[], Awaitable[Reply]]) -> None:
-        """Respond with what `work` answers, or what the request was answered before. Raises what is not an answer."""
+    async def answer(self, send: Send, request: KeyedRequest, work: Callable[[], Awaitable[Reply]]) -> int:
+        """Respond with what `work` answers, or what the request was answered before; gives the status.
+
+        Raises what is not an answer.
+        """
 
         async def worked() -> Reply:
             try:
@@ -39,7 +42,7 @@ class KeyedDoor:
 
         reply = await self._exchange.idempotency.once(request, worked)
         replayed = (REPLAYED,) if reply.replayed else ()
-        await respond(send, reply.status, reply.body, (*reply.headers, *reply.passing, *replayed))
+        return await respond(send, reply.status, reply.body, (*reply.headers, *reply.passing, *replayed))
 
 
 def is_answer(error: SellerError) -> bool:

@@ -45,36 +45,34 @@ POST_KEYS = frozenset({"ping_id", "lead"})
 
 
 class NativeDoor:
-    """Reads requests into what the services take, and their answers into responses."""
+    """Reads requests into what the services take, and their answers into responses. Each door gives its status."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self.bodies = Bodies(exchange.settings.most_body_bytes)
         self.keyed = KeyedDoor(exchange)
 
-    async def ping(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def ping(self, scope: Scope, receive: Receive, send: Send) -> int:
         """`POST /ping`"""
         arrived_s = perf_counter()
         seller, data, key = await self._read(scope, receive)
         if key is not None:
             tmax_ms = self._tmax_ms(data)
             keyed = _keyed("ping", seller, data, key, arrived_s, tmax_ms, tmax_ms + LEASE_SLACK_MS)
-            await self.keyed.answer(send, keyed, partial(self._ping, seller, data, arrived_s))
-            return
+            return await self.keyed.answer(send, keyed, partial(self._ping, seller, data, arrived_s))
         pinged = await self._exchange.pings.ping(seller, read_ping(data), arrived_s)
-        await respond(send, 200, encode_json(pinged.answer), _ping_headers(pinged))
+        return await respond(send, 200, encode_json(pinged.answer), _ping_headers(pinged))
 
-    async def post(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def post(self, scope: Scope, receive: Receive, send: Send) -> int:
         """`POST /post`"""
         seller, data, key = await self._read(scope, receive)
         if key is not None:
             wait_ms = self._exchange.settings.post_wait_ms
             keyed = _keyed("post", seller, data, key, perf_counter(), wait_ms, POST_LEASE_MS)
-            await self.keyed.answer(send, keyed, partial(self._post, seller, data))
-            return
-        await respond(send, 200, await self._exchange.posts.post(seller, read_post(data)))
+            return await self.keyed.answer(send, keyed, partial(self._post, seller, data))
+        return await respond(send, 200, await self._exchange.posts.post(seller, read_post(data)))
 
-    async def direct(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def direct(self, scope: Scope, receive: Receive, send: Send) -> int:
         """`POST /direct`: ping and post in one. The answer is the post's, or the ping's where nobody bid."""
         arrived_s = perf_counter()
         seller, data, key = await self._read(scope, receive)
@@ -82,11 +80,10 @@ class NativeDoor:
             tmax_ms = self._tmax_ms(data)
             wait_ms = tmax_ms + self._exchange.settings.post_wait_ms
             keyed = _keyed("direct", seller, data, key, arrived_s, wait_ms, tmax_ms + POST_LEASE_MS)
-            await self.keyed.answer(send, keyed, partial(self._direct, seller, data, arrived_s, key))
-            return
+            return await self.keyed.answer(send, keyed, partial(self._direct, seller, data, arrived_s, key))
         request, body_hash = read_ping(data), hash_of(data)
         pinged, answer = await self._exchange.posts.direct(seller, request, body_hash, arrived_s)
-        await respond(send, 200, answer or encode_json(pinged.answer), _ping_headers(pinged))
+        return await respond(send, 200, answer or encode_json(pinged.answer), _ping_headers(pinged))
 
     async def _ping(self, seller: TradedSeller, data: dict[str, Any], arrived_s: float) -> Reply:
         pinged = await self._exchange.pings.ping(seller, read_ping(data), arrived_s)

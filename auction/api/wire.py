@@ -124,11 +124,12 @@ def _refuse_repeated_keys(body: bytes) -> None:
 
 async def respond(
     send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (JSON_TYPE,)
-) -> None:
-    """One whole response."""
+) -> int:
+    """One whole response. Gives its status, to be counted."""
     start = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
+    return status
 
 
 async def respond_problem(send: Send, error: ExchangeError) -> None:

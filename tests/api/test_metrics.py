@@ -34,6 +34,17 @@ NAMES = {
     *("auction_ledger_writes", "auction_ledger_commits", "auction_ledger_refused", "auction_ledger_away"),
     *("auction_ping_log_written", "auction_ping_log_dropped"),
     *("auction_ledger_waiting", "auction_ping_log_waiting"),
+    *("auction_keyed_requests", "auction_keyed_requests_waiting"),
+    *("auction_pings_allowed", "auction_pings_leased", "auction_pings_withheld"),
+    *(
+        "auction_beats_missed",
+        "auction_worker_fenced_self",
+        "auction_workers_alive",
+        "auction_workers_fenced",
+    ),
+    *("auction_leads_pending", "auction_leads_recovered", "auction_leads_taken_over"),
+    *("auction_offers_settled", "auction_offers_unknown"),
+    *("auction_recoveries_running", "auction_recoveries_stuck", "auction_recovery_waits"),
     *("auction_http_responses", "auction_http_bodies_refused", "auction_bugs"),
 }
 ORDERS = [{"id": f"{name}-1", "buyer": name} for name in ("high", "low", "none", "slow", "gone")]
@@ -135,10 +146,13 @@ async def test_responses_are_counted_by_door_and_class(house: House) -> None:
     assert (await house.get("/ping"))[0] == 405
     assert (await house.get("/leads/none"))[0] == 404
     assert (await house.get("/made-up/by-a-stranger"))[0] == 404
+    for _ in range(2):  # what a key was answered before has the status that it had
+        wrong = {"campaign": "solar", "lead": {"state": "Texass"}}
+        assert (await house.post("/ping", wrong, **{"idempotency-key": "k1"}))[0] == 422
     found = await scraped(house)
     assert found["auction_http_responses_total"] == {
         frozenset(("ping", "2xx")): 1.0,
-        frozenset(("ping", "4xx")): 3.0,
+        frozenset(("ping", "4xx")): 5.0,
         frozenset(("direct", "2xx")): 1.0,
         frozenset(("leads", "4xx")): 1.0,
         frozenset(("other", "4xx")): 1.0,
