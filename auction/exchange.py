@@ -162,7 +162,13 @@ class Exchange:
         book = LeadBook(self.writer, self.reader)
         offering = Offering(self.counters, self.delivery, self.lease, clock)
         self.settling = Settling(
-            self.writer, self.counters, answers, lambda: self.floor.market.house.currency, book.owed, clock
+            self.writer,
+            self.counters,
+            answers,
+            lambda: self.floor.market.house.currency,
+            book.owed,
+            claiming.owed,
+            clock,
         )
         selling = Selling(book, offering, claiming, self.settling, answers, clock)
         self.posts = PostService(

@@ -77,8 +77,7 @@ def pending(as_json: bool, **flags: object) -> None:
 
 @click.command()
 @click.argument("lead_id")
-@click.argument("order_id", required=False)
-@click.argument("outcome", type=click.Choice(["accepted", "rejected"]))
+@click.argument("words", nargs=-1, required=True, metavar="[ORDER_ID] accepted|rejected")
 @click.option("--buyer-lead-id", metavar="ID", help="The buyer's own id of the lead it took.")
 @click.option("--reason", metavar="WORD", help="Why it was rejected, in one word; the seller is told.")
 @click.option("--by", metavar="NAME", help="Who says so; else your user name.")
@@ -86,8 +85,7 @@ def pending(as_json: bool, **flags: object) -> None:
 @setting("redis_url", "URL")
 def settle(
     lead_id: str,
-    order_id: str | None,
-    outcome: str,
+    words: tuple[str, ...],
     buyer_lead_id: str | None,
     reason: str | None,
     by: str | None,
@@ -98,6 +96,11 @@ def settle(
     ORDER_ID can be left out where the lead has one unknown offer. The sale, its payout and the answer to the seller are
     changed with it, and the place in the buyer's caps is sold or given back. It cannot be taken back.
     """
+    *named, outcome = words
+    if len(named) > 1 or outcome not in ("accepted", "rejected"):
+        raise click.UsageError(
+            "write LEAD_ID, ORDER_ID if it has several unknown offers, and accepted or rejected"
+        )
     if reason is not None and (outcome == "accepted" or not is_reason(reason)):
         raise OperatorError(
             "bad_reason", f"--reason is for a rejection, and one word such as duplicate; was {reason!r}"
@@ -106,7 +109,7 @@ def settle(
     said = Said(
         accepted=outcome == "accepted",
         by=f"operator {by or _user()}",
-        order_id=order_id,
+        order_id=named[0] if named else None,
         reason=reason,
         buyer_lead_id=buyer_lead_id,
     )

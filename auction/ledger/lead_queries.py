@@ -1,16 +1,17 @@
-"""Leads as they stand: what the ledger knows of one, and which of them somebody has to finish."""
+"""Leads as they stand: what the ledger knows of one."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, literal_column, select
+from sqlalchemy import Connection, bindparam, select
 
 from auction.ledger.records import Lead, Moment, Offer, Sale
 from auction.ledger.schema import lead_history, leads, offers, sales
 
 UNSETTLED: Final = ("received", "offered", "pending")
+"""Leads that somebody has to finish (`takeover`), or to settle."""
 
 _LEAD = select(leads).where(leads.c.lead_id == bindparam("lead_id"))
 _LOCK = select(leads.c.lead_id).where(leads.c.lead_id == bindparam("lead_id")).with_for_update()
@@ -21,15 +22,6 @@ _HISTORY = (
     select(lead_history.c.seq, lead_history.c.at_ms, lead_history.c.state, lead_history.c.detail)
     .where(lead_history.c.lead_id == bindparam("lead_id"))
     .order_by(lead_history.c.seq)
-)
-_UNSETTLED = (
-    select(leads)
-    .where(
-        leads.c.state.in_([literal_column(f"'{state}'") for state in UNSETTLED]),
-        leads.c.updated_at_ms < bindparam("before_ms"),
-    )
-    .order_by(leads.c.updated_at_ms)
-    .limit(bindparam("most"))
 )
 
 
@@ -46,13 +38,6 @@ def lock_lead(conn: Connection, lead_id: str) -> None:
 def find_lead_by_ping(conn: Connection, ping_id: str) -> Lead | None:
     """The lead that was posted against this ping."""
     return _one_lead(conn.execute(_LEAD_BY_PING, {"ping_id": ping_id}).mappings().first())
-
-
-def unsettled_leads(conn: Connection, before_ms: int, most: int = 100) -> list[Lead]:
-    """Leads received, offered or pending, untouched since `before_ms`, oldest first: somebody has to finish
-    them."""
-    rows = conn.execute(_UNSETTLED, {"before_ms": before_ms, "most": most}).mappings()
-    return [lead for row in rows if (lead := _one_lead(row))]
 
 
 def offers_of(conn: Connection, lead_id: str) -> list[Offer]:

@@ -67,14 +67,16 @@ class Settling:
         counters: Counters,
         answers: Answers,
         currency: Callable[[], str],
-        owed: Owed,
+        owed_to_ledger: Owed,
+        owed_to_counters: Owed,
         clock: Clock,
     ) -> None:
         self._writer = writer
         self._counters = counters
         self._answers = answers
         self._currency = currency
-        self._owed = owed
+        self._owed_to_ledger = owed_to_ledger
+        self._owed_to_counters = owed_to_counters
         self._clock = clock
         self.settled = counts()  # (who said it, accepted or rejected)
 
@@ -95,12 +97,12 @@ class Settling:
         try:
             await free_place(self._counters, settled, now_ms)
         except HouseError:
-            self._owed.add(lambda: free_place(self._counters, settled, now_ms))
+            self._owed_to_counters.add(lambda: free_place(self._counters, settled, now_ms))
         return settled
 
     def late(self, lead_id: str, said: Said) -> None:
         """A clear answer to an offer of a lead that is in another's hands by now: settles it once it is unknown."""
-        self._owed.add(partial(self._settle_late, lead_id, said))
+        self._owed_to_ledger.add(partial(self._settle_late, lead_id, said))
 
     async def _settle_late(self, lead_id: str, said: Said) -> None:
         try:

@@ -26,7 +26,7 @@ from tests.faults.holding import HeldBuyer, held_buyer
 from tests.house import PERSON, catalogue
 from tests.servers import Client, Served, client_of, running_server
 
-LEASE = {"AUCTION_WORKER_LEASE_MS": "1000"}
+LEASE = {"AUCTION_WORKER_LEASE_MS": "2000"}
 
 
 class Stage:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
+from auction.ledger import takeover
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.faults import ImpossibleMove, TakenOver
 from auction.ledger.lead_queries import find_lead, lead_history_of, offers_of
@@ -182,6 +183,24 @@ def test_fenced_workers_are_forgotten_when_they_left_nothing(engine: Engine) -> 
     assert [one.id for one in do(engine, all_workers)] == ["w1", "w3"]
     do(engine, settle, sold())
     assert do(engine, forget_fenced) == 1
+
+
+def test_no_question_reads_all_leads(sqlite_ledger: str) -> None:
+    """Each goes by a partial index, which holds the few that are not settled."""
+    asked = {
+        takeover._STRAYS: "ix_leads_unsettled",
+        takeover._OF_WORKER: "ix_leads_unsettled",
+        takeover._COUNT_PENDING: "ix_leads_unsettled",
+        takeover._UNKNOWN: "ix_offers_unknown",
+        takeover._COUNT_UNKNOWN: "ix_offers_unknown",
+    }
+    engine = open_engine(sqlite_ledger)
+    with engine.connect() as conn:
+        for statement, index in asked.items():
+            words = statement.compile(engine)
+            plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}", (1,) * len(words.positiontup or ()))
+            assert index in " ".join(row.detail for row in plan), statement
+    engine.dispose()
 
 
 def test_unknown_offers_are_listed_and_counted(engine: Engine) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.lead_queries import find_lead_by_ping, lead_history_of, offers_of, sales_of
+from auction.measures import families_of
 from tests.faults.breaking import CountersAwayAt, apply_to, eventually
 from tests.house import PERSON, House
 
@@ -117,9 +118,10 @@ async def test_a_buyer_who_promised_that_repeating_is_safe_is_asked_again(open_t
     assert list(first["body"]["lead"].items()) == list(second["body"]["lead"].items())
     assert await house.sell(ping_id) == answer
     assert await used(house, "a") == 1
-    recovery, watching = house.exchange.recovery, house.exchange.watching
-    assert (recovery.taken_over, watching.fenced_self) == (1, 1)
-    assert recovery.outcomes[("sold",)] == 1
+    counted = {family.name: family.values for family in families_of(house.exchange)}
+    assert counted["auction_leads_taken_over"] == counted["auction_worker_fenced_self"] == [((), 1.0)]
+    assert counted["auction_leads_recovered"] == [(("sold",), 1.0)]
+    assert counted["auction_workers_alive"] == [((), 1.0)]
 
 
 async def test_any_other_buyer_is_not_and_its_late_answer_settles_its_own_offer(

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from auction.errors import HouseError
 from auction.ledger.lead_queries import find_lead, lead_history_of, offers_of, sales_of
+from auction.measures import families_of
 from auction.post.sale import LeadState
 from auction.post.settling import Said, SettlementRefused
 from tests.faults.breaking import CountersAwayAt, eventually
@@ -163,6 +164,22 @@ async def test_a_test_lead_is_settled_without_touching_a_cap(open_sqlite_house: 
     lead_id = (await house.sell((await house.ping(test=True))["ping_id"]))["lead_id"]
     assert (await house.exchange.settling.settle(lead_id, yes())).test
     assert await used(house, "a") == 0
+
+
+async def test_what_is_unknown_is_measured(open_sqlite_house: Open) -> None:
+    house = await open_sqlite_house([order("a", 30)], {"a-co": LOST}, settings={"worker_lease_ms": 500})
+    lead_id = (await house.sell((await house.ping())["ping_id"]))["lead_id"]
+
+    async def measured(pending: float, unknown: float) -> bool:
+        counted = {family.name: family.values for family in families_of(house.exchange)}
+        found = counted["auction_leads_pending"], counted["auction_offers_unknown"]
+        return found == ([((), pending)], [((), unknown)])
+
+    await eventually(lambda: measured(1, 1))
+    await house.exchange.settling.settle(lead_id, yes())
+    await eventually(lambda: measured(0, 0))
+    counted = {family.name: family.values for family in families_of(house.exchange)}
+    assert counted["auction_offers_settled"] == [(("test", "accepted"), 1.0)]
 
 
 async def test_counters_that_are_away_are_told_later(open_sqlite_house: Open) -> None:
