@@ -312,6 +312,7 @@ class Stack:
             house = self.house
             lock = self._locks["house"]
             if house is not None and not house.running and not lock.locked() and not self.expected_down:
+                self.serving.clear()
                 self.problems.append(f"the house ended by itself with {house.wait(1)} ({house.output.name})")
                 await self.start_house()
 
