@@ -12,6 +12,7 @@ import shutil
 import time
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from tests.faults.checker import check
@@ -76,6 +77,8 @@ async def soak(wish: Wish) -> Outcome:
         await _load(wish, stack, sellers, trouble)
         phases.over("load")
         history = await _aftermath(stack, sellers, phases)
+        encode = msgspec.json.Encoder().encode_lines
+        (wish.folder / "answers.jsonl").write_bytes(encode(sellers.attempts))
         (wish.folder / "timeline.txt").write_text("\n".join(trouble.timeline) + "\n")
         files = [*stack.logs, *_at_rest(stack)]
         phones = [*sellers.phones]
