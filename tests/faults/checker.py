@@ -203,7 +203,7 @@ def _denies(said: Said) -> bool:
     away, says nothing of it.)"""
     if said.status is None or said.status == 200:
         return said.status == 200 and said.lead_id is None
-    return said.status < 500 and said.body.get("code") not in ("post_in_progress", "rate_limited")
+    return not said.undecided
 
 
 def _unfinished(views: _Views) -> Iterator[str]:

@@ -31,6 +31,12 @@ class Said(Struct):
         """The lead that a 200 speaks of. A ping's `no_bid` speaks of none."""
         return self.body.get("lead_id") if self.status == 200 else None
 
+    @property
+    def undecided(self) -> bool:
+        """To be sent again: nobody answered, or not yet, or not now."""
+        under_way = self.status == 409 and str(self.body.get("code")).endswith("_in_progress")
+        return self.status is None or self.status >= 500 or self.status in (408, 429) or under_way
+
 
 class Attempt(Struct):
     """One lead as its seller sees it: all requests that were to sell it, each with the same body.

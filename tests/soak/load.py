@@ -30,7 +30,6 @@ PLANTED = "qxz"
 """Begins every name and every address of mail: what names a person, and can be looked for."""
 AT_ONCE_AT_THE_END, TRIES_AT_THE_END = 16, 3
 STATES = ("TX", "CA", "NY", "FL", "OH")
-NOT_YET = frozenset({"post_in_progress", "rate_limited"})
 
 
 class Sellers:
@@ -73,7 +72,7 @@ class Sellers:
             async with places:
                 for _ in range(TRIES_AT_THE_END):
                     said = await self._send(session, attempt)
-                    if not _undecided(said):
+                    if not said.undecided:
                         break
                     await asyncio.sleep(0.5)
 
@@ -133,7 +132,7 @@ class Sellers:
         for number in range(TRIES):
             sends = [self._send(session, attempt) for _ in range(2 if twice and not number else 1)]
             said = await asyncio.gather(*sends)
-            if not all(map(_undecided, said)) or self._closing.is_set():
+            if not all(one.undecided for one in said) or self._closing.is_set():
                 return
             await self._pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -171,11 +170,6 @@ class Sellers:
         except (aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
             name = "given up" if isinstance(error, TimeoutError) else type(error).__name__
             return Said(sent_ms, _now_ms(), None, error=name)
-
-
-def _undecided(said: Said) -> bool:
-    """To be sent again: nobody answered, or not yet."""
-    return said.status is None or said.status >= 500 or said.body.get("code") in NOT_YET
 
 
 def _is_lead(attempt: Attempt) -> bool:

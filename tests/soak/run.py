@@ -12,6 +12,7 @@ import shutil
 import time
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from tests.faults.checker import check
@@ -69,10 +70,15 @@ async def soak(wish: Wish) -> Outcome:
         clock_offset_ms=_offset_ms(wish.for_s),
         break_=wish.break_,
     )
+    phases = _Phases()
     async with asyncio.timeout(wish.within_s), running(plan) as stack:
+        phases.over("start")
         sellers, trouble = Sellers(stack.url, wish.seed, wish.rate), Trouble(stack)
         await _load(wish, stack, sellers, trouble)
-        history = await _aftermath(stack, sellers)
+        phases.over("load")
+        history = await _aftermath(stack, sellers, phases)
+        encode = msgspec.json.Encoder().encode_lines
+        (wish.folder / "answers.jsonl").write_bytes(encode(sellers.attempts))
         (wish.folder / "timeline.txt").write_text("\n".join(trouble.timeline) + "\n")
         files = [*stack.logs, *_at_rest(stack)]
         phones = [*sellers.phones]
@@ -91,6 +97,7 @@ async def soak(wish: Wish) -> Outcome:
                 "counters": wish.counters,
                 "workers": wish.workers,
                 "broken": wish.break_ or "nothing",
+                **phases.seconds,
                 "kills and freezes": trouble.kills_and_freezes,
                 f"requests given up after {TIMEOUT_S:g} s": len(given_up),
             },
@@ -119,21 +126,40 @@ async def _load(wish: Wish, stack: Stack, sellers: Sellers, trouble: Trouble) ->
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _aftermath(stack: Stack, sellers: Sellers) -> History:
+class _Phases:
+    """How long each phase of a run took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since_s = time.monotonic()
+
+    def over(self, phase: str) -> None:
+        """The phase is over, and the next begins."""
+        now_s = time.monotonic()
+        self.seconds[f"{phase}, s"] = round(now_s - self._since_s, 1)
+        self._since_s = now_s
+
+
+async def _aftermath(stack: Stack, sellers: Sellers, phases: _Phases) -> History:
     """Everything healed, recovered, settled and asked once more; then what there is to know of the run."""
     await stack.healed()
+    phases.over("healing")
     await _recovered(stack)
+    phases.over("recovery")
     unknown = unknown_offers(await asyncio.to_thread(read_ledger, stack.ledger_url))
     offset_ms, journals = stack.plan.clock_offset_ms, [stack.journal(mock) for mock in stack.mocks]
     settled: dict[tuple[str, str], str] = {}
     await sellers.once_more()
+    phases.over("repeats")
     if has_command("settle"):
         verdicts = truth_of(await asyncio.to_thread(read_received, journals, offset_ms), unknown)
         settled, refused = await settle_all(stack.environ(), verdicts)
         stack.problems += refused
         await sellers.once_more(only_pending=True)
+        phases.over("settling")
     stack.expected_down = True
     await stack.stop_house()
+    phases.over("stop")
     return History(
         terms=stack.plan.market.terms(),
         attempts=sellers.attempts,

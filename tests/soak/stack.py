@@ -72,6 +72,7 @@ class Stack:
         self._locks = {part: asyncio.Lock() for part in ("house", "valkey", "database", "first", "second")}
         self._port = _free_port()
         self._ending = False
+        self.serving = asyncio.Event()  # the house is there, and nobody is ending it
         self.expected_down = False  # somebody stops or kills the house at this moment
 
     # -- where things are
@@ -197,6 +198,7 @@ class Stack:
                 ).start()
                 try:
                     await asyncio.to_thread(self.house.wait_for_line, r"listens on", READY_S)
+                    self.serving.set()
                     return
                 except ProcessError as error:
                     self.counts["house did not start"] += 1
@@ -249,6 +251,7 @@ class Stack:
         house = self.house
         if house is None or not house.running:
             return
+        self.serving.clear()
         began_s = time.monotonic()
         with contextlib.suppress(ProcessLookupError):
             os.kill(house.pid, signal.SIGTERM)
@@ -270,6 +273,7 @@ class Stack:
         house = self.house_process()
         if house is None or self.house is None:
             return
+        self.serving.clear()
         below = self.own.below(house.pid)[1:]
         self.own.signal(house, signal.SIGKILL)
         await asyncio.to_thread(self.house.wait, 10)
@@ -308,6 +312,7 @@ class Stack:
             house = self.house
             lock = self._locks["house"]
             if house is not None and not house.running and not lock.locked() and not self.expected_down:
+                self.serving.clear()
                 self.problems.append(f"the house ended by itself with {house.wait(1)} ({house.output.name})")
                 await self.start_house()
 

@@ -135,7 +135,8 @@ class Trouble:
             await (self._strike_house(blow) if blow.victim == "house" else self._strike_part(blow))
 
     async def _strike_worker(self, blow: Blow) -> None:
-        """A worker that is killed or ended is started again by its house."""
+        """A worker that is killed or ended is started again by its house, once that serves: until then it is let be."""
+        await self._stack.serving.wait()
         one = picked(self._stack.workers(), blow.pick)
         if one is None:
             return
