@@ -35,6 +35,7 @@ from auction.market.market import TradedSeller, compile_market
 from auction.market.model import Catalogue
 from auction.ping.asking import Asking
 from auction.ping.floor import Floor
+from auction.ping.hashes import Hashes
 from auction.ping.journal import PingJournal
 from auction.ping.service import PingService
 from auction.ping.tally import PingTally
@@ -88,6 +89,7 @@ class Exchange:
         """Open every part, lowest first. Raises `OperatorError` where a part cannot be had."""
         settings = self.settings
         sealer = sealer_of(settings)
+        self._hashes = Hashes(sealer.keyed_hash)
         self._engine = open_engine(settings.ledger_url)
         self._parts.callback(self._engine.dispose)
         await asyncio.to_thread(upgrade, self._engine)
@@ -199,7 +201,7 @@ class Exchange:
         try:
             stored = await self.reader.read(stored_catalogue)
             self._seen = stored[0]
-            return await asyncio.to_thread(_floor_of, *stored)
+            return await asyncio.to_thread(_floor_of, self._hashes, *stored)
         finally:
             self._freeze()
             gc.enable()
@@ -257,9 +259,9 @@ class Exchange:
                 log.bug("market_stays", version=self.floor.market.version, latest=self._seen)
 
 
-def _floor_of(version: int, catalogue: Catalogue, keys: dict[str, list[str]]) -> Floor:
+def _floor_of(hashes: Hashes, version: int, catalogue: Catalogue, keys: dict[str, list[str]]) -> Floor:
     """Takes a while for thousands of orders: run it in a thread."""
-    return Floor(compile_market(catalogue, version, keys), os.environ)
+    return Floor(compile_market(catalogue, version, keys), os.environ, hashes)
 
 
 def prints_of(settings: Settings) -> Prints:

@@ -1,4 +1,4 @@
-"""`auction keys`: sellers' API keys. A key is shown once, when it is made; only its hash is kept."""
+"""`auction keys`: sellers' API keys, and buyers' hash keys. A seller's is shown once; only its hash is kept."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from auction.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError
+from auction.exchange import sealer_of
 from auction.ledger.catalogue_store import add_seller_key, revoke_seller_key
 from auction.ledger.engine import transaction
 from auction.market.model import Catalogue, Seller
+from auction.ping.hashes import Hashes
 
 HASHED = "sha256:"
 
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke sellers' API keys.
+    """Make, list and revoke sellers' API keys; show a buyer's hash key.
 
     A seller sends its key with every request. What is made or revoked here is known to a running server within a
     second.
@@ -74,6 +76,24 @@ def revoke(key_or_hash: str, **flags: object) -> None:
                 )
         revoke_seller_key(conn, key_hash, now_ms)
     click.echo("revoked")
+
+
+@keys.command(name="hash")
+@click.argument("buyer")
+@store_flags
+def hash_(buyer: str, **flags: object) -> None:
+    """Show BUYER's hash key: give it to that buyer and to nobody else.
+
+    With it the buyer computes, over the people that it has, the hashes that pings carry of fields marked
+    `ping_as: hash`: HMAC-SHA256 of the 64 hex characters of SHA-256 of the value. The key stays the same for good.
+    """
+    settings = settings_of(**flags)
+    with open_ledger(settings) as engine, engine.connect() as conn:
+        known = sorted(one.id for one in stored_catalogue(conn)[1].buyers)
+    if buyer not in known:
+        listed = ", ".join(known) or "none: apply a catalogue first"
+        raise OperatorError("unknown_buyer", f"there is no buyer {buyer!r}; known: {listed}")
+    click.echo(Hashes(sealer_of(settings).keyed_hash).buyer_key(buyer).hex())
 
 
 def hash_of(key: str) -> str:

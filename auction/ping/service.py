@@ -25,6 +25,7 @@ from auction.ping.auction import Auction
 from auction.ping.bids import Terms
 from auction.ping.deadlines import granted_tmax_ms, reserve_ms, tier_share_ms
 from auction.ping.floor import Floor
+from auction.ping.hashes import NOTHING
 from auction.ping.holding import Holding
 from auction.ping.journal import PingJournal, Stage, Trace
 from auction.ping.offer import OpenPing, PingAnswer, PingRequest, decode_kept_answer
@@ -95,10 +96,14 @@ class PingService:
         tmax_ms = granted_tmax_ms(request.tmax_ms, campaign.rules.tmax_ms)
         deadline_s = arrived_s + (tmax_ms - reserve_ms(tmax_ms)) / 1000
         values, mistakes = campaign.decoder.ping(request.lead)
+        hashed = NOTHING
+        if campaign.hashed_fields:
+            digests, unhashable = campaign.decoder.hashed(request.lead)
+            hashed, mistakes = floor.hashes.hashed(digests), [*mistakes, *unhashable]
         if request.mistakes:
             mistakes = [*request.mistakes, *mistakes]
         ping_id = ping_id or uuid_utils.uuid7().hex
-        print_of = fingerprint(request, values) if opens and not mistakes else None
+        print_of = fingerprint(request, values, hashed.kept) if opens and not mistakes else None
         gate = await self._admit(seller, print_of, ping_id, now_ms, tmax_ms, deadline_s)
         if isinstance(gate, Repeat):
             self.repeats += 1
@@ -109,6 +114,7 @@ class PingService:
         trace = Trace(
             ping_id, seller, campaign.id, floor.market.version, now_ms, request, values, opens, arrived_s
         )
+        trace.hashed = hashed
         trace.lap(Stage.ADMIT)
         open_ping: OpenPing | None = None
         try:
@@ -145,6 +151,7 @@ class PingService:
             False,
             perf_counter(),
         )
+        trace.hashed = floor.hashes.hashed(campaign.decoder.digests(values, ping.hashed))
         started_s = perf_counter()
         deadline_s = started_s + campaign.rules.tmax_ms / 1000
         open_ping, answer = await self._auction(floor, campaign, trace, deadline_s, None)
@@ -249,9 +256,17 @@ def terms_for(campaign: CampaignMarket, seller: TradedSeller, request: PingReque
     return Terms(rules.mode, rules.max_buyers, rules.pays, rules.select, lowest, seller.margin)
 
 
-def fingerprint(request: PingRequest, values: dict[str, FieldValue]) -> bytes:
-    """What makes two pings of one seller the same ping: campaign, floor, test, and the normalised fields."""
-    same = (request.campaign, request.floor_micros, request.test, request.sub_id, sorted(values.items()))
+def fingerprint(
+    request: PingRequest, values: dict[str, FieldValue], hashed: dict[str, str] | None = None
+) -> bytes:
+    """What makes two pings of one seller the same ping: campaign, floor, test, and the normalised fields.
+
+    `hashed` are the keyed hashes of those that name a person.
+    """
+    told = sorted(values.items())
+    if hashed:
+        told += sorted(hashed.items())
+    same = (request.campaign, request.floor_micros, request.test, request.sub_id, told)
     return hashlib.blake2b(msgspec.msgpack.encode(same), digest_size=16).digest()
 
 

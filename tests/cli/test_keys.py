@@ -64,3 +64,14 @@ def test_an_unknown_seller_is_refused_with_those_that_are_known(auction: Run, co
 
 def test_an_unknown_key_is_refused(auction: Run) -> None:
     assert auction("keys", "revoke", "ak_x").stderr == "no seller has this key\n"
+
+
+def test_a_buyers_hash_key_stays_the_same_and_is_its_own(auction: Run, folder: Path) -> None:
+    orders = [{"id": "a", "buyer": "ann"}, {"id": "b", "buyer": "bob"}]
+    (folder / "market.yaml").write_text(catalogue(orders))
+    auction("apply", "market.yaml")
+    shown = [auction("keys", "hash", buyer).stdout.strip() for buyer in ("ann", "bob", "ann")]
+    assert [len(bytes.fromhex(key)) for key in shown] == [32, 32, 32]
+    assert shown[0] == shown[2] != shown[1]
+    refused = auction("keys", "hash", "amn")
+    assert (refused.exit_code, refused.stderr) == (2, "there is no buyer 'amn'; known: ann, bob\n")
