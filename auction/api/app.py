@@ -23,7 +23,7 @@ from auction.errors import ExchangeError, SellerError, internal_error
 from auction.exchange import Exchange
 
 Door = Callable[[Scope, Receive, Send], Awaitable[None]]
-MOST_LOGGED_PATH = 128
+_DOORS = frozenset({"ping", "post", "direct", "leads", "pings", "healthz", "readyz", "metrics", "docs"})
 
 
 class App:
@@ -59,9 +59,15 @@ class App:
             await respond_problem(send, error)
         except Exception:
             self.bugs += 1
-            log.bug("request_failed", path=scope["path"][:MOST_LOGGED_PATH])
+            log.bug("request_failed", path=_door_of(scope["path"]))
             if door is not None:  # Starlette has answered by `status.broken` before it let the error through
                 await respond_problem(send, internal_error())
+
+
+def _door_of(path: str) -> str:
+    """Which door a path leads to, for the log: the rest of it is the sender's, and may name anybody."""
+    first = path.split("/", 2)[1] if path.startswith("/") else ""
+    return f"/{first}" if first in _DOORS else "(none)"
 
 
 def _rest(status: StatusDoor, metrics: MetricsDoor, describing: DescribingDoor) -> Starlette:

@@ -30,6 +30,7 @@ from auction.exchange import Exchange
 from auction.idempotency import KeyedRequest, Reply
 from auction.market.market import TradedSeller
 from auction.market.money import from_wire
+from auction.market.personal import names_somebody
 from auction.ping.deadlines import granted_tmax_ms
 from auction.ping.offer import PingRequest
 from auction.ping.service import LEASE_SLACK_MS, Pinged
@@ -157,7 +158,7 @@ def read_ping(data: Mapping[str, Any]) -> PingRequest:
         lead=lead,
         tmax_ms=reading.whole("tmax", LEAST_TMAX_MS, MOST_TMAX_MS, "milliseconds"),
         floor_micros=reading.money("floor"),
-        sub_id=reading.text("sub_id"),
+        sub_id=reading.id_of_theirs("sub_id"),
         test=reading.flag("test"),
         mistakes=reading.mistakes,
     )
@@ -205,6 +206,14 @@ class _Reading:
         else:
             return value
         return None
+
+    def id_of_theirs(self, name: str) -> str | None:
+        """An id that the sender made up: kept in clear, so it may not name anybody."""
+        value = self.text(name)
+        if value is not None and names_somebody(value):
+            self._wrong(name, "looks like an email address or a phone number: send an id that names nobody")
+            return None
+        return value
 
     def object(self, name: str) -> dict[str, Any]:
         value = self._data.get(name)

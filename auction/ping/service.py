@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable
 from time import perf_counter
 
@@ -32,6 +33,7 @@ from auction.ping.offer import OpenPing, PingAnswer, PingRequest, decode_kept_an
 
 RUNNING_RECHECK_S = 0.02
 LEASE_SLACK_MS = 2_000
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 class RateState(msgspec.Struct, frozen=True, gc=False):
@@ -243,10 +245,15 @@ def campaign_for(floor: Floor, seller: TradedSeller, campaign_id: str) -> Campai
     """The campaign, if it is there and this seller may sell in it. Raises `SellerError` 404 or 403."""
     campaign = floor.market.campaigns.get(campaign_id)
     if campaign is None:
-        raise SellerError(404, "unknown_campaign", f"There is no campaign {campaign_id!r}.")
+        raise SellerError(404, "unknown_campaign", f"There is no campaign {_shown(campaign_id)}.")
     if campaign_id not in seller.campaigns:
         raise SellerError(403, "not_your_campaign", f"Campaign {campaign_id!r} is not open to you.")
     return campaign
+
+
+def _shown(campaign_id: str) -> str:
+    """The id that was sent, if it could be one: no problem repeats what may be somebody's name."""
+    return repr(campaign_id) if _ID.fullmatch(campaign_id) else "of that id"
 
 
 def terms_for(campaign: CampaignMarket, seller: TradedSeller, request: PingRequest) -> Terms:
