@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from auction.market.model import FieldValue
 from auction.market.personal import names_somebody, repeats
 
 
@@ -31,7 +32,16 @@ def test_no_uuid_does() -> None:
     assert not any(names_somebody(str(uuid4())) or names_somebody(uuid4().hex) for _ in range(2_000))
 
 
-PERSON = ["Ann", "O'Brien-Lee", "+15125550142", "ann@example.com", "1934-07-19", "12 Oak St", True, 200]
+PERSON: list[FieldValue] = [
+    "Ann",
+    "O'Brien-Lee",
+    "+15125550142",
+    "ann@example.com",
+    "1934-07-19",
+    "12 Oak St",
+    True,
+    200,
+]
 
 
 @pytest.mark.parametrize(
