@@ -44,6 +44,7 @@ from auction.post.book import LeadBook
 from auction.post.claiming import Claiming
 from auction.post.lease import Lease
 from auction.post.offering import Offering
+from auction.post.rate import PostRate
 from auction.post.recovery import Recovery
 from auction.post.selling import Selling
 from auction.post.service import PostService
@@ -70,6 +71,7 @@ class Exchange:
     pings: PingService
     posts: PostService
     idempotency: Idempotency
+    post_rate: PostRate
     status: Status
 
     def __init__(
@@ -184,6 +186,7 @@ class Exchange:
         )
         self.watching = Watching(self.writer, self.reader, self.lease, book, self.recovery, clock)
         self._parts.push_async_callback(self.watching.close)
+        self.post_rate = PostRate(self.counters, clock)
         self._parts.push_async_callback(self.posts.close)
         self._parts.push_async_callback(self.recovery.close)
         self.status = Status(self.reader)

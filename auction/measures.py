@@ -58,6 +58,11 @@ def _posts(exchange: Exchange) -> list[Family]:
         plain_counter(
             "auction_posts_turned_away", "Posts refused because the house was full", posts.turned_away
         ),
+        plain_counter(
+            "auction_posts_rate_limited",
+            "Posts refused by their seller's rate limit",
+            exchange.post_rate.refused,
+        ),
         gauge("auction_posts_running", "Posts in flight", posts.running),
         gauge(
             "auction_steps_owed",

@@ -111,7 +111,10 @@ class Cap(Entry, frozen=True, kw_only=True):
 
 
 class Seller(Entry, frozen=True, kw_only=True):
-    """Who offers leads. `keys` are `sha256:` hashes; `margin` is `20%` or an amount; `rate_limit` `60/minute`."""
+    """Who offers leads. `keys` are `sha256:` hashes; `margin` is `20%` or an amount; `rate_limit` `60/minute`.
+
+    Posts are counted by themselves: up to `post_rate_limit`, or as many as pings where there is none.
+    """
 
     id: Id
     name: str = ""
@@ -120,6 +123,9 @@ class Seller(Entry, frozen=True, kw_only=True):
     campaigns: tuple[Id, ...] = ()
     margin: str | int | float = "0%"
     rate_limit: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)\Z")] | None = None
+    post_rate_limit: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)\Z")] | None = (
+        None
+    )
     paused: bool = False
 
 
