@@ -12,6 +12,8 @@ import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
+from sqlalchemy import Engine
+
 from auction import log
 from auction.applying import stored_catalogue
 from auction.buyers.delivery import Delivery
@@ -27,9 +29,11 @@ from auction.errors import HouseError, OperatorError, SellerError
 from auction.idempotency import Idempotency
 from auction.ledger import catalogue_store
 from auction.ledger.engine import open_engine
+from auction.ledger.house_keys import adopt_hash_key
+from auction.ledger.key_file import KeyFile
 from auction.ledger.migrations import upgrade
 from auction.ledger.reader import Reader
-from auction.ledger.sealing import Sealer, keys_from_text, load_or_make_key
+from auction.ledger.sealing import Sealer, first_hash_key, keys_from_text
 from auction.ledger.writer import Writer
 from auction.market.market import TradedSeller, compile_market
 from auction.market.model import Catalogue
@@ -90,11 +94,12 @@ class Exchange:
     async def open(self, redis_url: str) -> None:
         """Open every part, lowest first. Raises `OperatorError` where a part cannot be had."""
         settings = self.settings
-        sealer = sealer_of(settings)
-        self._hashes = Hashes(sealer.keyed_hash)
         self._engine = open_engine(settings.ledger_url)
         self._parts.callback(self._engine.dispose)
         await asyncio.to_thread(upgrade, self._engine)
+        sealer = await asyncio.to_thread(hashing_sealer, settings, self._engine)
+        self._sealer, self._hashes = sealer, Hashes(sealer.keyed_hash)
+        self._key_file = None if settings.secret_key else key_file_of(settings)
         self.reader = Reader(self._engine)
         self._parts.push_async_callback(self.reader.close)
         self.writer = Writer(self._engine)
@@ -239,11 +244,23 @@ class Exchange:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _look_at_keys(self) -> None:
+        """A key that was put in front of the file seals from now on. A file that cannot be used changes nothing."""
+        if self._key_file is None or not self._key_file.changed():
+            return
+        try:
+            self._sealer.use(self._key_file.load())
+        except OperatorError as error:
+            log.warning("keys_stay", code=error.code, detail=error.detail)
+        else:
+            log.event("keys_read_again")
+
     async def _watch(self) -> None:
         """Swaps in a changed catalogue. Whatever goes wrong, the old market stays; what was away is tried again."""
         floor: Floor | None = None
         while True:
             await asyncio.sleep(WATCH_S)
+            self._look_at_keys()
             try:
                 floor = await self._look() or floor
                 if floor is not None:
@@ -267,9 +284,14 @@ def _floor_of(hashes: Hashes, version: int, catalogue: Catalogue, keys: dict[str
     return Floor(compile_market(catalogue, version, keys), os.environ, hashes)
 
 
-def prints_of(settings: Settings) -> Prints:
-    """What makes the prints of suppressed values, under a key of this house."""
-    return Prints(sealer_of(settings).keyed_hash("suppression", b""))
+def prints_of(settings: Settings, engine: Engine) -> Prints:
+    """What makes the prints of suppressed values, under a key of this house. Blocks."""
+    return Prints(hashing_sealer(settings, engine).keyed_hash("suppression", b""))
+
+
+def key_file_of(settings: Settings) -> KeyFile:
+    """The file of keys in the data folder, used where the settings name none."""
+    return KeyFile(settings.data_dir / "secret.key")
 
 
 def sealer_of(settings: Settings) -> Sealer:
@@ -277,4 +299,14 @@ def sealer_of(settings: Settings) -> Sealer:
     if settings.secret_key:
         return Sealer(keys_from_text(settings.secret_key))
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Sealer([load_or_make_key(settings.data_dir / "secret.key")])
+    file = key_file_of(settings)
+    return Sealer(file.load_or_make(), again=file.load)
+
+
+def hashing_sealer(settings: Settings, engine: Engine) -> Sealer:
+    """The same, with the hash key of this ledger (made where it has none). Blocks. Raises `OperatorError`."""
+    sealer = sealer_of(settings)
+    keys = keys_from_text(settings.secret_key) if settings.secret_key else key_file_of(settings).load()
+    now_ms = SystemClock(settings.clock_offset_ms).now_ms()
+    adopt_hash_key(engine, sealer, first_hash_key(keys), now_ms)
+    return sealer

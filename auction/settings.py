@@ -39,7 +39,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     secret_key: Annotated[
         str | None,
-        Meta(description="32 bytes, base64 or hex, that seal personal data; else made in the data folder."),
+        Meta(
+            description="32 bytes, base64 or hex, that seal personal data (several: newest first, commas between); "
+            "else made in the data folder."
+        ),
     ] = None
     allow_private_buyers: Annotated[
         bool, Meta(description="1 lets buyers' URLs lead to this machine and to private networks.")

@@ -11,7 +11,7 @@ from auction.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError
-from auction.exchange import sealer_of
+from auction.exchange import hashing_sealer
 from auction.ledger.catalogue_store import add_seller_key, revoke_seller_key
 from auction.ledger.engine import transaction
 from auction.market.model import Catalogue, Seller
@@ -88,12 +88,14 @@ def hash_(buyer: str, **flags: object) -> None:
     `ping_as: hash`: HMAC-SHA256 of the 64 hex characters of SHA-256 of the value. The key stays the same for good.
     """
     settings = settings_of(**flags)
-    with open_ledger(settings) as engine, engine.connect() as conn:
-        known = sorted(one.id for one in stored_catalogue(conn)[1].buyers)
-    if buyer not in known:
-        listed = ", ".join(known) or "none: apply a catalogue first"
-        raise OperatorError("unknown_buyer", f"there is no buyer {buyer!r}; known: {listed}")
-    click.echo(Hashes(sealer_of(settings).keyed_hash).buyer_key(buyer).hex())
+    with open_ledger(settings) as engine:
+        with engine.connect() as conn:
+            known = sorted(one.id for one in stored_catalogue(conn)[1].buyers)
+        if buyer not in known:
+            listed = ", ".join(known) or "none: apply a catalogue first"
+            raise OperatorError("unknown_buyer", f"there is no buyer {buyer!r}; known: {listed}")
+        sealer = hashing_sealer(settings, engine)
+    click.echo(Hashes(sealer.keyed_hash).buyer_key(buyer).hex())
 
 
 def hash_of(key: str) -> str:
