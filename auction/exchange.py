@@ -26,6 +26,7 @@ from auction.counters.counters import Counters
 from auction.counters.keys import CountedKeys
 from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError, SellerError
+from auction.forgetting import Ages, Retention
 from auction.idempotency import Idempotency
 from auction.ledger import catalogue_store
 from auction.ledger.engine import open_engine
@@ -197,6 +198,10 @@ class Exchange:
         self.status = Status(self.reader)
         keys = CountedKeys(self.link, settings.most_request_keys)
         self.idempotency = Idempotency(keys, sealer, clock)
+        ages = Ages(settings.retain_pii_days, settings.retain_pings_days)
+        self.retention = Retention(self.writer, sealer, clock, f"{os.uname().nodename}:{os.getpid()}", ages)
+        self.retention.start()
+        self._parts.push_async_callback(self.retention.close)
 
     async def _look(self) -> Floor | None:
         """The floor of the catalogue as it stands; None if this version was looked at before.

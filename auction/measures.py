@@ -156,6 +156,15 @@ def _ledger(exchange: Exchange) -> list[Family]:
         ),
         plain_counter("auction_ping_log_written", "Pings written to the log", writer.pings_logged),
         plain_counter("auction_ping_log_dropped", "Pings dropped from the log", writer.pings_dropped),
+        counter(
+            "auction_erased",
+            "What was erased for its age: leads' personal data, and pings of the log",
+            ("what",),
+            {("leads",): float(exchange.retention.leads), ("pings",): float(exchange.retention.pings)},
+        ),
+        plain_counter(
+            "auction_retention_failed", "Looks for what is too old that failed", exchange.retention.failed
+        ),
         gauge("auction_ledger_waiting", "Writes in the queue", writer.waiting),
         gauge("auction_ping_log_waiting", "Pings in the queue of the log", writer.pings_waiting),
     ]

@@ -10,6 +10,7 @@ import click
 from auction.cli.catalogue import apply, check, export
 from auction.cli.demo import demo
 from auction.cli.explain import explain, lead
+from auction.cli.forget import forget
 from auction.cli.keys import keys
 from auction.cli.reseal import reseal
 from auction.cli.serve import serve
@@ -53,5 +54,5 @@ def main() -> None:
     """
 
 
-for command in (demo, serve, check, apply, export, keys, explain, lead, suppress, reseal, worker):
+for command in (demo, serve, check, apply, export, keys, explain, lead, suppress, forget, reseal, worker):
     main.add_command(command)

@@ -42,7 +42,7 @@ from auction.ledger.records import (
     Settlement,
     Taken,
 )
-from auction.ledger.schema import fingerprints, lead_history, leads, offers, sales
+from auction.ledger.schema import fingerprints, lead_history, leads, offers, people, sales
 
 DAY_MS: Final = 86_400_000
 STANDING: Final = ("offered", "pending", "sold", "delivered", "converted")
@@ -66,6 +66,7 @@ _INSERT_LEAD: dict[bool, Insert] = {
 _INSERT_OFFER = insert(offers)
 _INSERT_SALE = insert(sales)
 _INSERT_FINGERPRINT = insert(fingerprints)
+_INSERT_PEOPLE = insert(people)
 _INSERT_HISTORY = insert(lead_history)
 _APPEND_HISTORY = insert(lead_history).values(
     lead_id=bindparam("lead_id"),
@@ -149,7 +150,7 @@ _IN_HAND = (
 _HELD_BY = select(leads.c.state, leads.c.worker).where(leads.c.lead_id == bindparam("lead_id"))
 _VOID = tuple(
     delete(table).where(table.c.lead_id == bindparam("key"))
-    for table in (lead_history, fingerprints, offers, leads)
+    for table in (lead_history, fingerprints, people, offers, leads)
 )
 
 
@@ -165,6 +166,8 @@ def take_lead(
     state: LeadState = "rejected" if earlier else "offered"
     if conn.execute(_INSERT_LEAD[is_postgresql(conn)], _lead_row(lead, state)).rowcount != 1:
         return _already_taken(conn, lead)
+    if lead.people:
+        conn.execute(_INSERT_PEOPLE, [{"hash": one, "lead_id": lead.lead_id} for one in lead.people])
     if earlier:
         _begin_history(conn, lead, state, {"reason": "duplicate", "of": earlier})
         return Duplicate(lead_id=lead.lead_id, of_lead_id=earlier)

@@ -55,7 +55,7 @@ def explain(row: PingRow, campaign: CampaignMarket) -> list[Explained]:
 def _not_asked(row: PingRow, campaign: CampaignMarket, bit: int, reason: Reason) -> Explained:
     order = campaign.orders[bit]
     said = None
-    if reason is Reason.FILTERED and order.filter is not None:
+    if reason is Reason.FILTERED and order.filter is not None and row.lead:  # a forgotten lead says nothing
         said = order.filter.failing(row.lead)
     return Explained(order.id, order.buyer_id, order.tier, Family.NOT_ASKED, reason, 0, 0, said)
 

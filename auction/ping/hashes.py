@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from auction.market.hashing import hash_for_buyer
+from auction.market.hashing import digest_of, hash_for_buyer
+from auction.market.model import FieldType, FieldValue
 
 Keyed = Callable[[str, bytes], bytes]
 """`Sealer.keyed_hash`: of a purpose and some bytes."""
@@ -20,6 +21,11 @@ class Hashed(msgspec.Struct, frozen=True, gc=False):
 
 
 NOTHING = Hashed()
+
+
+def person_hash(keyed: Keyed, kind: FieldType, value: FieldValue) -> bytes:
+    """Under which a person's phone or email (as a field's reader gives it) is found again, however it was spelled."""
+    return keyed("person", f"{kind}:{digest_of(kind, value)}".encode())
 
 
 class Hashes:

@@ -16,6 +16,7 @@ from auction.market.market import CampaignMarket
 from auction.market.model import FieldValue
 from auction.market.money import to_wire
 from auction.ping.bids import Win
+from auction.ping.hashes import person_hash
 from auction.ping.offer import OpenPing, encode_open_ping
 from auction.post.answer import Answers, PostAnswer, encode_post_answer
 from auction.post.sale import LeadState, OfferState, Sale, payout_micros
@@ -174,6 +175,7 @@ def draft_lead(
         duplicate_days=rules.days if rules is not None else 0,
         duplicate_answer=Answers(sealer).seal(lead_id, encode_post_answer(duplicate)),
         plan=plan or encode_open_ping(ping),
+        people=people_in(campaign, values, sealer),
     )
     return LeadDraft(lead, ping, ping.values | personal, currency)
 
@@ -187,6 +189,16 @@ def found_draft(lead: Lead, ping: OpenPing, currency: str, sealer: Sealer) -> Le
         log.warning("lead_unreadable", lead_id=lead.lead_id, code=error.code)
         return LeadDraft(as_new, ping, ping.values, currency, whole=False)
     return LeadDraft(as_new, ping, ping.values | personal, currency)
+
+
+def people_in(campaign: CampaignMarket, values: dict[str, FieldValue], sealer: Sealer) -> tuple[bytes, ...]:
+    """Keyed hashes of the phones and emails of a lead, each once: by them it is found when it is to be forgotten."""
+    named = (
+        spec for spec in campaign.campaign.fields if spec.type in ("phone", "email") and spec.name in values
+    )
+    return tuple(
+        dict.fromkeys(person_hash(sealer.keyed_hash, spec.type, values[spec.name]) for spec in named)
+    )
 
 
 def post_answer(

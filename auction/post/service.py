@@ -188,11 +188,12 @@ class PostService:
             await self._leave(floor, draft.ping, draft.lead_id, wins)
             raise
         if isinstance(taken, AlreadyTaken):
-            if taken.body_hash == lead.body_hash and taken.answer is not None:
+            same = taken.body_hash in (lead.body_hash, b"")  # of a forgotten lead no hash is left
+            if same and taken.answer is not None:
                 await self.claiming.finish(lead.ping_id, lead.lead_id)
                 return self._answers.open(taken.lead_id, taken.answer)
             await self.claiming.give_up(lead.ping_id, lead.lead_id)
-            raise in_progress() if taken.body_hash == lead.body_hash else another_body()
+            raise in_progress() if same else another_body()
         if isinstance(taken, Duplicate):
             await self._offering.give_back(floor, draft.ping, wins)
             assert lead.duplicate_answer is not None
