@@ -56,6 +56,7 @@ from auction.post.service import PostService
 from auction.post.settling import Settling
 from auction.post.status import Status
 from auction.post.watching import Watching
+from auction.process import host_name
 from auction.seeding import seed_caps
 from auction.settings import Settings
 from auction.suppression.prints import Prints
@@ -199,7 +200,7 @@ class Exchange:
         keys = CountedKeys(self.link, settings.most_request_keys)
         self.idempotency = Idempotency(keys, sealer, clock)
         ages = Ages(settings.retain_pii_days, settings.retain_pings_days)
-        self.retention = Retention(self.writer, sealer, clock, f"{os.uname().nodename}:{os.getpid()}", ages)
+        self.retention = Retention(self.writer, sealer, clock, f"{host_name()}:{os.getpid()}", ages)
         self.retention.start()
         self._parts.push_async_callback(self.retention.close)
 

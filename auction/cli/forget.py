@@ -72,7 +72,7 @@ def forget(
     settings = settings_of(**flags)
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     with open_ledger(settings) as engine:
-        sealer = hashing_sealer(settings, engine, now_ms)
+        sealer = hashing_sealer(settings, engine)
         forgetting = _Forgetting(engine, sealer, now_ms, dry_run)
         if older_than is not None:
             forgetting.old(_before_ms(older_than, now_ms))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from hashlib import sha256
 
@@ -12,12 +13,14 @@ from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError
 from auction.exchange import hashing_sealer
-from auction.ledger.catalogue_store import add_seller_key, revoke_seller_key
+from auction.ledger.catalogue_store import add_seller_key, keys_of, revoke_seller_key
 from auction.ledger.engine import transaction
 from auction.market.model import Catalogue, Seller
 from auction.ping.hashes import Hashes
+from auction.ping.offer import iso_utc
 
 HASHED = "sha256:"
+_HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @click.group()
@@ -48,12 +51,15 @@ def create(seller: str, **flags: object) -> None:
 @click.argument("seller")
 @store_flags
 def list_(seller: str, **flags: object) -> None:
-    """Show the hashes of SELLER's keys."""
+    """Show the hashes of SELLER's keys: when each was made, and which were revoked."""
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
-        _, catalogue, made = stored_catalogue(conn)
+        catalogue, made = stored_catalogue(conn)[1], keys_of(conn, seller)
     lines = [f"{key_hash}  (in the catalogue)" for key_hash in _seller(catalogue, seller).keys]
-    lines += made.get(seller, [])
-    if not lines:
+    good = len(lines) + sum(key.revoked_at_ms is None for key in made)
+    for key in made:
+        gone = "" if key.revoked_at_ms is None else f", revoked {iso_utc(key.revoked_at_ms)}"
+        lines.append(f"{key.hash}  made {iso_utc(key.created_at_ms)}{gone}")
+    if not good:
         click.echo(f"{seller} has no key: `auction keys create {seller}` makes one", err=True)
     for line in lines:
         click.echo(line)
@@ -65,6 +71,10 @@ def list_(seller: str, **flags: object) -> None:
 def revoke(key_or_hash: str, **flags: object) -> None:
     """Take a key back for good, given as it was shown or as its hash."""
     settings = settings_of(**flags)
+    if key_or_hash.startswith(HASHED) and not _HASH.fullmatch(key_or_hash):
+        raise OperatorError(
+            "bad_hash", f"expected {HASHED} and 64 characters of 0-9 and a-f, as `keys list` shows"
+        )
     key_hash = key_or_hash if key_or_hash.startswith(HASHED) else hash_of(key_or_hash)
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     with open_ledger(settings) as engine, transaction(engine) as conn:

@@ -25,8 +25,8 @@ _FIND = select(house_keys.c.sealed).where(house_keys.c.name == HASH_KEY)
 def adopt_hash_key(engine: Engine, sealer: Sealer, first: bytes, at_ms: int) -> None:
     """Let `sealer` hash with the ledger's hash key; made where there is none. Blocks: run it in a thread.
 
-    `first` is the key for a ledger that has hashes already. Raises `OperatorError` where the key that it was sealed with
-    is not among ours.
+    `first` is the key for a ledger that has hashes already. Raises `OperatorError` where the key that it was sealed
+    with is not among ours.
     """
     with engine.connect() as conn:
         sealed = conn.execute(_FIND).scalar()

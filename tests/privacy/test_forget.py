@@ -69,6 +69,7 @@ async def sold(house: House, person: dict[str, str], sub_id: str) -> tuple[dict[
     post = {"ping_id": offer["ping_id"], "lead": person}
     status, answer = await house.post("/post", post)
     assert status == 200, answer
+    await house.exchange.writer.flush()  # the ping's row is written a little later
     return post, answer
 
 
