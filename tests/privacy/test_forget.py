@@ -12,10 +12,12 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from auction.cli import main
-from auction.ledger.engine import open_engine
+from auction.ledger.engine import open_engine, transaction
 from auction.ledger.lead_queries import find_lead
 from auction.ledger.schema import erasures, fingerprints, lead_history, leads, offers, people, pings, sales
-from tests.house import PING, House
+from auction.post.answer import Answers
+from auction.post.settling import Said, settle_offer
+from tests.house import NOON_MS, PING, House
 
 Open = Callable[..., Awaitable[House]]
 CAMPAIGN: dict[str, Any] = {
@@ -201,3 +203,23 @@ async def test_ping_fields_alone_name_nobody_and_are_not_looked_for(
     await house.ping(**{**PING, "sub_id": "only-a-ping"})
     exit_code, said = await auction(house, emptied_valkey, "forget", "--phone", "5125550142")
     assert (exit_code, said) == (0, "0 leads and 0 pings forgotten\n")
+
+
+async def test_a_pending_lead_can_be_forgotten_and_settled_all_the_same(
+    house: House, emptied_valkey: str
+) -> None:
+    await house.change_manner("a-co", {"bid": {"price": 30}, "post": {"faults": {"error_500": 1.0}}})
+    post, pending = await sold(house, ANN, "s-1")
+    assert pending["status"] == "pending"
+    assert (await auction(house, emptied_valkey, "forget", pending["lead_id"]))[0] == 0
+    engine = open_engine(house.exchange.settings.ledger_url)
+    with transaction(engine) as conn:
+        said = Said(accepted=True, by="operator")
+        settled = settle_offer(
+            conn, pending["lead_id"], said, Answers(house.exchange._sealer), "USD", NOON_MS
+        )
+    engine.dispose()
+    assert (settled.state, settled.payout_micros) == ("sold", 30_000_000)
+    status, answer = await house.post("/post", post)
+    assert (status, answer["status"], answer["payout"]) == (200, "sold", 30)
+    assert len(rows(house, sales)["sales"]) == 1
