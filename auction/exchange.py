@@ -12,6 +12,8 @@ import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
+from sqlalchemy import Engine
+
 from auction import log
 from auction.applying import stored_catalogue
 from auction.buyers.delivery import Delivery
@@ -24,17 +26,21 @@ from auction.counters.counters import Counters
 from auction.counters.keys import CountedKeys
 from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError, SellerError
+from auction.forgetting import Ages, Retention
 from auction.idempotency import Idempotency
 from auction.ledger import catalogue_store
 from auction.ledger.engine import open_engine
+from auction.ledger.house_keys import adopt_hash_key
+from auction.ledger.key_file import KeyFile
 from auction.ledger.migrations import upgrade
 from auction.ledger.reader import Reader
-from auction.ledger.sealing import Sealer, keys_from_text, load_or_make_key
+from auction.ledger.sealing import Sealer, first_hash_key, keys_from_text
 from auction.ledger.writer import Writer
 from auction.market.market import TradedSeller, compile_market
 from auction.market.model import Catalogue
 from auction.ping.asking import Asking
 from auction.ping.floor import Floor
+from auction.ping.hashes import Hashes
 from auction.ping.journal import PingJournal
 from auction.ping.service import PingService
 from auction.ping.tally import PingTally
@@ -43,12 +49,14 @@ from auction.post.book import LeadBook
 from auction.post.claiming import Claiming
 from auction.post.lease import Lease
 from auction.post.offering import Offering
+from auction.post.rate import PostRate
 from auction.post.recovery import Recovery
 from auction.post.selling import Selling
 from auction.post.service import PostService
 from auction.post.settling import Settling
 from auction.post.status import Status
 from auction.post.watching import Watching
+from auction.process import host_name
 from auction.seeding import seed_caps
 from auction.settings import Settings
 from auction.suppression.prints import Prints
@@ -69,6 +77,7 @@ class Exchange:
     pings: PingService
     posts: PostService
     idempotency: Idempotency
+    post_rate: PostRate
     status: Status
 
     def __init__(
@@ -87,10 +96,12 @@ class Exchange:
     async def open(self, redis_url: str) -> None:
         """Open every part, lowest first. Raises `OperatorError` where a part cannot be had."""
         settings = self.settings
-        sealer = sealer_of(settings)
         self._engine = open_engine(settings.ledger_url)
         self._parts.callback(self._engine.dispose)
         await asyncio.to_thread(upgrade, self._engine)
+        sealer = await asyncio.to_thread(hashing_sealer, settings, self._engine)
+        self._sealer, self._hashes = sealer, Hashes(sealer.keyed_hash)
+        self._key_file = None if settings.secret_key else key_file_of(settings)
         self.reader = Reader(self._engine)
         self._parts.push_async_callback(self.reader.close)
         self.writer = Writer(self._engine)
@@ -188,11 +199,16 @@ class Exchange:
         )
         self.watching = Watching(self.writer, self.reader, self.lease, book, self.recovery, clock)
         self._parts.push_async_callback(self.watching.close)
+        self.post_rate = PostRate(self.counters, clock)
         self._parts.push_async_callback(self.posts.close)
         self._parts.push_async_callback(self.recovery.close)
         self.status = Status(self.reader)
         keys = CountedKeys(self.link, settings.most_request_keys)
         self.idempotency = Idempotency(keys, sealer, clock)
+        ages = Ages(settings.retain_pii_days, settings.retain_pings_days)
+        self.retention = Retention(self.writer, sealer, clock, f"{host_name()}:{os.getpid()}", ages)
+        self.retention.start()
+        self._parts.push_async_callback(self.retention.close)
 
     async def _look(self) -> Floor | None:
         """The floor of the catalogue as it stands; None if this version was looked at before.
@@ -205,7 +221,7 @@ class Exchange:
         try:
             stored = await self.reader.read(stored_catalogue)
             self._seen = stored[0]
-            return await asyncio.to_thread(_floor_of, *stored)
+            return await asyncio.to_thread(_floor_of, self._hashes, *stored)
         finally:
             self._freeze()
             gc.enable()
@@ -240,11 +256,23 @@ class Exchange:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _look_at_keys(self) -> None:
+        """A key that was put in front of the file seals from now on. A file that cannot be used changes nothing."""
+        if self._key_file is None or not self._key_file.changed():
+            return
+        try:
+            self._sealer.use(self._key_file.load())
+        except OperatorError as error:
+            log.warning("keys_stay", code=error.code, detail=error.detail)
+        else:
+            log.event("keys_read_again")
+
     async def _watch(self) -> None:
         """Swaps in a changed catalogue. Whatever goes wrong, the old market stays; what was away is tried again."""
         floor: Floor | None = None
         while True:
             await asyncio.sleep(WATCH_S)
+            self._look_at_keys()
             try:
                 floor = await self._look() or floor
                 if floor is not None:
@@ -263,14 +291,19 @@ class Exchange:
                 log.bug("market_stays", version=self.floor.market.version, latest=self._seen)
 
 
-def _floor_of(version: int, catalogue: Catalogue, keys: dict[str, list[str]]) -> Floor:
+def _floor_of(hashes: Hashes, version: int, catalogue: Catalogue, keys: dict[str, list[str]]) -> Floor:
     """Takes a while for thousands of orders: run it in a thread."""
-    return Floor(compile_market(catalogue, version, keys), os.environ)
+    return Floor(compile_market(catalogue, version, keys), os.environ, hashes)
 
 
-def prints_of(settings: Settings) -> Prints:
-    """What makes the prints of suppressed values, under a key of this house."""
-    return Prints(sealer_of(settings).keyed_hash("suppression", b""))
+def prints_of(settings: Settings, engine: Engine) -> Prints:
+    """What makes the prints of suppressed values, under a key of this house. Blocks."""
+    return Prints(hashing_sealer(settings, engine).keyed_hash("suppression", b""))
+
+
+def key_file_of(settings: Settings) -> KeyFile:
+    """The file of keys in the data folder, used where the settings name none."""
+    return KeyFile(settings.data_dir / "secret.key")
 
 
 def sealer_of(settings: Settings) -> Sealer:
@@ -278,4 +311,14 @@ def sealer_of(settings: Settings) -> Sealer:
     if settings.secret_key:
         return Sealer(keys_from_text(settings.secret_key))
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Sealer([load_or_make_key(settings.data_dir / "secret.key")])
+    file = key_file_of(settings)
+    return Sealer(file.load_or_make(), again=file.load)
+
+
+def hashing_sealer(settings: Settings, engine: Engine) -> Sealer:
+    """The same, with the hash key of this ledger (made where it has none). Blocks. Raises `OperatorError`."""
+    sealer = sealer_of(settings)
+    keys = keys_from_text(settings.secret_key) if settings.secret_key else key_file_of(settings).load()
+    now_ms = SystemClock(settings.clock_offset_ms).now_ms()
+    adopt_hash_key(engine, sealer, first_hash_key(keys), now_ms)
+    return sealer

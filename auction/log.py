@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,8 +29,22 @@ class _Lines(logging.Formatter):
         if record.name != "auction":
             facts["logger"] = record.name
         if record.exc_info:
-            facts["traceback"] = self.formatException(record.exc_info)
+            facts["traceback"] = _traceback(record.exc_info[1])
         return msgspec.json.encode(facts, enc_hook=str).decode()
+
+
+def _traceback(error: BaseException | None) -> str:
+    """Where it came from and what kind it is. Its words only where they are ours: others quote values."""
+    lines: list[str] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        ours = type(error).__module__.startswith("auction.") or isinstance(error, AssertionError | OSError)
+        words = f": {error}" if ours else ""
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        lines.append(f"Traceback (most recent call last):\n{frames}{type(error).__name__}{words}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nafter\n\n".join(lines)
 
 
 def set_up(level: str) -> None:

@@ -72,6 +72,11 @@ def _posts(exchange: Exchange) -> list[Family]:
         plain_counter(
             "auction_posts_turned_away", "Posts refused because the house was full", posts.turned_away
         ),
+        plain_counter(
+            "auction_posts_rate_limited",
+            "Posts refused by their seller's rate limit",
+            exchange.post_rate.refused,
+        ),
         gauge("auction_posts_running", "Posts in flight", posts.running),
         gauge("auction_steps_owed", "Steps owed to a store", sum(each.waiting for each in owed.values())),
         counter(
@@ -224,6 +229,15 @@ def _ledger(exchange: Exchange) -> list[Family]:
         ),
         plain_counter("auction_ping_log_written", "Pings written to the log", writer.pings_logged),
         plain_counter("auction_ping_log_dropped", "Pings dropped from the log", writer.pings_dropped),
+        counter(
+            "auction_erased",
+            "What was erased for its age: leads' personal data, and pings of the log",
+            ("what",),
+            {("leads",): float(exchange.retention.leads), ("pings",): float(exchange.retention.pings)},
+        ),
+        plain_counter(
+            "auction_retention_failed", "Looks for what is too old that failed", exchange.retention.failed
+        ),
         gauge("auction_ledger_waiting", "Writes in the queue", writer.waiting),
         gauge("auction_ping_log_waiting", "Pings in the queue of the log", writer.pings_waiting),
     ]

@@ -39,7 +39,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     secret_key: Annotated[
         str | None,
-        Meta(description="32 bytes, base64 or hex, that seal personal data; else made in the data folder."),
+        Meta(
+            description="32 bytes, base64 or hex, that seal personal data (several: newest first, commas between); "
+            "else made in the data folder."
+        ),
     ] = None
     allow_private_buyers: Annotated[
         bool, Meta(description="1 lets buyers' URLs lead to this machine and to private networks.")
@@ -84,6 +87,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stop_within_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long a stop waits for what was taken in.")
     ] = 30_000
+    retain_pii_days: Annotated[
+        int,
+        Meta(ge=0, le=36_500, description="Days until what names a person is erased from leads; 0 keeps it."),
+    ] = 365
+    retain_pings_days: Annotated[
+        int, Meta(ge=0, le=36_500, description="Days that the log of pings goes back; 0 keeps all of it.")
+    ] = 30
     clock_offset_ms: Annotated[
         int, Meta(ge=-_FIFTY_YEARS_MS, le=_FIFTY_YEARS_MS, description="Shifts the clock, for rehearsals.")
     ] = 0

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from auction import log
+from auction.errors import HouseError
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +87,7 @@ def test_a_bug_has_its_traceback_in_its_line(capsys: pytest.CaptureFixture[str])
         log.bug("request_failed", path="/ping")
     (line,) = lines(capsys)
     assert line["path"] == "/ping"
-    assert "KeyError: 'lost'" in line["traceback"]
+    assert line["traceback"].endswith('raise KeyError("lost")\nKeyError')
 
 
 def test_what_json_does_not_know_is_said_as_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,3 +95,24 @@ def test_what_json_does_not_know_is_said_as_text(capsys: pytest.CaptureFixture[s
     log.event("odd", error=ValueError("x"), nan=float("nan"))
     (line,) = lines(capsys)
     assert (line["error"], line["nan"]) == ("x", None)
+
+
+def test_the_words_of_others_errors_are_left_out_however_deep(capsys: pytest.CaptureFixture[str]) -> None:
+    """They quote values: `could not convert string to float: 'Ann'`."""
+    log.set_up("error")
+    name = "zq" + "ann"
+    try:
+        try:
+            float(name)
+        except ValueError as error:
+            try:
+                raise HouseError("away", "the store is away") from error
+            except HouseError:
+                raise KeyError(name)  # noqa: B904
+    except KeyError:
+        log.bug("request_failed")
+    (line,) = lines(capsys)
+    assert name not in str(line)
+    assert "HouseError: the store is away" in line["traceback"]
+    assert "\nValueError\n" not in line["traceback"]
+    assert line["traceback"].endswith("ValueError")

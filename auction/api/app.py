@@ -25,7 +25,9 @@ from auction.exchange import Exchange
 from auction.tally import Family
 
 Door = Callable[[Scope, Receive, Send], Awaitable[int]]
-MOST_LOGGED_PATH = 128
+_DOORS = frozenset(
+    {"ping", "post", "direct", "leads", "pings", "healthz", "readyz", "metrics", "docs", "openapi.json"}
+)
 
 
 class App:
@@ -65,13 +67,19 @@ class App:
             await respond_problem(send, error)
         except Exception:
             traffic.bugs += 1
-            log.bug("request_failed", path=path[:MOST_LOGGED_PATH])
+            log.bug("request_failed", path=_door_of(path))
             if door is not None:  # Starlette has answered by `status.broken` before it let the error through
                 traffic.answered(path, 500)
                 await respond_problem(send, internal_error())
 
     def _families(self) -> list[Family]:
         return families(self.traffic, self.native.bodies)
+
+
+def _door_of(path: str) -> str:
+    """Which door a path leads to, for the log: the rest of it is the sender's, and may name anybody."""
+    first = path.split("/", 2)[1] if path.startswith("/") else ""
+    return f"/{first}" if first in _DOORS else "(none)"
 
 
 def _rest(status: StatusDoor, metrics: MetricsDoor, describing: DescribingDoor) -> Starlette:

@@ -27,12 +27,13 @@ from auction.api.wire import (
 )
 from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
-from auction.idempotency import KeyedRequest, Reply
+from auction.idempotency import Header, KeyedRequest, Reply
 from auction.market.market import TradedSeller
 from auction.market.money import from_wire
+from auction.market.personal import names_somebody
 from auction.ping.deadlines import granted_tmax_ms
 from auction.ping.offer import PingRequest
-from auction.ping.service import LEASE_SLACK_MS, Pinged
+from auction.ping.service import LEASE_SLACK_MS, Pinged, RateState
 from auction.post.answer import PostRequest
 from auction.post.claiming import LEASE_MS as POST_LEASE_MS
 
@@ -66,11 +67,13 @@ class NativeDoor:
     async def post(self, scope: Scope, receive: Receive, send: Send) -> int:
         """`POST /post`"""
         seller, data, key = await self._read(scope, receive)
+        rate = _rate_headers(await self._exchange.post_rate.admit(seller))
         if key is not None:
             wait_ms = self._exchange.settings.post_wait_ms
             keyed = _keyed("post", seller, data, key, perf_counter(), wait_ms, POST_LEASE_MS)
-            return await self.keyed.answer(send, keyed, partial(self._post, seller, data))
-        return await respond(send, 200, await self._exchange.posts.post(seller, read_post(data)))
+            return await self.keyed.answer(send, keyed, partial(self._post, seller, data, rate))
+        answer = await self._exchange.posts.post(seller, read_post(data))
+        return await respond(send, 200, answer, [JSON_TYPE, *rate])
 
     async def direct(self, scope: Scope, receive: Receive, send: Send) -> int:
         """`POST /direct`: ping and post in one. The answer is the post's, or the ping's where nobody bid."""
@@ -89,8 +92,8 @@ class NativeDoor:
         pinged = await self._exchange.pings.ping(seller, read_ping(data), arrived_s)
         return Reply(200, encode_json(pinged.answer), (JSON_TYPE,), tuple(_ping_headers(pinged)[1:]))
 
-    async def _post(self, seller: TradedSeller, data: dict[str, Any]) -> Reply:
-        return Reply(200, await self._exchange.posts.post(seller, read_post(data)), (JSON_TYPE,))
+    async def _post(self, seller: TradedSeller, data: dict[str, Any], rate: tuple[Header, ...]) -> Reply:
+        return Reply(200, await self._exchange.posts.post(seller, read_post(data)), (JSON_TYPE,), rate)
 
     async def _direct(self, seller: TradedSeller, data: dict[str, Any], arrived_s: float, key: str) -> Reply:
         posts = self._exchange.posts
@@ -154,7 +157,7 @@ def read_ping(data: Mapping[str, Any]) -> PingRequest:
         lead=lead,
         tmax_ms=reading.whole("tmax", LEAST_TMAX_MS, MOST_TMAX_MS, "milliseconds"),
         floor_micros=reading.money("floor"),
-        sub_id=reading.text("sub_id"),
+        sub_id=reading.id_of_theirs("sub_id"),
         test=reading.flag("test"),
         mistakes=reading.mistakes,
     )
@@ -202,6 +205,14 @@ class _Reading:
         else:
             return value
         return None
+
+    def id_of_theirs(self, name: str) -> str | None:
+        """An id that the sender made up: kept in clear, so it may not name anybody."""
+        value = self.text(name)
+        if value is not None and names_somebody(value):
+            self._wrong(name, "looks like an email address or a phone number: send an id that names nobody")
+            return None
+        return value
 
     def object(self, name: str) -> dict[str, Any]:
         value = self._data.get(name)
@@ -258,10 +269,14 @@ class _Reading:
 
 def _ping_headers(pinged: Pinged) -> list[tuple[bytes, bytes]]:
     timing = b"own;dur=%.3f, buyers;dur=%.3f" % (pinged.own_us / 1000, pinged.buyers_us / 1000)
-    headers = [JSON_TYPE, (b"server-timing", timing)]
-    rate = pinged.rate
-    if rate is not None:
-        headers.append((b"x-ratelimit-limit", b"%d" % rate.limit))
-        headers.append((b"x-ratelimit-remaining", b"%d" % rate.remaining))
-        headers.append((b"x-ratelimit-reset", b"%d" % -(-rate.reset_ms // 1000)))
-    return headers
+    return [JSON_TYPE, (b"server-timing", timing), *_rate_headers(pinged.rate)]
+
+
+def _rate_headers(rate: RateState | None) -> tuple[Header, ...]:
+    if rate is None:
+        return ()
+    return (
+        (b"x-ratelimit-limit", b"%d" % rate.limit),
+        (b"x-ratelimit-remaining", b"%d" % rate.remaining),
+        (b"x-ratelimit-reset", b"%d" % -(-rate.reset_ms // 1000)),
+    )

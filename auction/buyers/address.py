@@ -15,6 +15,23 @@ from typing import Any
 import msgspec
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_V6 = ipaddress.ip_network("2000::/3")
+_REFUSED_V4 = tuple(
+    map(
+        ipaddress.IPv4Network,
+        # Azure's host, public by its number; and what versions of Python differ about: 6to4 relays, IETF, shared
+        ("168.63.129.16/32", "192.88.99.0/24", "192.0.0.0/24", "100.64.0.0/10"),
+    )
+)
+_REFUSED_V6 = tuple(
+    map(
+        ipaddress.IPv6Network,
+        # IETF assignments with Teredo, ORCHID and benchmarks; documentation, twice; 6to4
+        ("2001::/23", "2001:db8::/32", "3fff::/20", "2002::/16"),
+    )
+)
+_ISATAP = frozenset((0x0000_5EFE, 0x0200_5EFE))
+"""The middle of an address behind an ISATAP tunnel (RFC 5214): its last four bytes are an IPv4 address."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -34,23 +51,23 @@ class Resolved(msgspec.Struct, frozen=True):
 def is_public(ip: str) -> bool:
     """Whether an address, as `getaddrinfo` writes it, is on the open internet.
 
-    Private, loopback, link-local, shared (CGNAT), multicast, reserved and unspecified addresses are not; nor
-    is an IPv6 address that carries one of those inside (mapped, 6to4, Teredo, NAT64).
+    Private, loopback, link-local, shared (CGNAT), multicast, reserved and unspecified addresses are not, nor those at
+    which clouds tell machines their secrets. Of IPv6 only what is given out as global unicast is, without the tunnels
+    (6to4, Teredo, ISATAP); an address that carries an IPv4 one inside (mapped, NAT64) is what that one is.
     """
     address = ipaddress.ip_address(ip.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = _carried(address)
-        if inner is not None:
-            return is_public(str(inner))
-    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not (address.is_multicast or any(address in net for net in _REFUSED_V4))
+    inner = address.ipv4_mapped or (_last_four(address) if address in _NAT64 else None)
+    if inner is not None:
+        return is_public(str(inner))
+    if address not in _GLOBAL_V6 or any(address in net for net in _REFUSED_V6):
+        return False
+    return (int(address) >> 32) & 0xFFFFFFFF not in _ISATAP
 
 
-def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    if address.teredo is not None:
-        return address.teredo[1]
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
+def _last_four(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
 
 
 async def resolve(host: str, port: int, *, allow_private: bool, timeout_s: float) -> Resolved:

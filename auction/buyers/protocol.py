@@ -97,14 +97,22 @@ class PingBody:
         ping = _Ping(ping_id, campaign, to_wire(floor_micros), currency, test, lead)
         self._start = _ENCODER.encode(ping)[:-1]
 
-    def for_order(self, order_json: bytes, tmax_ms: int) -> bytes:
-        """The body for one order: its id as JSON (`order_json("sunrise-tx")`, made once), its time."""
-        return b'%b,"tmax":%d,"order":%b}' % (self._start, tmax_ms, order_json)
+    def for_order(self, order_json: bytes, tmax_ms: int, hashed: bytes = b"") -> bytes:
+        """The body for one order: its id as JSON (`order_json("sunrise-tx")`, made once), its time.
+
+        `hashed`: what `hashed_json` made for this order's buyer.
+        """
+        return b'%b,"tmax":%d,"order":%b%b}' % (self._start, tmax_ms, order_json, hashed)
 
 
 def order_json(order: str) -> bytes:
     """An order's id as `PingBody.for_order` takes it."""
     return _ENCODER.encode(order)
+
+
+def hashed_json(hashes: dict[str, str]) -> bytes:
+    """The key `hashed` of a ping, for one buyer: fields that name a person as that buyer's own hashes."""
+    return b',"hashed":%b' % _ENCODER.encode(hashes)
 
 
 class _WireBid(Struct, gc=False):

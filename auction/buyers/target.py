@@ -10,6 +10,7 @@ import msgspec
 
 from auction.buyers.http1 import request_head
 from auction.errors import OperatorError
+from auction.market.hosts import host_problem
 
 _PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -74,8 +75,11 @@ def _split(url: str) -> tuple[str, str, int, str]:
         port = parts.port
     except (ValueError, UnicodeError):
         raise OperatorError("url", f"{url!r} is not a URL; write https://host/path") from None
-    if parts.scheme not in _PORTS or not host or re.search(r"[\s\x00-\x1f\x7f/\\]", host):
+    if parts.scheme not in _PORTS or not host:
         raise OperatorError("url", f"{url!r} is not an http or https URL; write https://host/path")
+    problem = host_problem(host)
+    if problem is not None:
+        raise OperatorError("url", f"{host!r}: {problem}")
     if parts.username is not None or parts.password is not None:
         raise OperatorError("url", "a URL must not hold a password; use headers: {Authorization: env:NAME}")
     if port == 0:

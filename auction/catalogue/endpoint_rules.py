@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from auction.catalogue.mistakes import Path, Problem
+from auction.market.hosts import host_problem
 from auction.market.model import Buyer
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
@@ -39,18 +40,20 @@ def endpoint_problems(buyer: Buyer, path: Path) -> Iterator[Problem]:
 def _url_error(url: str) -> str | None:
     try:
         parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         return "expected a URL such as https://buyer.example/ping"
     if parts.scheme not in ("http", "https") or not host:
         return "expected a URL such as https://buyer.example/ping"
-    if not url.isascii() or not url.isprintable() or " " in url:
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         return "expected a URL of printable ASCII; write other characters percent-encoded"
     if parts.username is not None or parts.password is not None:
         return "a URL may not hold a user or a password; write an `authorization` under `headers`"
-    if parts.fragment:
+    if "#" in url:
         return "a URL's part after `#` is never sent; take it out"
-    return None
+    if port == 0 or parts.netloc.endswith(":"):
+        return "expected a port from 1 to 65535 after the host's `:`"
+    return host_problem(host)
 
 
 def _header_problems(headers: dict[str, str], path: Path) -> Iterator[Problem]:

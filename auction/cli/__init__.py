@@ -10,7 +10,9 @@ import click
 from auction.cli.catalogue import apply, check, export
 from auction.cli.demo import demo
 from auction.cli.explain import explain, lead
+from auction.cli.forget import forget
 from auction.cli.keys import keys
+from auction.cli.reseal import reseal
 from auction.cli.serve import serve
 from auction.cli.settling import pending, settle
 from auction.cli.suppress import suppress
@@ -53,5 +55,20 @@ def main() -> None:
     """
 
 
-for command in (demo, serve, check, apply, export, keys, explain, lead, pending, settle, suppress, worker):
+for command in (
+    demo,
+    serve,
+    check,
+    apply,
+    export,
+    keys,
+    explain,
+    lead,
+    pending,
+    settle,
+    suppress,
+    forget,
+    reseal,
+    worker,
+):
     main.add_command(command)

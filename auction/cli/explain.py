@@ -69,7 +69,8 @@ def print_ping(console: Console, row: PingRow, orders: Sequence[Explained]) -> N
     )
     console.print(f"[bold]ping {row.ping_id}[/bold]  {row.campaign}  from {row.seller}  {iso_utc(row.at_ms)}")
     console.print(f"{outcome}; own time {row.own_us / 1000:.2f} ms, buyers {row.wait_us / 1000:.1f} ms")
-    console.print("lead: " + ", ".join(f"{name}={value}" for name, value in row.lead.items()), markup=False)
+    lead = ", ".join(f"{name}={value}" for name, value in row.lead.items()) or "(nothing is kept of it)"
+    console.print(f"lead: {lead}", markup=False)
     table = Table(
         "order", "buyer", "tier", "outcome", "reason", "price", "ms", "why", box=None, pad_edge=False
     )

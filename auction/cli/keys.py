@@ -1,7 +1,8 @@
-"""`auction keys`: sellers' API keys. A key is shown once, when it is made; only its hash is kept."""
+"""`auction keys`: sellers' API keys, and buyers' hash keys. A seller's is shown once; only its hash is kept."""
 
 from __future__ import annotations
 
+import re
 import secrets
 from hashlib import sha256
 
@@ -11,16 +12,20 @@ from auction.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError
-from auction.ledger.catalogue_store import add_seller_key, revoke_seller_key
+from auction.exchange import hashing_sealer
+from auction.ledger.catalogue_store import add_seller_key, keys_of, revoke_seller_key
 from auction.ledger.engine import transaction
 from auction.market.model import Catalogue, Seller
+from auction.ping.hashes import Hashes
+from auction.ping.offer import iso_utc
 
 HASHED = "sha256:"
+_HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke sellers' API keys.
+    """Make, list and revoke sellers' API keys; show a buyer's hash key.
 
     A seller sends its key with every request. What is made or revoked here is known to a running server within a
     second.
@@ -46,12 +51,15 @@ def create(seller: str, **flags: object) -> None:
 @click.argument("seller")
 @store_flags
 def list_(seller: str, **flags: object) -> None:
-    """Show the hashes of SELLER's keys."""
+    """Show the hashes of SELLER's keys: when each was made, and which were revoked."""
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
-        _, catalogue, made = stored_catalogue(conn)
+        catalogue, made = stored_catalogue(conn)[1], keys_of(conn, seller)
     lines = [f"{key_hash}  (in the catalogue)" for key_hash in _seller(catalogue, seller).keys]
-    lines += made.get(seller, [])
-    if not lines:
+    good = len(lines) + sum(key.revoked_at_ms is None for key in made)
+    for key in made:
+        gone = "" if key.revoked_at_ms is None else f", revoked {iso_utc(key.revoked_at_ms)}"
+        lines.append(f"{key.hash}  made {iso_utc(key.created_at_ms)}{gone}")
+    if not good:
         click.echo(f"{seller} has no key: `auction keys create {seller}` makes one", err=True)
     for line in lines:
         click.echo(line)
@@ -63,6 +71,10 @@ def list_(seller: str, **flags: object) -> None:
 def revoke(key_or_hash: str, **flags: object) -> None:
     """Take a key back for good, given as it was shown or as its hash."""
     settings = settings_of(**flags)
+    if key_or_hash.startswith(HASHED) and not _HASH.fullmatch(key_or_hash):
+        raise OperatorError(
+            "bad_hash", f"expected {HASHED} and 64 characters of 0-9 and a-f, as `keys list` shows"
+        )
     key_hash = key_or_hash if key_or_hash.startswith(HASHED) else hash_of(key_or_hash)
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     with open_ledger(settings) as engine, transaction(engine) as conn:
@@ -74,6 +86,26 @@ def revoke(key_or_hash: str, **flags: object) -> None:
                 )
         revoke_seller_key(conn, key_hash, now_ms)
     click.echo("revoked")
+
+
+@keys.command(name="hash")
+@click.argument("buyer")
+@store_flags
+def hash_(buyer: str, **flags: object) -> None:
+    """Show BUYER's hash key: give it to that buyer and to nobody else.
+
+    With it the buyer computes, over the people that it has, the hashes that pings carry of fields marked
+    `ping_as: hash`: HMAC-SHA256 of the 64 hex characters of SHA-256 of the value. The key stays the same for good.
+    """
+    settings = settings_of(**flags)
+    with open_ledger(settings) as engine:
+        with engine.connect() as conn:
+            known = sorted(one.id for one in stored_catalogue(conn)[1].buyers)
+        if buyer not in known:
+            listed = ", ".join(known) or "none: apply a catalogue first"
+            raise OperatorError("unknown_buyer", f"there is no buyer {buyer!r}; known: {listed}")
+        sealer = hashing_sealer(settings, engine)
+    click.echo(Hashes(sealer.keyed_hash).buyer_key(buyer).hex())
 
 
 def hash_of(key: str) -> str:

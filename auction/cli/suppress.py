@@ -48,7 +48,7 @@ def _loading(way: Way, told: str) -> Command:
         with open_ledger(settings) as engine:
             with engine.connect() as conn:
                 _, reader = _list_in(conn, list_id)
-            prints, form = prints_of(settings), hashed or "sha256"
+            prints, form = prints_of(settings, engine), hashed or "sha256"
             read = hash_reader(prints, hashed) if hashed else value_reader(prints, reader, form)
             gathered = gather(file, read)
             if not gathered.lines or gathered.bad == gathered.lines:
@@ -102,7 +102,7 @@ def check(list_id: str, **flags: object) -> None:
             normal = reader(value)
         except FieldError as error:
             raise OperatorError("bad_value", str(error)) from None
-        found = holds(conn, list_id, prints_of(settings), str(normal))
+        found = holds(conn, list_id, prints_of(settings, engine), str(normal))
     click.echo("suppressed" if found else "not in the list")
 
 

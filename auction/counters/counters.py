@@ -105,6 +105,21 @@ class Counters:
 
         return self.link.run(scripts.ADMIT, read, len(keys), *keys, now_ms, ping_id, lease_ms, limit, left_ms)
 
+    def admit_post(self, seller_id: str, rate: Rate, now_ms: int) -> Future[Admitted | Limited]:
+        """Count a post against its seller's rate for posts. One that was limited is not counted."""
+        window = now_ms // rate.per_ms
+        reset_ms = (window + 1) * rate.per_ms
+        left_ms = reset_ms - now_ms
+
+        def read(reply: list[Any]) -> Admitted | Limited:
+            remaining = max(0, rate.limit - reply[1])
+            if reply[0] == 0:
+                return Admitted(rate.limit, remaining, reset_ms)
+            return Limited(rate.limit, remaining, reset_ms, left_ms)
+
+        key = f"{{seller:{seller_id}}}:posts:{rate.per_ms}:{window}"
+        return self.link.run(scripts.ADMIT, read, 1, key, now_ms, "", 0, rate.limit, left_ms)
+
     def remember(
         self, seller_id: str, fingerprint: bytes, ping_id: str, answer: bytes, now_ms: int, until_ms: int
     ) -> Future[bool]:

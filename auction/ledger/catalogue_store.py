@@ -40,6 +40,11 @@ _KEYS = (
     .order_by(seller_keys.c.seller, seller_keys.c.hash)
 )
 _KEY = select(seller_keys).where(seller_keys.c.hash == bindparam("hash"))
+_KEYS_OF = (
+    select(seller_keys)
+    .where(seller_keys.c.seller == bindparam("seller"))
+    .order_by(seller_keys.c.created_at_ms, seller_keys.c.hash)
+)
 _END_ENTRY = (
     update(catalogue_entries)
     .where(
@@ -145,6 +150,20 @@ def revoke_seller_key(conn: Connection, key_hash: str, at_ms: int) -> int:
     if conn.execute(_REVOKE, {"of_hash": key_hash, "at_ms": at_ms}).rowcount == 0:
         return latest
     return _new_version(conn, latest, at_ms, f"key revoked for {known.seller}")
+
+
+class SellerKey(msgspec.Struct, frozen=True):
+    """A key that a seller was given, as its hash; `revoked_at_ms` where it is not good any more."""
+
+    hash: str
+    created_at_ms: int
+    revoked_at_ms: int | None
+
+
+def keys_of(conn: Connection, seller: str) -> list[SellerKey]:
+    """All keys that this seller was ever given, oldest first."""
+    rows = conn.execute(_KEYS_OF, {"seller": seller})
+    return [SellerKey(row.hash, row.created_at_ms, row.revoked_at_ms) for row in rows]
 
 
 def _lock(conn: Connection) -> int:

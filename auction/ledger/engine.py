@@ -64,6 +64,16 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITES: True})
 
 
+def overwrite_what_is_erased(engine: Engine) -> None:
+    """Let no file hold what was erased so far: SQLite writes its log back and cuts it, unless a reader holds it.
+
+    PostgreSQL does so by itself, when it vacuums.
+    """
+    if not is_postgresql(engine):
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+            conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """One writing transaction, for the command line: commits at the end, rolls back on an exception."""
@@ -112,6 +122,7 @@ def _greet_sqlite(conn: Any, busy_ms: int) -> None:
     _turn_on_wal(cursor, time.monotonic() + busy_ms / 1_000)
     cursor.execute("PRAGMA synchronous = FULL")  # WAL with NORMAL may lose the last commits with the power
     cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten, not only let go of
     cursor.execute("PRAGMA temp_store = MEMORY")
     cursor.execute("PRAGMA journal_size_limit = 67108864")
     cursor.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB: a page that many sales touch is copied once

@@ -45,7 +45,7 @@ from auction.ledger.records import (
     Settlement,
     Taken,
 )
-from auction.ledger.schema import fingerprints, lead_history, leads, offers, sales
+from auction.ledger.schema import fingerprints, lead_history, leads, offers, people, sales
 from auction.ledger.statement import Statement
 
 DAY_MS: Final = 86_400_000
@@ -78,6 +78,7 @@ _INSERT_LEAD = Statement(  # the same words for both databases, but each has a c
 _INSERT_OFFER = Statement(insert(offers).values(_OFFER_COLUMNS))
 _INSERT_SALE = Statement(insert(sales))
 _INSERT_FINGERPRINT = Statement(insert(fingerprints))
+_INSERT_PERSON = Statement(insert(people))
 _BEGIN_HISTORY = Statement(
     insert(lead_history).values(
         [
@@ -184,7 +185,7 @@ _IN_HAND = (
 _HELD_BY = select(leads.c.state, leads.c.worker).where(leads.c.lead_id == bindparam("lead_id"))
 _VOID = tuple(
     delete(table).where(table.c.lead_id == bindparam("key"))
-    for table in (lead_history, fingerprints, offers, leads)
+    for table in (lead_history, fingerprints, people, offers, leads)
 )
 
 
@@ -200,6 +201,7 @@ def take_lead(
     state: LeadState = "rejected" if earlier else "offered"
     if _INSERT_LEAD.count(conn, _lead_row(lead, state)) != 1:
         return _already_taken(conn, lead)
+    _INSERT_PERSON.each(conn, [{"hash": one, "lead_id": lead.lead_id} for one in lead.people])
     if earlier:
         _begin_history(conn, lead, state, {"reason": "duplicate", "of": earlier})
         return Duplicate(lead_id=lead.lead_id, of_lead_id=earlier)

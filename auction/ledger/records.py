@@ -51,6 +51,7 @@ class NewLead(Row, frozen=True, kw_only=True, gc=False):
     ping. `fingerprint` (None: the campaign has no duplicate rule) forbids a second lead within
     `duplicate_days`; `duplicate_answer` is the answer to store if it comes to that. `plan` is what another
     worker needs to sell the lead, should this one end: bids and terms, nothing that names a person.
+    `people` are keyed hashes of the phones and emails in it.
     """
 
     lead_id: str
@@ -69,6 +70,7 @@ class NewLead(Row, frozen=True, kw_only=True, gc=False):
     duplicate_days: int = 0
     duplicate_answer: str | None = None
     plan: bytes | None = None
+    people: tuple[bytes, ...] = ()
 
 
 class NewOffer(Row, frozen=True, kw_only=True, gc=False):

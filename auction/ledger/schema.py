@@ -155,8 +155,16 @@ leads = Table(
         sqlite_where=text("state IN ('received', 'offered', 'pending')"),
         postgresql_where=text("state IN ('received', 'offered', 'pending')"),
     ),
+    Index(
+        "ix_leads_not_forgotten",
+        "created_at_ms",
+        sqlite_where=text("length(sealed) > 0"),
+        postgresql_where=text("length(sealed) > 0"),
+    ),
 )
-"""`ping_id` has no foreign key: the log of pings may drop a row, a lead may not be lost for it."""
+"""`sealed` is empty once the lead was forgotten.
+
+`ping_id` has no foreign key: the log of pings may drop a row, a lead may not be lost for it."""
 
 offers = Table(
     "offers",
@@ -269,3 +277,40 @@ suppression_runs = Table(
     Column("prints", LargeBinary, nullable=False),
 )
 """A list's prints by their first byte, sorted, eight bytes each, little-endian: see `suppression.buckets`."""
+
+people = Table(
+    "people",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("lead_id", Text, ForeignKey(leads.c.lead_id), primary_key=True, index=True),
+    sqlite_with_rowid=False,
+)
+"""Keyed hashes of a lead's phones and emails, for `auction forget`; gone when the lead is forgotten."""
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("asked", Text, nullable=False),
+    Column("leads", Integer, nullable=False),
+    Column("pings", Integer, nullable=False),
+)
+"""That personal data was erased: when, how it was asked for, and how much; never whose."""
+
+house_keys = Table(
+    "house_keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("made_at_ms", BigInteger, nullable=False),
+)
+
+chores = Table(
+    "chores",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+)
+"""Who of all workers does what only one should do, and until when."""

@@ -99,7 +99,7 @@ class CampaignMarket:
     """One campaign with its orders. Immutable, but for what it remembers of the hours.
 
     `orders` are sorted by id, and an order's bit is its place. `ping_fields` are those that buyers are sent
-    in pings.
+    in pings, `hashed_fields` those of which they are sent a hash.
     """
 
     __slots__ = (
@@ -113,6 +113,7 @@ class CampaignMarket:
         "_paused",
         "campaign",
         "decoder",
+        "hashed_fields",
         "id",
         "orders",
         "ping_fields",
@@ -128,6 +129,9 @@ class CampaignMarket:
         self.rules: AuctionRules = campaign.auction
         self.decoder = LeadDecoder(campaign.fields, campaign.unknown_fields)
         self.ping_fields: tuple[str, ...] = tuple(spec.name for spec in campaign.fields if spec.in_ping)
+        self.hashed_fields: tuple[str, ...] = tuple(
+            spec.name for spec in campaign.fields if spec.hashed_in_ping
+        )
         self.orders: tuple[TradedOrder, ...] = tuple(orders)
         width = len(orders)
         self._all = (1 << width) - 1

@@ -15,6 +15,7 @@ import msgspec
 
 from auction.errors import FieldMistake
 from auction.market import values
+from auction.market.hashing import DIGEST, HASHABLE, digest_of
 from auction.market.model import FieldSpec, FieldType, FieldValue
 from auction.market.values import FieldError, read_text
 
@@ -120,6 +121,10 @@ def check_spec(spec: FieldSpec) -> list[str]:
         wrong.append("a field that names a person cannot be required at ping: write required: post")
     if spec.pii and spec.ping:
         wrong.append("a field that names a person cannot go into a ping: leave out ping: true")
+    if spec.ping_as == "hash" and not spec.pii:
+        wrong.append("ping_as: hash is for fields that name a person: write pii: true, or ping: true instead")
+    if spec.ping_as == "hash" and spec.type not in HASHABLE:
+        wrong.append(f"ping_as: hash is for phone, email and text, not for {spec.type}")
     return wrong + _check_bounds(spec)
 
 
@@ -159,13 +164,15 @@ class PostDecoded(msgspec.Struct, frozen=True):
 class LeadDecoder:
     """Decodes the leads of one campaign. A null is a field left out."""
 
-    __slots__ = ("_in_ping", "_ping", "_post", "_reject_unknown", "_specs")
+    __slots__ = ("_at_ping", "_hashed", "_in_ping", "_ping", "_post", "_reject_unknown", "_specs")
 
     def __init__(self, fields: Sequence[FieldSpec], unknown: Literal["reject", "ignore"] = "reject") -> None:
         self._specs = {spec.name: spec for spec in fields}
         self._reject_unknown = unknown == "reject"
         self._in_ping = frozenset(spec.name for spec in fields if spec.in_ping)
         readers = [(spec, compile_field(spec)) for spec in fields]
+        self._hashed = [(spec.name, spec.type, read) for spec, read in readers if spec.hashed_in_ping]
+        self._at_ping = self._in_ping | {name for name, _, _ in self._hashed}
         self._ping = [(spec.name, spec.required == "ping", read) for spec, read in readers if spec.in_ping]
         self._post = [(spec.name, spec.required != "no", read) for spec, read in readers]
 
@@ -189,8 +196,37 @@ class LeadDecoder:
             elif required:
                 mistakes.append(FieldMistake(f"lead.{name}", "is required"))
         if found != len(lead):
-            mistakes += self._others(lead, self._in_ping)
+            mistakes += self._others(lead, self._at_ping)
         return values, mistakes
+
+    @property
+    def hashes(self) -> bool:
+        """Whether this campaign has fields that go into a ping as a hash."""
+        return bool(self._hashed)
+
+    def hashed(self, lead: Mapping[str, object]) -> tuple[dict[str, str], list[FieldMistake]]:
+        """The digests of a ping's fields that go out as hashes; each may be left out, or come as its digest.
+
+        A digest is as good as the value it was made of: keep it no longer than the auction, and never in clear.
+        """
+        digests: dict[str, str] = {}
+        mistakes: list[FieldMistake] = []
+        for name, kind, read in self._hashed:
+            raw = lead.get(name)
+            if raw is None:
+                continue
+            if isinstance(raw, str) and DIGEST.fullmatch(raw):
+                digests[name] = raw.lower()
+                continue
+            try:
+                digests[name] = digest_of(kind, read(raw))
+            except FieldError as error:
+                mistakes.append(FieldMistake(f"lead.{name}", f"{error}, or its SHA-256 as 64 hex characters"))
+        return digests, mistakes
+
+    def digests(self, values: Mapping[str, FieldValue], names: Iterable[str]) -> dict[str, str]:
+        """The digests of these fields in a decoded lead; one that it does not have is left out."""
+        return {name: digest_of(self._specs[name].type, values[name]) for name in names if name in values}
 
     def post(self, lead: Mapping[str, object], known: Mapping[str, FieldValue]) -> PostDecoded:
         """The full lead: `known` are the normalised values of its ping, which a post need not repeat.

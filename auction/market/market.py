@@ -48,7 +48,12 @@ class Market(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     orders: dict[str, TradedOrder]
 
     def seller_of_key(self, key: str) -> TradedSeller | None:
-        """The seller that this API key belongs to; None for nobody's, and for a paused seller's."""
+        """The seller that this API key belongs to; None for nobody's, and for a paused seller's.
+
+        Safe though a look-up takes other times for other keys: what is looked up is the SHA-256 of what was sent. Who
+        tries keys learns at most how far the hash of a guess goes along with a stored one, and cannot steer that; a key
+        of 256 random bits is not found that way. Kept are hashes alone, plain ones: nobody can guess such a key.
+        """
         return self.sellers_by_key.get(sha256(key.encode()).hexdigest())
 
 

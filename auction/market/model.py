@@ -36,6 +36,7 @@ class FieldSpec(Entry, frozen=True, kw_only=True):
 
     `required` says from which step on it must be there. A field goes to bidding buyers only if it is required
     at ping or marked `ping: true`; `pii: true` keeps it out of every ping, whatever else is said (P7).
+    `ping_as: hash` lets a field that names a person go to them as a hash that is each buyer's own (`hashing`).
     """
 
     name: FieldName
@@ -43,6 +44,7 @@ class FieldSpec(Entry, frozen=True, kw_only=True):
     required: Literal["ping", "post", "no"] = "no"
     ping: bool = False
     pii: bool = False
+    ping_as: Literal["hash"] | None = None
     min: int | float | str | None = None
     max: int | float | str | None = None
     max_length: Annotated[int, Meta(ge=1, le=4096)] | None = None
@@ -52,6 +54,11 @@ class FieldSpec(Entry, frozen=True, kw_only=True):
     def in_ping(self) -> bool:
         """Whether a ping may carry this field, from the seller and to the buyers."""
         return (self.ping or self.required == "ping") and not self.pii
+
+    @property
+    def hashed_in_ping(self) -> bool:
+        """Whether a ping may carry a hash of this field."""
+        return self.ping_as == "hash" and not self.in_ping
 
 
 class AuctionRules(Entry, frozen=True, kw_only=True):
@@ -104,7 +111,10 @@ class Cap(Entry, frozen=True, kw_only=True):
 
 
 class Seller(Entry, frozen=True, kw_only=True):
-    """Who offers leads. `keys` are `sha256:` hashes; `margin` is `20%` or an amount; `rate_limit` `60/minute`."""
+    """Who offers leads. `keys` are `sha256:` hashes; `margin` is `20%` or an amount; `rate_limit` `60/minute`.
+
+    Posts are counted by themselves: up to `post_rate_limit`, or as many as pings where there is none.
+    """
 
     id: Id
     name: str = ""
@@ -113,6 +123,9 @@ class Seller(Entry, frozen=True, kw_only=True):
     campaigns: tuple[Id, ...] = ()
     margin: str | int | float = "0%"
     rate_limit: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)\Z")] | None = None
+    post_rate_limit: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)\Z")] | None = (
+        None
+    )
     paused: bool = False
 
 

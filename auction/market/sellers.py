@@ -28,21 +28,24 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class TradedSeller(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """A seller, its margin and rate read. `campaigns` are those it may ping, all spelled out."""
+    """A seller, its margin and rates read. `campaigns` are those it may ping, all spelled out."""
 
     id: str
     seller: Seller
     margin: Margin
     rate: Rate | None
+    post_rate: Rate | None
     campaigns: frozenset[str]
 
 
 def traded_seller(seller: Seller, all_campaigns: frozenset[str]) -> TradedSeller:
     """Compiles one seller. Raises `ValueError` for a margin or rate that a check refuses."""
+    posts = seller.post_rate_limit or seller.rate_limit
     return TradedSeller(
         id=seller.id,
         seller=seller,
         margin=margin_from_text(seller.margin),
         rate=Rate.from_text(seller.rate_limit) if seller.rate_limit is not None else None,
+        post_rate=Rate.from_text(posts) if posts is not None else None,
         campaigns=frozenset(seller.campaigns) or all_campaigns,
     )

@@ -11,9 +11,10 @@ from time import perf_counter
 
 from auction.buyers.fanout import Fanout
 from auction.buyers.health import Health
-from auction.buyers.protocol import PingBody
+from auction.buyers.protocol import PingBody, hashed_json
 from auction.counters.allowances import Allowances
 from auction.market.eligibility import bits
+from auction.market.hashing import hashes_for_buyer
 from auction.market.market import CampaignMarket, TradedOrder
 from auction.market.reasons import Reason
 from auction.ping.auction import Auction
@@ -81,10 +82,13 @@ class Asking:
         collecting = Collecting(book, asyncio.get_running_loop(), share_s)
         adaptive = trace.adaptive = campaign.rules.patience == "adaptive"
         most_ms = int(share_s * 1000)
+        digests, hashed = trace.hashed.digests, b""
         waits: list[tuple[int, float]] = []
         for order in orders:
             ask, slot = floor.asks[order.id], book.ask(order)
-            message = body.for_order(ask.order_json, min(ask.timeout_ms, most_ms))
+            if digests:
+                hashed = hashed_json(hashes_for_buyer(ask.hash_key, digests))
+            message = body.for_order(ask.order_json, min(ask.timeout_ms, most_ms), hashed)
             lines = ask.signer.lines(trace.ping_id, trace.at_ms // 1000, message) if ask.signer else b""
             self._fanout.ask(ask.target, message, collecting, slot, lines)
             patience_ms: float = ask.timeout_ms

@@ -55,7 +55,7 @@ def explain(row: PingRow, campaign: CampaignMarket) -> list[Explained]:
 def _not_asked(row: PingRow, campaign: CampaignMarket, bit: int, reason: Reason) -> Explained:
     order = campaign.orders[bit]
     said = None
-    if reason is Reason.FILTERED and order.filter is not None:
+    if reason is Reason.FILTERED and order.filter is not None and row.lead:  # a forgotten lead says nothing
         said = order.filter.failing(row.lead)
     elif reason in (Reason.PING_BUDGET, Reason.PING_CAP):
         short = reason is Reason.PING_BUDGET

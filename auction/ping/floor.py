@@ -14,26 +14,32 @@ from auction.buyers.protocol import order_json
 from auction.buyers.signing import Signer, resolve_secret
 from auction.buyers.target import Target, compile_target
 from auction.market.market import CampaignMarket, Market, TradedOrder
+from auction.ping.hashes import Hashes
 
 RECHECK_MS = 1_000
 """A full order is tried again after this, whatever was said: places come back by releases and by returns."""
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
-    """How one live order is asked: where, how long it may take, its name as JSON, who signs."""
+    """How one live order is asked: where, how long it may take, its name as JSON, who signs.
+
+    `hash_key` is that of its buyer's hashes, where its campaign has fields that go out as such.
+    """
 
     target: Target
     timeout_ms: int
     order_json: bytes
     signer: Signer | None
+    hash_key: bytes = b""
 
 
 class Floor:
     """A market, how each live order is asked, and which orders are known to be full just now."""
 
-    def __init__(self, market: Market, environ: Mapping[str, str]) -> None:
+    def __init__(self, market: Market, environ: Mapping[str, str], hashes: Hashes) -> None:
         """`environ` fills in the `env:NAME` of buyers' secrets. Raises `OperatorError` for one that is not set."""
         self.market = market
+        self.hashes = hashes
         self._headers = {
             buyer.id: {name: resolve_secret(value, environ) for name, value in buyer.headers.items()}
             for buyer in market.buyers.values()
@@ -59,7 +65,11 @@ class Floor:
                 headers = self._headers[buyer.id]
                 targets[buyer.id] = compile_target(buyer.ping_url, headers, buyer.timeout_ms, buyer.ca_file)
             signer = signers.get(buyer.id)
-            self.asks[order.id] = Ask(targets[buyer.id], buyer.timeout_ms, order_json(order.id), signer)
+            hashing = market.campaigns[order.campaign_id].hashed_fields
+            hash_key = hashes.buyer_key(buyer.id) if hashing else b""
+            self.asks[order.id] = Ask(
+                targets[buyer.id], buyer.timeout_ms, order_json(order.id), signer, hash_key
+            )
 
     def headers_of(self, buyer_id: str) -> Mapping[str, str]:
         """What every request to this buyer carries, its secrets filled in."""

@@ -181,4 +181,5 @@ def _open_ping(
         wins=mix.wins,
         print_of=print_of,
         opens=trace.opens,
+        hashed=trace.hashed.kept,
     )

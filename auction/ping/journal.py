@@ -18,6 +18,7 @@ from auction.market.market import Eligibility, TradedOrder, TradedSeller
 from auction.market.model import FieldValue
 from auction.market.reasons import Reason
 from auction.ping.auction import Outcome
+from auction.ping.hashes import NOTHING, Hashed
 from auction.ping.offer import OpenPing, PingAnswer, PingRequest
 
 
@@ -64,6 +65,7 @@ class Trace:
         "campaign",
         "dropped",
         "eligibility",
+        "hashed",
         "laps_us",
         "left_out",
         "market_version",
@@ -95,6 +97,7 @@ class Trace:
         self.at_ms = at_ms
         self.request = request
         self.values = values
+        self.hashed: Hashed = NOTHING
         self.opens = opens
         self.laps_us = [0] * len(STAGES)
         self._lap_s = arrived_s
@@ -206,6 +209,14 @@ class PingJournal:
                 wait_us=trace.buyers_us,
             )
         )
+
+
+def without_words(detail: bytes) -> bytes:
+    """The detail of a stored row without the buyers' own words."""
+    known = msgspec.msgpack.decode(detail, type=PingDetail)
+    for outcome in known.outcomes:
+        outcome.said = None
+    return msgspec.msgpack.encode(known)
 
 
 def read_detail(detail: Any) -> PingDetail:

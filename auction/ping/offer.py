@@ -35,6 +35,7 @@ class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     `ranked` are all bids that could still win, best first; `wins` those whose places are held. `print_of` is the
     fingerprint under which an equal ping gets the same offer. `opens` false: nobody but its caller can post it.
+    `hashed` are keyed hashes of fields that name a person, as pinged: the post must not say otherwise.
     """
 
     ping_id: str
@@ -51,6 +52,7 @@ class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):
     wins: tuple[Win, ...]
     print_of: bytes | None = None
     opens: bool = True
+    hashed: dict[str, str] = {}
 
     @property
     def payout_micros(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable
 from time import perf_counter
 
@@ -25,12 +26,14 @@ from auction.ping.auction import Auction
 from auction.ping.bids import Terms
 from auction.ping.deadlines import granted_tmax_ms, reserve_ms, tier_share_ms
 from auction.ping.floor import Floor
+from auction.ping.hashes import NOTHING
 from auction.ping.holding import Holding
 from auction.ping.journal import PingJournal, Stage, Trace
 from auction.ping.offer import OpenPing, PingAnswer, PingRequest, decode_kept_answer
 
 RUNNING_RECHECK_S = 0.02
 LEASE_SLACK_MS = 2_000
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 class RateState(msgspec.Struct, frozen=True, gc=False):
@@ -95,10 +98,14 @@ class PingService:
         tmax_ms = granted_tmax_ms(request.tmax_ms, campaign.rules.tmax_ms)
         deadline_s = arrived_s + (tmax_ms - reserve_ms(tmax_ms)) / 1000
         values, mistakes = campaign.decoder.ping(request.lead)
+        hashed = NOTHING
+        if campaign.hashed_fields:
+            digests, unhashable = campaign.decoder.hashed(request.lead)
+            hashed, mistakes = floor.hashes.hashed(digests), [*mistakes, *unhashable]
         if request.mistakes:
             mistakes = [*request.mistakes, *mistakes]
         ping_id = ping_id or uuid_utils.uuid7().hex
-        print_of = fingerprint(request, values) if opens and not mistakes else None
+        print_of = fingerprint(request, values, hashed.kept) if opens and not mistakes else None
         gate = await self._admit(seller, print_of, ping_id, now_ms, tmax_ms, deadline_s)
         if isinstance(gate, Repeat):
             self.repeats += 1
@@ -109,6 +116,7 @@ class PingService:
         trace = Trace(
             ping_id, seller, campaign.id, floor.market.version, now_ms, request, values, opens, arrived_s
         )
+        trace.hashed = hashed
         trace.lap(Stage.ADMIT)
         open_ping: OpenPing | None = None
         try:
@@ -145,6 +153,7 @@ class PingService:
             False,
             perf_counter(),
         )
+        trace.hashed = floor.hashes.hashed(campaign.decoder.digests(values, ping.hashed))
         started_s = perf_counter()
         deadline_s = started_s + campaign.rules.tmax_ms / 1000
         open_ping, answer = await self._auction(floor, campaign, trace, deadline_s, None)
@@ -236,10 +245,15 @@ def campaign_for(floor: Floor, seller: TradedSeller, campaign_id: str) -> Campai
     """The campaign, if it is there and this seller may sell in it. Raises `SellerError` 404 or 403."""
     campaign = floor.market.campaigns.get(campaign_id)
     if campaign is None:
-        raise SellerError(404, "unknown_campaign", f"There is no campaign {campaign_id!r}.")
+        raise SellerError(404, "unknown_campaign", f"There is no campaign {_shown(campaign_id)}.")
     if campaign_id not in seller.campaigns:
         raise SellerError(403, "not_your_campaign", f"Campaign {campaign_id!r} is not open to you.")
     return campaign
+
+
+def _shown(campaign_id: str) -> str:
+    """The id that was sent, if it could be one: no problem repeats what may be somebody's name."""
+    return repr(campaign_id) if _ID.fullmatch(campaign_id) else "of that id"
 
 
 def terms_for(campaign: CampaignMarket, seller: TradedSeller, request: PingRequest) -> Terms:
@@ -249,9 +263,17 @@ def terms_for(campaign: CampaignMarket, seller: TradedSeller, request: PingReque
     return Terms(rules.mode, rules.max_buyers, rules.pays, rules.select, lowest, seller.margin)
 
 
-def fingerprint(request: PingRequest, values: dict[str, FieldValue]) -> bytes:
-    """What makes two pings of one seller the same ping: campaign, floor, test, and the normalised fields."""
-    same = (request.campaign, request.floor_micros, request.test, request.sub_id, sorted(values.items()))
+def fingerprint(
+    request: PingRequest, values: dict[str, FieldValue], hashed: dict[str, str] | None = None
+) -> bytes:
+    """What makes two pings of one seller the same ping: campaign, floor, test, and the normalised fields.
+
+    `hashed` are the keyed hashes of those that name a person.
+    """
+    told = sorted(values.items())
+    if hashed:
+        told += sorted(hashed.items())
+    same = (request.campaign, request.floor_micros, request.test, request.sub_id, told)
     return hashlib.blake2b(msgspec.msgpack.encode(same), digest_size=16).digest()
 
 

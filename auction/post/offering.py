@@ -20,6 +20,7 @@ from auction.counters.answers import Kept
 from auction.counters.counters import Counters
 from auction.ledger.faults import TakenOver
 from auction.market.model import Buyer
+from auction.market.personal import repeats
 from auction.ping.bids import Win
 from auction.ping.floor import Floor
 from auction.ping.holding import place_of
@@ -136,11 +137,12 @@ class Offering:
                 at_ms,
                 said_at_ms,
                 kept,
-                buyer_lead_id=answer.buyer_lead_id,
+                buyer_lead_id=_unless_personal(draft, answer.buyer_lead_id),
                 redirect_url=answer.redirect_url,
             )
         if isinstance(answer, Rejected):
-            return Told(win, OfferState.REJECTED, at_ms, said_at_ms, kept, reason=answer.reason)
+            reason = _unless_personal(draft, answer.reason) or "rejected"
+            return Told(win, OfferState.REJECTED, at_ms, said_at_ms, kept, reason=reason)
         if isinstance(answer, NotSent):
             return Told(win, OfferState.NOT_SENT, at_ms, said_at_ms, kept, reason=answer.reason.value)
         return Told(win, OfferState.UNKNOWN, at_ms, said_at_ms, kept, reason=answer.why)
@@ -215,3 +217,9 @@ async def _all(calls: Sequence[asyncio.Future[T]]) -> list[T | Exception]:
         except Exception as error:
             results.append(error)
     return results
+
+
+def _unless_personal(draft: LeadDraft, said: str | None) -> str | None:
+    """A buyer's word on a lead, kept and shown in clear: nothing, if it says whose lead it is."""
+    personal = (value for name, value in draft.values.items() if name not in draft.ping.values)
+    return None if said is None or repeats(said, personal) else said

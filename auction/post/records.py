@@ -16,6 +16,7 @@ from auction.market.market import CampaignMarket
 from auction.market.model import FieldValue
 from auction.market.money import to_wire
 from auction.ping.bids import Win
+from auction.ping.hashes import person_hash
 from auction.ping.offer import OpenPing, encode_open_ping
 from auction.post.answer import Answers, PostAnswer, encode_post_answer
 from auction.post.sale import LeadState, OfferState, Sale, payout_micros
@@ -173,6 +174,7 @@ def draft_lead(
         duplicate_days=rules.days if rules is not None else 0,
         duplicate_answer=None if fingerprint is None else _duplicate_answer(lead_id, ping, currency, sealer),
         plan=plan or encode_open_ping(ping),
+        people=people_in(campaign, values, sealer),
     )
     return LeadDraft(lead, ping, ping.values | personal, currency)
 
@@ -192,6 +194,16 @@ def _duplicate_answer(lead_id: str, ping: OpenPing, currency: str, sealer: Seale
     """The answer to be stored if the ledger finds that the lead is one."""
     answer = post_answer(lead_id, ping.ping_id, LeadState.REJECTED, (), "duplicate", currency, ping.test)
     return Answers(sealer).seal(lead_id, encode_post_answer(answer))
+
+
+def people_in(campaign: CampaignMarket, values: dict[str, FieldValue], sealer: Sealer) -> tuple[bytes, ...]:
+    """Keyed hashes of the phones and emails of a lead, each once: by them it is found when it is to be forgotten."""
+    named = (
+        spec for spec in campaign.campaign.fields if spec.type in ("phone", "email") and spec.name in values
+    )
+    return tuple(
+        dict.fromkeys(person_hash(sealer.keyed_hash, spec.type, values[spec.name]) for spec in named)
+    )
 
 
 def post_answer(

@@ -24,7 +24,6 @@ from auction.errors import FieldMistake, HouseError, SellerError
 from auction.ledger.faults import TakenOver
 from auction.ledger.records import AlreadyTaken, Duplicate
 from auction.ledger.sealing import Sealer
-from auction.market.fields import Changed
 from auction.market.market import CampaignMarket, TradedSeller
 from auction.market.model import FieldValue
 from auction.ping.bids import Win
@@ -88,7 +87,7 @@ class PostService:
             try:
                 floor = self._floor()
                 campaign = campaign_for(floor, seller, ping.campaign)
-                values, changed = _decode(campaign, request, ping)
+                values, changed = _decode(floor, campaign, request, ping)
                 if changed:
                     opened = await self._auction_again(floor, campaign, seller, ping, values)
             except BaseException:
@@ -117,7 +116,8 @@ class PostService:
         if decoded.mistakes or request.mistakes:
             mistakes = [*request.mistakes, *decoded.mistakes]
             raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
-        known = {name: request.lead[name] for name in campaign.ping_fields if name in request.lead}
+        pinged_fields = (*campaign.ping_fields, *campaign.hashed_fields)
+        known = {name: request.lead[name] for name in pinged_fields if name in request.lead}
         lead_id, body_hash = uuid_utils.uuid7().hex, self._keyed(body_hash)
         ping_id = None if key is None else self._keyed(f"{seller.id}:{key}".encode()).hex()[:32]
         with self._place():
@@ -190,11 +190,12 @@ class PostService:
             await self._leave(floor, draft.ping, draft.lead_id, wins)
             raise
         if isinstance(taken, AlreadyTaken):
-            if taken.body_hash == lead.body_hash and taken.answer is not None:
+            same = taken.body_hash in (lead.body_hash, b"")  # of a forgotten lead no hash is left
+            if same and taken.answer is not None:
                 await self.claiming.finish(lead.ping_id, lead.lead_id)
                 return self._answers.open(taken.lead_id, taken.answer)
             await self.claiming.give_up(lead.ping_id, lead.lead_id)
-            raise in_progress() if taken.body_hash == lead.body_hash else another_body()
+            raise in_progress() if same else another_body()
         if isinstance(taken, Duplicate):
             await self._offering.give_back(floor, draft.ping, wins)
             assert lead.duplicate_answer is not None
@@ -263,18 +264,22 @@ class PostService:
 
 
 def _decode(
-    campaign: CampaignMarket, request: PostRequest, ping: OpenPing
-) -> tuple[dict[str, FieldValue], tuple[Changed, ...]]:
-    """All fields of the lead; and what changed since the ping, where the campaign allows that."""
+    floor: Floor, campaign: CampaignMarket, request: PostRequest, ping: OpenPing
+) -> tuple[dict[str, FieldValue], bool]:
+    """All fields of the lead; and whether some changed since the ping, where the campaign allows that."""
     decoded = campaign.decoder.post(request.lead, ping.values)
     if decoded.mistakes:
         raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=decoded.mistakes)
-    if decoded.changed and campaign.rules.on_mismatch == "reject":
-        mistakes = [
-            FieldMistake(f"lead.{change.field}", f"was {change.was!r} in the ping, is {change.now!r} now")
-            for change in decoded.changed
-        ]
+    mistakes = [
+        FieldMistake(f"lead.{change.field}", f"was {change.was!r} in the ping, is {change.now!r} now")
+        for change in decoded.changed
+    ]
+    if ping.hashed:
+        now = floor.hashes.kept(campaign.decoder.digests(decoded.values, ping.hashed))
+        others = [name for name, was in ping.hashed.items() if now.get(name) != was]
+        mistakes += [FieldMistake(f"lead.{name}", "is not what was hashed in the ping") for name in others]
+    if mistakes and campaign.rules.on_mismatch == "reject":
         raise SellerError(
             422, "ping_fields_changed", "The lead is not the one that was pinged.", mistakes=mistakes
         )
-    return decoded.values, decoded.changed
+    return decoded.values, bool(mistakes)

@@ -50,6 +50,37 @@ async def test_the_rate_limit_is_told_on_every_answer_and_kept(house: House, lin
     assert (offer.json["status"], rate_of(offer)[1]) == ("no_bid", "1")
 
 
+async def test_posts_have_a_window_of_their_own(house: House, line: Wired) -> None:
+    reset = str((NOON_MS // 60_000 + 1) * 60)
+    offer = await line.send("/ping", encode(PING), key=LIMITED)
+    post = encode({"ping_id": offer.json["ping_id"], "lead": PERSON})
+    wrong = await line.send("/post", encode({"ping_id": offer.json["ping_id"], "lead": {}}), key=LIMITED)
+    assert wrong.status == 422, "counted: it was looked at"
+    sold = await line.send("/post", post, key=LIMITED)
+    assert (sold.json["status"], rate_of(sold)) == ("sold", ("3", "1", reset))
+    again = await line.send("/post", post, key=LIMITED)
+    assert (again.json, rate_of(again)) == (sold.json, ("3", "0", reset))
+    house.clock.move(20_500)
+    refused = await line.send("/post", post, key=LIMITED)
+    assert (refused.status, refused.code, rate_of(refused)) == (429, "rate_limited", ("3", "0", reset))
+    assert refused.headers["retry-after"] == "40"
+    assert (await line.send("/ping", encode(PING), key=LIMITED)).status == 200, "the pings' window is another"
+    house.clock.move(40_000)
+    assert (await line.send("/post", post, key=LIMITED)).json == sold.json
+    assert house.exchange.post_rate.refused == 1
+
+
+async def test_a_rate_for_posts_alone(open_doors: OpenDoors) -> None:
+    seller = {**SELLER, "post_rate_limit": "2/day"}
+    house = await open_doors(sellers=[seller])
+    async with wired(house.url) as line:
+        offer = await line.send("/ping", encode(PING))
+        assert not [name for name in offer.headers if name.startswith("x-ratelimit")]
+        post = encode({"ping_id": offer.json["ping_id"], "lead": PERSON})
+        statuses = [(await line.send("/post", post)).status for _ in range(3)]
+    assert statuses == [200, 200, 429]
+
+
 async def test_where_there_is_no_limit_none_is_told(line: Wired) -> None:
     answer = await line.send("/ping", encode(PING))
     assert not [name for name in answer.headers if name.startswith("x-ratelimit")]

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.api.conftest import MANNERS, ORDERS, Traces
+from tests.api.conftest import MANNERS, ORDERS, OpenDoors, Traces
 from tests.api.wired import Answer, Wired, wired
-from tests.house import PERSON, PING, House, open_house
+from tests.house import CAMPAIGN, PERSON, PING, House, open_house
 
 encode = msgspec.json.encode
 
@@ -404,3 +404,73 @@ async def test_an_id_that_postgresql_cannot_even_be_asked_for(
             answer = await line.send("/post", encode({"ping_id": "\u4e16%00", "lead": PERSON}))
             assert problem_of(answer) == (404, "unknown_ping")
         assert house.app.bugs == 0
+
+
+BIG = 16_777_216
+"""The longest body that a house can be set to read."""
+
+
+async def test_the_largest_bodies_that_can_be_allowed_are_refused_quickly_and_clearly(
+    tmp_path: Path, emptied_valkey: str, sqlite_ledger: str
+) -> None:
+    """A hundred thousand keys, texts of megabytes, numbers of a million digits, depths of all kinds: never a 500."""
+    many = ",".join(f'"k{n}":{n}' for n in range(100_000))
+    long = "x" * 3_000_000
+    cases: list[tuple[bytes, tuple[int, str]]] = [
+        (lead(f'"state":"TX",{many}'), (422, "bad_fields")),
+        (b"{%b}" % many.encode(), (422, "bad_fields")),
+        (b'{"campaign":"solar","lead":{"state":"TX"},%b}' % many.encode(), (422, "bad_fields")),
+        (lead(f'"state":{{{many}}}'), (422, "bad_fields")),
+        (lead('"state":"TX","a":[' + "0," * 500_000 + "0]"), (422, "bad_fields")),
+        (lead(f'"state":"{long}"'), (422, "bad_fields")),
+        (lead(f'"{long}":1'), (422, "bad_fields")),
+        (ping(campaign=long), (422, "bad_fields")),
+        (ping(sub_id=long), (422, "bad_fields")),
+        (ping(sub_id="a@" * 1_000_000), (422, "bad_fields")),
+        (lead('"bill":' + "9" * 1_000_000), (400, "bad_json")),
+        (lead('"bill":0.' + "9" * 1_000_000), (422, "bad_fields")),
+        (lead('"state":"TX","state":"' + ":" * 1_000_000 + '"'), (422, "repeated_key")),
+        (lead('"state":' + "[" * 1_000_000), (400, "too_deep")),
+        (lead('"state":' + '{"a":' * 500_000), (400, "too_deep")),
+        (b" " * BIG, (400, "bad_json")),
+        (b"\xff" * 1_000_000, (400, "bad_json")),
+        (b'"' + b"\\ud800" * 200_000 + b'"', (400, "bad_json")),
+        (b"\xef\xbb\xbf" + ping(), (400, "bad_json")),
+        (b" " * (BIG + 1), (413, "too_large")),
+    ]
+    settings = {"most_body_bytes": BIG}
+    async with open_house(
+        tmp_path, emptied_valkey, sqlite_ledger, ORDERS, MANNERS, settings=settings
+    ) as house:
+        for path in ("/ping", "/direct"):
+            for body, expected in cases if path == "/ping" else cases[:3]:
+                async with wired(house.url) as line:
+                    answer = await line.send(path, body)
+                assert problem_of(answer) == expected, (body[:80], answer)
+                assert len(str(answer.json)) < 40_000
+        offer = await house.ping()
+        for person in (
+            many,
+            f'"first_name":"{long}"',
+            f'"phone":"{"5" * 1_000_000}"',
+            f'"first_name":[{{{many}}}]',
+        ):
+            body = b'{"ping_id":"%b","lead":{%b}}' % (offer["ping_id"].encode(), person.encode())
+            async with wired(house.url) as line:
+                assert problem_of(await line.send("/post", body)) == (422, "bad_fields")
+        assert (await house.sell(offer["ping_id"]))["status"] == "sold"
+        assert house.app.bugs == 0
+
+
+async def test_five_hundred_custom_fields_are_a_lead_and_one_more_is_none(open_doors: OpenDoors) -> None:
+    custom = [{"name": f"c{n}", "type": "text"} for n in range(497)]
+    fields = [*CAMPAIGN["fields"][:1], *CAMPAIGN["fields"][2:], *custom]
+    house = await open_doors(campaign={"fields": fields, "unknown_fields": "ignore"})
+    whole = {**PING["lead"], **PERSON, **{f"c{n}": "v" * 64 for n in range(497)}}
+    assert len(whole) == 500
+    status, answer = await house.post("/direct", {"campaign": "solar", "lead": whole})
+    assert (status, answer["status"]) == (200, "sold")
+    (post,) = await house.seen("a-co", "post")
+    assert len(post["body"]["lead"]) == 500
+    status, answer = await house.post("/direct", {"campaign": "solar", "lead": {**whole, "more": 1}})
+    assert (status, answer["errors"]) == (422, [{"field": "lead", "error": "expected at most 500 fields"}])

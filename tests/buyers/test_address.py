@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auction.buyers.address import Address, is_public, resolve
 
@@ -14,6 +17,13 @@ from auction.buyers.address import Address, is_public, resolve
         "0.0.0.0", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1",
         "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "ff02::1", "2001:db8::1",
         "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::a00:1", "64:ff9b::7f00:1",
+        "::ffff:169.254.169.254", "::ffff:100.64.0.1", "::ffff:0.0.0.0", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1",
+        "64:ff9b:1::808:808", "2002:0a00:0001::1", "2002:808:808::1", "2001::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "::127.0.0.1", "::8.8.8.8", "::ffff:0:127.0.0.1", "fec0::1", "feff::1", "fe90::1", "febf::1", "3fff::1",
+        "5f00::1", "100::1", "2001:2::1", "2001:10::1", "2001:20::1", "ff0e::1", "4000::1", "fd00:ec2::254",
+        "2606:4700::5efe:a00:1", "2606:4700::200:5efe:808:808", "100.127.255.255", "100.100.100.200", "168.63.129.16",
+        "192.0.0.192", "192.0.0.9", "192.88.99.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "172.31.255.255",
+        "169.254.0.1", "0.1.2.3", "127.255.255.255", "233.252.0.1", "255.255.255.254",
     ],
 )  # fmt: skip
 def test_not_public(ip: str) -> None:
@@ -21,10 +31,28 @@ def test_not_public(ip: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "ip", ["1.1.1.1", "93.184.216.34", "172.15.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
-)
+    "ip",
+    ["1.1.1.1", "93.184.216.34", "172.15.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "172.32.0.1",
+     "100.63.255.255", "100.128.0.0", "9.255.255.255", "11.0.0.0", "168.63.129.17", "192.167.1.1", "223.255.255.255",
+     "126.1.1.1", "128.0.0.1", "2a00:1450::1", "2001:4860:4860::8888", "2400:cb00::1"],
+)  # fmt: skip
 def test_public(ip: str) -> None:
     assert is_public(ip)
+
+
+@given(st.integers(0, 2**32 - 1) | st.integers(0, 2**128 - 1))
+def test_an_address_inside_an_address_is_no_way_round(number: int) -> None:
+    """No IPv6 spelling of an IPv4 address is more public than itself; and what Python calls private never is."""
+    inner = ipaddress.IPv4Address(number & 0xFFFFFFFF)
+    for spelled in (f"::ffff:{inner}", f"64:ff9b::{inner}"):
+        assert is_public(spelled) == is_public(str(inner))
+    for spelled in (f"::{inner}", f"::ffff:0:{inner}", f"64:ff9b:1::{inner}", f"2002:{number & 0xFFFF:x}::1"):
+        assert not is_public(spelled)
+    for address in (inner, ipaddress.IPv6Address(number)):
+        if is_public(str(address)) and getattr(address, "ipv4_mapped", None) is None:
+            assert not address.is_private
+            assert not address.is_link_local
+            assert not address.is_multicast
 
 
 async def test_a_private_name_is_refused_by_its_addresses() -> None:

@@ -52,7 +52,8 @@ def test_hosts_of_every_kind() -> None:
     "url",
     ["", "buyer.example", "ftp://b.example", "http://", "http:///x", "http://b.example:0", "http://b.example:x",
      "http://b.example:99999", "http://u:p@b.example", "http://u@b.example", "http://b c/", "http://[::1", "file:///etc",
-     "http://" + "a" * 70 + ".example", "https://.example", "https://a..example"],
+     "http://" + "a" * 70 + ".example", "https://.example", "https://a..example",
+     "http://127.1/", "http://0x7f.0.0.1/", "http://b.example./"],
 )  # fmt: skip
 def test_what_is_no_endpoint(url: str) -> None:
     with pytest.raises(OperatorError):

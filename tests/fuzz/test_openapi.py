@@ -31,7 +31,7 @@ EVERY_TYPE = {
         {"name": "credit", "type": "choice", "choices": ["good", "poor"], "ping": True},
         {"name": "ratio", "type": "number", "min": 0.5, "max": 2, "ping": True},
         {"name": "built", "type": "date", "ping": True},
-        {"name": "email", "type": "email", "pii": True},
+        {"name": "email", "type": "email", "pii": True, "ping_as": "hash"},
         {"name": "page", "type": "url"},
     ],
 }

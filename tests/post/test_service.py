@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.house import House
+from tests.house import PERSON, House
 
 Open = Callable[..., Awaitable[House]]
 
@@ -84,3 +84,41 @@ async def test_a_test_lead_touches_no_cap_and_no_money(open_test_house: Open) ->
     offer = await house.ping()
     assert (await house.sell(offer["ping_id"]))["status"] == "sold"
     assert (await house.ping(sub_id="next"))["status"] == "no_bid"
+
+
+HASHED = {
+    "fields": [
+        {"name": "state", "type": "us_state", "required": "ping"},
+        {"name": "first_name", "type": "text", "pii": True},
+        {"name": "phone", "type": "phone", "required": "post", "pii": True, "ping_as": "hash"},
+    ]
+}
+
+
+async def test_a_hashed_field_must_be_at_the_post_what_it_was_at_the_ping(open_test_house: Open) -> None:
+    house = await open_test_house([order("a")], bids(a=30), campaign=HASHED)
+    offer = await house.ping(lead={"state": "TX", "phone": "(512) 555-0142"})
+    (ping,) = await house.seen("a-co", "ping")
+    assert ping["body"]["lead"] == {"state": "TX"}
+    assert len(ping["body"]["hashed"]["phone"]) == 64
+    again = await house.ping(lead={"state": "TX", "phone": "+1 512 555 0142"})
+    assert again["ping_id"] == offer["ping_id"], "the same person, spelled otherwise: the same ping"
+    other = await house.ping(lead={"state": "TX", "phone": "512-555-0199"})
+    assert other["ping_id"] != offer["ping_id"]
+    body = {"ping_id": offer["ping_id"], "lead": {**PERSON, "phone": "512-555-0143"}}
+    status, answer = await house.post("/post", body)
+    assert (status, answer["code"]) == (422, "ping_fields_changed")
+    assert answer["errors"] == [{"field": "lead.phone", "error": "is not what was hashed in the ping"}]
+    assert (await house.sell(offer["ping_id"]))["status"] == "sold"
+    (post,) = await house.seen("a-co", "post")
+    assert post["body"]["lead"]["phone"] == "+15125550142"
+
+
+async def test_a_hashed_field_that_changed_is_auctioned_again_as_it_is(open_test_house: Open) -> None:
+    house = await open_test_house(
+        [order("a")], bids(a=30), campaign=HASHED, auction={"on_mismatch": "auction"}
+    )
+    offer = await house.ping(lead={"state": "TX", "phone": "512-555-0142"})
+    assert (await house.sell(offer["ping_id"], phone="512-555-0143"))["status"] == "sold"
+    first, second = (ping["body"]["hashed"]["phone"] for ping in await house.seen("a-co", "ping"))
+    assert first != second

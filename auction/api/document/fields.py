@@ -93,9 +93,13 @@ _KINDS: Final[dict[FieldType, tuple[str, list[Schema], Any]]] = {
 
 
 def ping_lead(campaign: Campaign) -> Schema:
-    """The lead of a ping: the fields that name nobody."""
-    fields = [spec for spec in campaign.fields if spec.in_ping]
-    return _lead(campaign, fields, [spec.name for spec in fields if spec.required == "ping"])
+    """The lead of a ping: the fields that name nobody, and those that buyers are sent as hashes."""
+    fields = [spec for spec in campaign.fields if spec.in_ping or spec.hashed_in_ping]
+    lead = _lead(campaign, fields, [spec.name for spec in fields if spec.required == "ping"])
+    for spec in fields:
+        if spec.hashed_in_ping:
+            lead["properties"][spec.name] = _or_its_digest(lead["properties"][spec.name])
+    return lead
 
 
 def post_lead(campaign: Campaign) -> Schema:
@@ -139,6 +143,16 @@ def _lead(campaign: Campaign, fields: Iterable[FieldSpec], needed: Sequence[str]
     if campaign.unknown_fields == "reject":
         schema["additionalProperties"] = {"type": "null"}  # a null is a field left out, whatever its name
     return schema
+
+
+def _or_its_digest(schema: Schema) -> Schema:
+    """The field as a ping may carry it: only keyed hashes of it go to buyers."""
+    forms = schema.get("anyOf") or [{key: schema[key] for key in ("type", "pattern") if key in schema}]
+    return {
+        "anyOf": [*forms, {"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"}],
+        "description": "The value, or its SHA-256 in hex; a buyer is sent a hash that is that buyer's own.",
+        "examples": schema["examples"],
+    }
 
 
 def _said_of_bounds(spec: FieldSpec) -> str:

@@ -108,7 +108,7 @@ def _post(campaigns: Sequence[Campaign]) -> Schema:
         "security": _security(),
         "parameters": [_KEY_HEADER],
         "requestBody": _body(body),
-        "responses": {"200": {**_answer("PostAnswer"), "links": _AFTER_POST}}
+        "responses": {"200": {**_answer("PostAnswer", _RATE), "links": _AFTER_POST}}
         | _problems((*_BODY_PROBLEMS, 410)),
     }
 

@@ -1,0 +1,143 @@
+"""Forgetting a person: what to look for, what is taken out of answers, and the same for whatever is too old.
+
+Personal data can be found though it is sealed, because every lead leaves keyed hashes of its phones and emails when it
+is taken (`people`), which are nobody's without the house's key.
+
+Not covered: copies that others hold (buyers have what they bought), backups, and what the database itself keeps of
+overwritten rows until it tidies up (SQLite is told to overwrite them at once).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import msgspec
+import uuid_utils
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from auction import log
+from auction.clock import Clock
+from auction.errors import HouseError
+from auction.ledger.forgetting import (
+    Erased,
+    Words,
+    drop_old_pings,
+    forget_leads,
+    old_leads,
+    record_erasure,
+    take_chore,
+)
+from auction.ledger.sealing import Sealer
+from auction.ledger.writer import Writer
+from auction.ping.journal import without_words
+from auction.post.answer import Answers, decode_post_answer, encode_post_answer
+
+DAY_MS = 86_400_000
+CHORE = "retention"
+LOOK_EVERY_S = 60.0
+FIRST_LOOK_S = 15.0
+LEASE_MS = 600_000
+"""How long a worker has the chore before another may take it: it asks for it again at every look."""
+LEADS_A_BATCH, PINGS_A_BATCH = 100, 500
+MOST_BATCHES = 2_000
+"""In one look; what is left waits for the next."""
+PAUSE_S = 0.02
+
+
+def words_of(sealer: Sealer) -> Words:
+    """What is taken out: of an answer the redirect URL, of a ping's detail the buyers' own words."""
+    answers = Answers(sealer)
+
+    def stripped(lead_id: str, kept: str) -> str:
+        answer = decode_post_answer(answers.open(lead_id, kept))
+        return answers.seal(lead_id, encode_post_answer(replace(answer, redirect_url=None)))
+
+    return Words(stripped, without_words)
+
+
+class Ages(msgspec.Struct, frozen=True):
+    """How many days personal data and the log of pings are kept; 0: for good."""
+
+    pii_days: int
+    pings_days: int
+
+
+class Retention:
+    """Erases what is too old, in one worker of all. Counts `leads`, `pings`, and looks that `failed`."""
+
+    def __init__(self, writer: Writer, sealer: Sealer, clock: Clock, worker: str, ages: Ages) -> None:
+        self.leads = self.pings = self.failed = 0
+        self._writer = writer
+        self._words = words_of(sealer)
+        self._clock = clock
+        self._worker = worker
+        self._ages = ages
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look from now on, if anything is ever too old."""
+        if self._ages.pii_days or self._ages.pings_days:
+            self._task = asyncio.create_task(self._look_always(), name="retention")
+
+    async def close(self) -> None:
+        """Stop; what is left is found by the next."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def look(self) -> Erased | None:
+        """Erase what is too old by now; None if another worker has the chore. Raises `HouseError`."""
+        now_ms = self._clock.now_ms()
+        chore = partial(take_chore, name=CHORE, holder=self._worker, now_ms=now_ms, for_ms=LEASE_MS)
+        if not await self._writer.write(chore):
+            return None
+        erased = Erased()
+        if self._ages.pii_days:
+            before_ms = now_ms - self._ages.pii_days * DAY_MS
+            erased += await self._batches(partial(self._leads_before, before_ms, now_ms))
+        if self._ages.pings_days:
+            before_ms = now_ms - self._ages.pings_days * DAY_MS
+            erased += await self._batches(partial(drop_old_pings, before_ms=before_ms, most=PINGS_A_BATCH))
+        if erased != Erased():
+            note = partial(
+                record_erasure, erasure_id=uuid_utils.uuid7().hex, at_ms=now_ms, asked="age", erased=erased
+            )
+            await self._writer.write(note)
+            log.event("too_old_erased", leads=erased.leads, pings=erased.pings)
+        return erased
+
+    def _leads_before(self, before_ms: int, now_ms: int, conn: Connection) -> Erased:
+        ids = old_leads(conn, before_ms, LEADS_A_BATCH)
+        return forget_leads(conn, ids, self._words, now_ms, duplicates_too=False)
+
+    async def _batches(self, step: Callable[[Connection], Erased]) -> Erased:
+        erased = Erased()
+        for _ in range(MOST_BATCHES):
+            batch = await self._writer.write(step)
+            if batch == Erased():
+                break
+            erased += batch
+            self.leads += batch.leads
+            self.pings += batch.pings
+            await asyncio.sleep(PAUSE_S)  # posts write in between
+        return erased
+
+    async def _look_always(self) -> None:
+        pause_s = FIRST_LOOK_S
+        while True:
+            await asyncio.sleep(pause_s)
+            pause_s = LOOK_EVERY_S
+            await self._try(self.look)
+
+    async def _try(self, look: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await look()
+        except HouseError as error:
+            self.failed += 1
+            log.warning("retention_waits", code=error.code)
+        except Exception:
+            self.failed += 1
+            log.bug("retention_failed")

@@ -1,0 +1,133 @@
+"""What is too old is erased by itself, by one worker, in small batches; the money stays."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from auction import forgetting
+from auction.clock import MovedClock
+from auction.forgetting import DAY_MS, LEASE_MS, Ages, Retention
+from auction.ledger.engine import open_engine, transaction
+from auction.ledger.forgetting import Erased, take_chore
+from auction.ledger.schema import erasures, fingerprints, leads, people, pings, sales
+from auction.measures import families_of
+from tests.house import House
+
+Open = Callable[..., Awaitable[House]]
+CAMPAIGN: dict[str, Any] = {"duplicates": {"fields": ["phone"], "days": 3_650}}
+
+
+@pytest.fixture
+async def house(open_test_house: Open) -> House:
+    """A house that erases nothing by itself while the test lasts."""
+    return await open_test_house(
+        [{"id": "a", "buyer": "a-co"}], {"a-co": {"bid": {"price": 30}}}, campaign=CAMPAIGN
+    )
+
+
+def retention(house: House, ages: Ages, worker: str = "w1") -> Retention:
+    exchange = house.exchange
+    return Retention(exchange.writer, exchange._sealer, house.clock, worker, ages)
+
+
+async def sell(house: House, number: int) -> str:
+    offer = await house.ping(sub_id=f"s{number}")
+    sale = await house.sell(offer["ping_id"], phone=f"+1512555{number:04d}")
+    assert sale["status"] == "sold"
+    await house.exchange.writer.flush()
+    return str(sale["lead_id"])
+
+
+def counted(house: House) -> dict[str, int]:
+    engine = open_engine(house.exchange.settings.ledger_url)
+    with engine.connect() as conn:
+        found = {
+            table.name: int(conn.execute(select(func.count()).select_from(table)).scalar_one())
+            for table in (leads, sales, pings, people, fingerprints, erasures)
+        }
+        found["sealed"] = int(
+            conn.execute(
+                select(func.count()).select_from(leads).where(func.length(leads.c.sealed) > 0)
+            ).scalar_one()
+        )
+    engine.dispose()
+    return found
+
+
+async def test_what_is_too_old_goes_and_the_money_stays(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "LEADS_A_BATCH", 2)
+    monkeypatch.setattr(forgetting, "PINGS_A_BATCH", 3)
+    monkeypatch.setattr(forgetting, "PAUSE_S", 0)
+    for number in range(5):
+        await sell(house, number)
+    house.clock.move(31 * DAY_MS)
+    await sell(house, 5)
+    keeper = retention(house, Ages(pii_days=90, pings_days=30))
+    assert await keeper.look() == Erased(0, 5)
+    assert counted(house) == {
+        "leads": 6, "sales": 6, "pings": 1, "people": 6, "fingerprints": 6, "erasures": 1, "sealed": 6,
+    }  # fmt: skip
+    house.clock.move(60 * DAY_MS)
+    assert await keeper.look() == Erased(5, 1)
+    assert counted(house) == {
+        "leads": 6, "sales": 6, "pings": 0, "people": 1, "fingerprints": 6, "erasures": 2, "sealed": 1,
+    }  # fmt: skip
+    assert await keeper.look() == Erased(0, 0)
+    assert (keeper.leads, keeper.pings, counted(house)["erasures"]) == (5, 6, 2)
+    offer = await house.ping()
+    again = await house.sell(offer["ping_id"], phone="+15125550000")
+    assert again["reason"] == "duplicate", "its keyed hash outlives what it was made of, as the campaign says"
+
+
+async def test_nothing_goes_where_all_is_kept(house: House) -> None:
+    await sell(house, 1)
+    before = counted(house)
+    house.clock.move(20_000 * DAY_MS)
+    assert await retention(house, Ages(0, 0)).look() == Erased(0, 0)
+    assert counted(house) == before
+    idle = retention(house, Ages(0, 0))
+    idle.start()
+    assert idle._task is None
+
+
+async def test_a_lead_that_nobody_settled_keeps_its_data(house: House) -> None:
+    await house.change_manner("a-co", {"bid": {"price": 30}, "post": {"faults": {"error_500": 1.0}}})
+    offer = await house.ping()
+    sale = await house.sell(offer["ping_id"])
+    assert sale["status"] == "pending", sale
+    house.clock.move(1_000 * DAY_MS)
+    assert (await retention(house, Ages(1, 0)).look()) == Erased(0, 0)
+    assert counted(house)["sealed"] == 1
+
+
+async def test_one_worker_of_all_does_it(house: House) -> None:
+    first, second = retention(house, Ages(1, 1), "w1"), retention(house, Ages(1, 1), "w2")
+    assert await first.look() == Erased(0, 0)
+    assert await second.look() is None
+    assert await first.look() == Erased(0, 0), "it goes on having the chore"
+    house.clock.move(LEASE_MS + 1)
+    assert await second.look() == Erased(0, 0), "the first one is gone"
+    assert await first.look() is None
+
+
+async def test_it_is_counted(house: House) -> None:
+    house.exchange.retention.leads = 7
+    values = {family.name: family.values for family in families_of(house.exchange)}
+    assert values["auction_erased"] == [(("leads",), 7.0), (("pings",), 0.0)]
+    assert values["auction_retention_failed"] == [((), 0.0)]
+
+
+def test_a_clock_that_was_set_back_locks_nobody_out(ledger_url: str) -> None:
+    engine: Engine = open_engine(ledger_url)
+    clock = MovedClock(1_000 * DAY_MS)
+    with transaction(engine) as conn:
+        assert take_chore(conn, "c", "w1", clock.now_ms(), 1_000)
+        assert not take_chore(conn, "c", "w2", clock.now_ms(), 1_000)
+        assert take_chore(conn, "c", "w2", clock.now_ms() - DAY_MS, 1_000)
+    engine.dispose()
