@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import ClauseElement
 
+T = TypeVar("T")
 Row = Mapping[str, Any]
 """Values by the names of the statement's parameters; what it has no parameter for is passed over."""
 
@@ -24,8 +25,8 @@ Row = Mapping[str, Any]
 class Statement:
     """One statement with named parameters; `on_postgresql` where that database needs another construct.
 
-    A value goes to the driver as it is: text, int, bytes, bool or None. What comes back is a plain tuple, in
-    which SQLite's Booleans are 0 and 1.
+    It runs inside a transaction that was begun. A value goes to the driver as it is: text, int, bytes, bool or
+    None. What comes back is a plain tuple, in which SQLite's Booleans are 0 and 1.
     """
 
     __slots__ = ("_made", "_on_postgresql", "_ready")
@@ -37,25 +38,23 @@ class Statement:
 
     def count(self, conn: Connection, row: Row) -> int:
         """Runs it: how many rows it wrote. Raises `DBAPIError`."""
-        return int(self._run(conn, row).rowcount)
+        return self._run(conn, row, _row_count)
 
     def first(self, conn: Connection, row: Row) -> tuple[Any, ...] | None:
         """Runs it: its first row. Raises `DBAPIError`."""
-        found: list[tuple[Any, ...]] = self._run(
-            conn, row
-        ).fetchall()  # to its end: SQLite then lets go of it
-        return found[0] if found else None
+        return self._run(conn, row, _first_row)
 
     def each(self, conn: Connection, rows: Sequence[Row]) -> None:
         """Runs it for each of `rows`. Raises `DBAPIError`."""
         for row in rows:
-            self._run(conn, row)
+            self._run(conn, row, _row_count)
 
-    def _run(self, conn: Connection, row: Row) -> Any:
+    def _run(self, conn: Connection, row: Row, read: Callable[[Any], T]) -> T:
+        assert conn.in_transaction(), "outside of a transaction SQLite would commit each row by itself"
         text, values = self._ready.get(conn.dialect.name) or self._compile(conn.dialect)
         driver: Any = conn.connection.dbapi_connection
         try:
-            return driver.execute(text, values(row))
+            return read(driver.execute(text, values(row)))
         except conn.dialect.loaded_dbapi.Error as error:
             raise _fault(conn, driver, text, error) from error
 
@@ -66,6 +65,15 @@ class Statement:
         ready = str(compiled), _values(compiled.positiontup if compiled.positional else None, constants)
         self._ready[dialect.name] = ready
         return ready
+
+
+def _row_count(cursor: Any) -> int:
+    return int(cursor.rowcount)
+
+
+def _first_row(cursor: Any) -> tuple[Any, ...] | None:
+    found: list[tuple[Any, ...]] = cursor.fetchall()  # to its end: SQLite then lets go of the statement
+    return found[0] if found else None
 
 
 def _values(names: Sequence[str] | None, constants: Row) -> Callable[[Row], Any]:

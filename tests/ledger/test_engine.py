@@ -20,6 +20,7 @@ def test_sqlite_is_opened_durable_and_private(tmp_path: Path) -> None:
         assert conn.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert conn.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
         assert conn.execute(text("PRAGMA foreign_keys")).scalar() == 1
+        assert conn.execute(text("PRAGMA wal_autocheckpoint")).scalar() == 4_000
         assert conn.execute(text("PRAGMA busy_timeout")).scalar() == 1_234
         files = list(tmp_path.iterdir())
         assert {file.name for file in files} == {"ledger.db", "ledger.db-wal", "ledger.db-shm"}

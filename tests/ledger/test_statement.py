@@ -63,7 +63,7 @@ def test_the_same_construct_in_each_database_or_one_of_its_own(engine: Engine) -
     which = Statement(
         select(literal_column("'sqlite'")), on_postgresql=select(literal_column("'postgresql'"))
     )
-    with engine.connect() as conn:
+    with engine.begin() as conn:
         assert which.first(conn, {}) == (engine.dialect.name,)
 
 
@@ -72,8 +72,13 @@ def test_a_refusal_is_raised_as_core_raises_it(engine: Engine) -> None:
         INSERT.each(conn, [VERSION, VERSION | {"note": "secret"}])
     assert not is_away(refused.value)
     assert "secret" not in str(refused.value).partition("DETAIL")[0]
-    with engine.connect() as conn:
+    with engine.begin() as conn:
         assert FIND.first(conn, {"version": 7}) is None, "all of it was rolled back"
+
+
+def test_never_outside_of_a_transaction(engine: Engine) -> None:
+    with engine.connect() as conn, pytest.raises(AssertionError):
+        INSERT.count(conn, VERSION)
 
 
 def test_a_row_without_a_value_is_a_mistake_of_ours(engine: Engine) -> None:
@@ -86,6 +91,7 @@ def test_a_server_that_hangs_up_is_away_and_its_connection_not_used_again(
 ) -> None:
     engine = open_engine(postgres_ledger)
     with engine.connect() as conn:
+        conn.begin()
         INSERT.count(conn, VERSION)
         postgres.disconnect_all(postgres_ledger)
         with pytest.raises(exc.OperationalError) as gone:
