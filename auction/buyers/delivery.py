@@ -73,6 +73,7 @@ class Delivery:
         self._places = asyncio.Semaphore(self._limits.connections)
         self._idle = Total(self._limits.connections)
         self._origins: dict[str, Origin] = {}
+        self._running: set[asyncio.Timeout] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
         self.in_flight = 0
@@ -99,8 +100,12 @@ class Delivery:
             self.in_flight -= 1
 
     async def close(self) -> None:
-        """Closes what lies idle, and keeps nothing from now on."""
+        """Waits for no buyer any longer: posts under way end now, by what is known of them. Keeps nothing."""
         self._closed = True
+        now_s = asyncio.get_running_loop().time()
+        for bound in self._running:
+            if not bound.expired():
+                bound.reschedule(now_s)
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -115,9 +120,12 @@ class Delivery:
             return NotSent(Reason.CONNECT_FAILED, error.detail)
         origin = self._origin(target)
         origin.running += 1
+        bound = asyncio.timeout(request.timeout_ms / 1000)
         try:
-            async with asyncio.timeout(request.timeout_ms / 1000), origin.places, self._places:
-                await self._send(sending, origin, request.idempotent)
+            async with bound:
+                self._running.add(bound)
+                async with origin.places, self._places:
+                    await self._send(sending, origin, request.idempotent)
         except TimeoutError:
             return sending.failure(Reason.TIMEOUT, "no answer in time")
         except OperatorError as error:
@@ -125,6 +133,7 @@ class Delivery:
         except BuyerError as error:
             return sending.failure(Reason(error.code), error.detail)
         finally:
+            self._running.discard(bound)
             origin.running -= 1
         return sending.answer()
 

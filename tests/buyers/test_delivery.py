@@ -268,6 +268,19 @@ async def test_a_cancelled_post_leaves_no_connection(serve: Serve, deliveries: D
     assert (delivery.in_flight, delivery.idle) == (0, 0)
 
 
+async def test_closing_waits_for_no_buyer(serve: Serve, deliveries: Deliveries) -> None:
+    """What was sent is unknown then, and what still waits for its turn was not sent."""
+    served, delivery = await serve(saying(b"")), deliveries(connections=1)
+    first = asyncio.create_task(delivery.post(to(served)))
+    await until(lambda: len(served.requests) == 1)
+    second = asyncio.create_task(delivery.post(to(served)))
+    await until(lambda: delivery.in_flight == 2)
+    async with asyncio.timeout(2):
+        await delivery.close()
+        assert isinstance(await first, Unknown)
+        assert isinstance(await second, NotSent)
+
+
 async def test_headers_of_ours_are_sent_once(serve: Serve, deliveries: Deliveries) -> None:
     served = await serve(saying(response(200, {"status": "accepted"})))
     theirs = {"idempotency-key": "mine", "Accept-Encoding": "gzip", "X-Api-Key": "k"}
