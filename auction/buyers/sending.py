@@ -31,6 +31,8 @@ class Sending:
 
     def failure(self, reason: Reason, why: str) -> Accepted | Rejected | Unknown | NotSent:
         """What is known if there will be no (more of an) answer: a status that came speaks as far as it can."""
+        if self.body is not None:  # time was up just when the answer was whole
+            return self.answer()
         if not self.sent:
             return NotSent(reason, why)
         if not self.status:

@@ -47,6 +47,10 @@ def test_what_may_have_left_is_unknown_whatever_failed_then(reason: Reason) -> N
     assert sending(repeated=True).failure(reason, "why") == Unknown("why")
 
 
+def test_an_answer_that_was_whole_when_time_was_up_is_the_answer() -> None:
+    assert sending(200, ACCEPTED).failure(Reason.TIMEOUT, "slow") == Accepted()
+
+
 def test_a_status_without_its_body_speaks_for_itself_but_not_in_a_repetition() -> None:
     assert sending(422).failure(Reason.CONNECTION_LOST, "cut") == Rejected("http_422")
     assert sending(200).failure(Reason.CONNECTION_LOST, "cut") == Unknown("http_200, cut")
