@@ -62,7 +62,7 @@ def _posts(exchange: Exchange) -> list[Family]:
         gauge(
             "auction_steps_owed",
             "Steps owed to a store",
-            posts.claiming.owed.waiting + posts.book.owed.waiting,
+            posts.steps_owed,
         ),
     ]
 
@@ -129,10 +129,35 @@ def _counters(exchange: Exchange) -> list[Family]:
         ("stalled",): float(link.refused_stalled),
         ("full",): float(link.refused_full),
         ("late",): float(link.late),
+        ("rebuilding",): float(link.refused_rebuilding),
     }
+    rebuilding = exchange.rebuilding
     return [
         plain_counter("auction_counter_calls", "Calls sent to Valkey", link.calls),
         counter("auction_counter_calls_failed", "Calls to Valkey that got no answer", ("why",), refused),
+        gauge("auction_counters_up", "Workers whose counters are there, and good", float(link.up)),
+        plain_counter(
+            "auction_counters_rebuilt", "Times the counters were rebuilt from the ledger", rebuilding.rebuilds
+        ),
+        counter(
+            "auction_reconciles",
+            "Comparisons of the counters with the ledger, by how they ended",
+            ("result",),
+            _floats(rebuilding.reconciles),
+        ),
+        plain_counter(
+            "auction_windows_differed",
+            "Windows that did not count what the ledger says",
+            rebuilding.windows_differed,
+        ),
+        plain_counter(
+            "auction_places_freed", "Kept places of leads that were settled or gone", rebuilding.places_freed
+        ),
+        plain_counter(
+            "auction_places_retaken",
+            "Places taken anew for offers that are out",
+            rebuilding.places_taken,
+        ),
         plain_counter("auction_holds", "Places held", holding.held),
         plain_counter("auction_caps_refused", "Holds refused by a full cap", holding.refused),
     ]

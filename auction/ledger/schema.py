@@ -269,3 +269,16 @@ suppression_runs = Table(
     Column("prints", LargeBinary, nullable=False),
 )
 """A list's prints by their first byte, sorted, eight bytes each, little-endian: see `suppression.buckets`."""
+
+house = Table(
+    "house",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("house_id", Text, nullable=False),
+    Column("made_at_ms", BigInteger, nullable=False),
+    Column("counters_id", Text),
+    Column("counters_where", Text),
+    Column("counters_seen_ms", BigInteger),
+    CheckConstraint("one = 1", name="one"),
+)
+"""One row: who this ledger is, and which counters are traded on with it (`ledger/house.py`)."""

@@ -72,7 +72,13 @@ class PostService:
 
     async def close(self) -> None:
         """Take back what is owed still, as far as the stores let us."""
-        await asyncio.gather(self.claiming.owed.close(), self.book.owed.close())
+        owed = (self.claiming.owed, self.book.owed, self._offering.owed)
+        await asyncio.gather(*(each.close() for each in owed))
+
+    @property
+    def steps_owed(self) -> int:
+        """Steps that the stores did not take yet."""
+        return self.claiming.owed.waiting + self.book.owed.waiting + self._offering.owed.waiting
 
     async def post(self, seller: TradedSeller, request: PostRequest) -> bytes:
         """One post, from the door to its answer (JSON). Raises `SellerError` and `HouseError`."""
