@@ -110,6 +110,8 @@ class Rebuilding:
                 raise fault
             if server.replica:
                 raise CountersUnavailable("the server is a read-only replica")
+            if server.evicts is not None:
+                log.warning("counters_may_evict", policy=server.evicts, detail="open offers may be dropped")
             if era.run != server.run:
                 await self._rebuild(link, server, era)
             else:

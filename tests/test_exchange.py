@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from auction.applying import apply_catalogue
 from auction.buyers import fanout
 from auction.buyers.address import resolve
 from auction.catalogue.reading import Source, read_catalogue
-from auction.counters.link import Link
-from auction.errors import HouseError, OperatorError
+from auction.errors import HouseError
 from auction.exchange import Exchange, sealer_of
 from auction.ledger.engine import open_engine
 from auction.ledger.sealing import Sealer

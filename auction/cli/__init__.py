@@ -11,6 +11,7 @@ from auction.cli.catalogue import apply, check, export
 from auction.cli.demo import demo
 from auction.cli.explain import explain, lead
 from auction.cli.keys import keys
+from auction.cli.reconcile import reconcile
 from auction.cli.serve import serve
 from auction.cli.suppress import suppress
 from auction.cli.worker import worker
@@ -52,5 +53,5 @@ def main() -> None:
     """
 
 
-for command in (demo, serve, check, apply, export, keys, explain, lead, suppress, worker):
+for command in (demo, serve, check, apply, export, keys, explain, lead, suppress, reconcile, worker):
     main.add_command(command)

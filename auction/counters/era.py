@@ -1,9 +1,10 @@
 """For which run of which server the counters are good: a gate in front of them.
 
-A server that was restarted, restored from an older dump or promoted from a replica has another `run_id`: then what it
-holds may be older than what the house did. So one hash in the counters, `{house}`, says for which run they
-were last compared with the ledger, and with which ledger. At every connection the gate looks: the same run, and
-nothing can have been lost; another, and no call goes until somebody has rebuilt them (`auction/rebuilding.py`).
+A server that was restarted or restored from an older dump has another `run_id`; one that was a replica for a while
+has another `master_replid`. Then what it holds may be older than what the house did. So one hash in the counters,
+`{house}`, says for which run they were last compared with the ledger, and with which ledger. At every
+connection the gate looks: the same run, and nothing can have been lost; another, and no call goes until
+somebody has rebuilt them (`auction/rebuilding.py`).
 
 Keys can also vanish while the server runs (FLUSHALL, a script, an eviction). The server itself tells us of that: the
 hash is a key that we ask it to track, and its notice comes on the connection of the calls, in front of every reply
@@ -40,7 +41,11 @@ class Era(msgspec.Struct, frozen=True):
 
 
 class Server(msgspec.Struct, frozen=True):
-    """What a server says of itself. `evicts`: under a full memory it drops keys of its choice (and which)."""
+    """What a server says of itself.
+
+    `run` stays the same as long as it lives and takes over nobody else's data. `evicts`: under a full memory it drops
+    keys of its choice, and which.
+    """
 
     run: str
     replica: bool
@@ -61,7 +66,7 @@ def server_of(info: bytes) -> Server:
     policy = known.get("maxmemory_policy", "noeviction")
     limited = known.get("maxmemory", "0") != "0"
     return Server(
-        run=known.get("run_id", ""),
+        run=f"{known.get('run_id', '')}:{known.get('master_replid', '')}",
         replica=known.get("role") == "slave",
         evicts=policy if limited and policy != "noeviction" else None,
     )

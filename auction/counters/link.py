@@ -213,6 +213,11 @@ class Link:
         """Whether calls are being sent: connected, and no reply is late."""
         return self._ready and not self._dropping
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, whatever the gate says."""
+        return self._wire is not None
+
     # -- calls ---------------------------------------------------------------------------------------
 
     def call(self, *command: Argument) -> asyncio.Future[Any]:
@@ -390,15 +395,15 @@ class Link:
 
     async def _attend(self, gate: Gate, wire: _Wire) -> None:
         """Asks the gate until the connection is lost. Raises `OperatorError`, and `TimeoutError` for no answer."""
+        why: Exception | None
         while not wire.lost.is_set():
             self._look_now.clear()
             try:
                 async with asyncio.timeout(self._connect_s):
                     why = await gate.check(self._ask)
-            except (
-                CountersUnavailable
-            ):  # a push came between, or a stall: that is dealt with where it was found
-                why = self._fault if not self._ready else None
+            except CountersUnavailable:
+                # a notice came between, or a stall: that was dealt with where it was found
+                why = None if self._ready else self._fault
             if self._wire is not wire:
                 return
             if why is None and not self._look_now.is_set():

@@ -38,7 +38,11 @@ def window(cap: CapRule, sold: int, more: int) -> WindowMend:
 def opened(ping_id: str, *caps: CapRule, take: bool = True) -> OpenPlace:
     entries = (
         Entry(
-            cap.key, cap.kind == "spend", PRICE if cap.kind == "spend" else 1, name_of(cap), cap.window(NOW).end_ms
+            cap.key,
+            cap.kind == "spend",
+            PRICE if cap.kind == "spend" else 1,
+            name_of(cap),
+            cap.window(NOW).end_ms,
         )
         for cap in caps
     )
@@ -63,7 +67,9 @@ async def test_a_look_tells_what_was_sold_from_what_stands_in_places(counters: C
     assert look.windows == {NAMES[0]: Counted(3, 2), NAMES[1]: Counted(3 * PRICE - 1, 2 * PRICE)}
     assert [look.windows[name].sold for name in NAMES] == [1, PRICE - 1]
     assert look.kept == {"kept/o": {NAMES[0]: 1, NAMES[1]: PRICE}}
-    assert (await counters.look("b", NAMES, UNTIL + 1)).windows[NAMES[0]] == Counted(2, 1), "dead holds are none"
+    assert (await counters.look("b", NAMES, UNTIL + 1)).windows[NAMES[0]] == Counted(2, 1), (
+        "dead holds are none"
+    )
 
 
 @pytest.mark.parametrize("sold", [2, 9_007_199_254_740_993])  # no double on the way
@@ -100,7 +106,9 @@ async def test_holds_that_come_and_go_are_in_nobodys_way(counters: Counters) -> 
     await counters.look("b", NAMES, NOW)
     await counters.release(place("gone"), NOW)
     await counters.hold(place("come"), NOW, UNTIL)
-    assert await counters.mend("b", mending(window(LEADS, 0, 1), window(SPEND, 0, PRICE)), NOW) == Mended(0, 0)
+    assert await counters.mend("b", mending(window(LEADS, 0, 1), window(SPEND, 0, PRICE)), NOW) == Mended(
+        0, 0
+    )
     assert await used(counters) == [2, 2 * PRICE]
 
 
