@@ -59,7 +59,7 @@ WARM = 1
 """Connections opened ahead to each buyer."""
 PREPARE_S = 0.3
 """How long a new market waits for its new buyers' names and connections."""
-COUNTERS_WITHIN_MS, GOOD_WITHIN_S = 5_000, 60.0
+COUNTERS_WITHIN_MS, GOOD_WITHIN_S = 2_000, 5.0
 """How long a start waits for the counters to answer, and then for them to match the ledger."""
 READY = "{house}:ready"
 WATCH_S = 0.25

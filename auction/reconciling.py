@@ -3,8 +3,8 @@
 What a window has to count is what the ledger says was sold in it, plus the places that stand in it: those of offers
 that are out, and live holds. Leads are on their way between the two stores all the time, so both are never read at
 one moment. Instead a buyer's counters are looked at, then the ledger is read, then the counters are changed only if
-nothing was kept or sold there since the look (`mend.lua`); a buyer too busy for that is tried again. So is one
-that seems to differ: leads in flight are no difference.
+nothing was kept or sold there since the look (`mend.lua`); a buyer too busy for that is tried again. Nor are leads
+in flight a difference: a lead that was settled just now still has its place, and its worker will see to that.
 
 Of an offer that is out, the ledger cannot say whether its place was kept already. Where its place is missing
 it is taken all the same if the offer is old, its answer was lost, or (`all_open`) the counters were: a place too many
@@ -15,22 +15,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
+from time import monotonic
 from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection
 
 from auction.counters.counters import Counters
-from auction.counters.mending import Entry, Look, Mending, OpenPlace, Verdict, WindowMend
+from auction.counters.mending import Entry, Fate, Look, Mending, OpenPlace, WindowMend
 from auction.ledger.engine import is_postgresql
 from auction.ledger.reader import Reader
 from auction.ledger.sold import (
     MOST_OWNERS,
     OpenOffer,
     Owner,
+    Said,
     Sold,
     open_offers,
     sold_between,
@@ -50,6 +52,10 @@ YOUNG_MS = 120_000
 """An offer that is out for less may be on its way to its place, or to its end without one."""
 GONE_MS = 60_000
 """How long a place is still held whose lead the ledger does not know: its post may be repeated just now."""
+SETTLING_MS = 10_000
+"""How long a worker may take to tell the counters what it wrote into the ledger."""
+GONE_AGAIN_S = 0.4
+"""A place whose lead is not there is looked at twice, so far apart: its post may be repeated just now."""
 STATEMENT_MS = 60_000
 
 T = TypeVar("T")
@@ -113,7 +119,7 @@ class Facts(msgspec.Struct, frozen=True):
 
     sold: dict[tuple[Owner, str, Window], Sold]
     open: dict[str, list[OpenOffer]]
-    verdicts: dict[str, Verdict]
+    said: dict[str, Said]
 
 
 def caps_of(market: Market) -> dict[tuple[str, str, str], OwnedCap]:
@@ -142,6 +148,7 @@ class Reconciling:
         self._repair = repair
         self._all_open = all_open
         self._back: set[str] = set()  # places that were let go as gone, and are not
+        self._missing: dict[str, float] = {}  # since when places are seen whose leads are not there
         self.outcome = Outcome()
 
     async def run(self, market: Market, caps: Iterable[OwnedCap] | None = None) -> Outcome:
@@ -176,15 +183,23 @@ class Reconciling:
         looks = await self._looks(steps, names)
         places = [place for look in looks for place in look.kept]
         facts = await self._reader.read(partial(_facts, steps=steps, places=places, now_ms=self._now_ms))
+        fates = [{place: self._fate(place, facts.said[place]) for place in look.kept} for look in looks]
         plans = [
-            plan_of(step, look, facts, self._now_ms, self._takes)
-            for step, look in zip(steps, looks, strict=True)
+            plan_of(step, look, facts, fate, self._now_ms, self._takes)
+            for step, look, fate in zip(steps, looks, fates, strict=True)
+        ]
+        unsure = [
+            step
+            for step, fate in zip(steps, fates, strict=True)
+            if any(said == "open" and place in self._missing for place, said in fate.items())
         ]
         if self._repair:
-            return await self._mend(steps, plans)
-        differing = [at for at, (mending, _) in enumerate(plans) if mending.changes]
+            return [*unsure, *await self._mend(steps, plans, unsure)]
+        differing = [
+            at for at, (mending, _) in enumerate(plans) if mending.changes and steps[at] not in unsure
+        ]
         again = await self._looks([steps[at] for at in differing], [names[at] for at in differing])
-        left = []
+        left = unsure
         for at, look in zip(differing, again, strict=True):
             if look.steady != looks[at].steady:
                 left.append(steps[at])
@@ -199,10 +214,23 @@ class Reconciling:
         ]
         return await asyncio.gather(*calls)
 
+    def _fate(self, place: str, said: Said) -> Fate:
+        """What becomes of a kept place. While all calls are refused nobody is on his way to it."""
+        if said.verdict == "gone":
+            since_s = self._missing.setdefault(place, monotonic())
+            return "gone" if self._all_open or monotonic() - since_s >= GONE_AGAIN_S else "open"
+        self._missing.pop(place, None)
+        if said.verdict == "open" or (not self._all_open and said.at_ms > self._now_ms - SETTLING_MS):
+            return "open"
+        return "over"
+
     async def _mend(
-        self, steps: Sequence[Step], plans: Sequence[tuple[Mending, list[Difference]]]
+        self,
+        steps: Sequence[Step],
+        plans: Sequence[tuple[Mending, list[Difference]]],
+        unsure: Sequence[Step],
     ) -> list[Step]:
-        doing = [at for at, (mending, _) in enumerate(plans) if mending.changes]
+        doing = [at for at, (mending, _) in enumerate(plans) if mending.changes and steps[at] not in unsure]
         calls = [self._counters.mend(steps[at].buyer_id, plans[at][0], self._now_ms) for at in doing]
         left = []
         for at, mended in zip(doing, await asyncio.gather(*calls), strict=True):
@@ -223,7 +251,7 @@ class Reconciling:
         """A post that was taken back may have been repeated between our reading and our change: its place, which is
         held for a while yet, has to be kept again."""
         said = await self._reader.read(partial(verdicts, places=gone))
-        back = {place for place, verdict in said.items() if verdict == "open"}
+        back = {place for place, told in said.items() if told.verdict == "open"}
         self._back |= back
         return bool(back)
 
@@ -234,15 +262,17 @@ class Reconciling:
 
 
 def plan_of(
-    step: Step, look: Look, facts: Facts, now_ms: int, takes: Takes
+    step: Step, look: Look, facts: Facts, kept: dict[str, Fate], now_ms: int, takes: Takes
 ) -> tuple[Mending, list[Difference]]:
     """What has to become of one buyer's windows, and which of them differ. Pure."""
-    kept = {place: facts.verdicts[place] for place in look.kept}
     shift: defaultdict[str, int] = defaultdict(int)
-    for place, said in kept.items():
-        if said != "open":
-            for name, amount in look.kept[place].items():
+    settling: defaultdict[str, list[int]] = defaultdict(list)  # prices of sales that their places count yet
+    for place, fate in kept.items():
+        for name, amount in look.kept[place].items():
+            if fate != "open":
                 shift[name] -= amount
+            elif facts.said[place].verdict == "sold":
+                settling[name].append(facts.said[place].price_micros)
     opened = []
     for offer in facts.open.get(step.buyer_id, ()):
         place = place_of(offer)
@@ -261,7 +291,9 @@ def plan_of(
         name = _name(cap.rule, window)
         found = look.windows[name]
         sold = facts.sold.get((cap.owner, cap.owner_id, window), Sold(0, 0))
-        more = (sold.micros if cap.rule.kind == "spend" else sold.leads) - found.sold
+        spend, yet = cap.rule.kind == "spend", settling[name]
+        told = sold.micros - sum(yet) if spend else sold.leads - len(yet)
+        more = told - found.sold
         windows.append(WindowMend(name, window.end_ms, found.sold, more))
         if more + shift[name]:
             differences.append(_difference(cap, window, found.count + more + shift[name], found.count))
@@ -324,5 +356,4 @@ def _facts(conn: Connection, steps: Sequence[Step], places: Sequence[str], now_m
     for some in batches(sorted({step.buyer_id for step in steps}), MOST_OWNERS):
         for offer in open_offers(conn, some):
             opened[offer.buyer_id].append(offer)
-    said: Mapping[str, Verdict] = verdicts(conn, places)
-    return Facts(sold, dict(opened), dict(said))
+    return Facts(sold, dict(opened), verdicts(conn, places))

@@ -7,8 +7,8 @@
 -- KEYS  see places.lua
 -- ARGV  1 now_ms   2 what is to be, packed by cmsgpack:
 --       windows  {name, end_ms, sold at the look, what is to be added to it (text, may be negative)}...
---       kept     place -> what the ledger says of it: 'open', 'over' (sold or refused: counted in `windows`
---                or not at all), 'gone' (no such lead: taken back, or never written)
+--       kept     place -> 'open' (it stays), 'over' (sold or refused: counted in `windows`, or not at all), 'gone'
+--                (no such lead: taken back, or never written)
 --       open     {place, take it where it is not kept (bool), {key, spend, amount, name, end_ms}...}...
 --       until    places that are gone are held until then: were their post repeated, it would find them
 -- reply {1 done, places let go, places taken} | {0 moved on}

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
-Verdict = Literal["open", "over", "gone"]
-"""Of a kept place: its offer is out; it was sold or refused; the ledger knows no such offer."""
+Fate = Literal["open", "over", "gone"]
+"""Of a kept place: it stays; it is let go; it is held for a while yet, as its post may be repeated."""
 
 _unpack = msgspec.msgpack.Decoder().decode
 _pack = msgspec.msgpack.Encoder().encode
@@ -69,7 +69,7 @@ class Mending(msgspec.Struct, frozen=True):
     """What is to become of one buyer's counters. Places that are gone are held until `gone_until_ms`."""
 
     windows: list[WindowMend]
-    kept: dict[str, Verdict]
+    kept: dict[str, Fate]
     open: list[OpenPlace]
     gone_until_ms: int
 

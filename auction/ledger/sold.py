@@ -24,6 +24,18 @@ SETTLED: Final = ("sold", "delivered", "converted", "returned")
 """States of a lead in which an offer that is unknown may have been taken beside the others."""
 
 
+Verdict = Literal["open", "sold", "refused", "gone"]
+"""Of an offer: it may still be a sale; it is one, or will be none, for good; the ledger has no such offer."""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What the ledger says of an offer: since when (0 where it does not know), and its price."""
+
+    verdict: Verdict
+    at_ms: int = 0
+    price_micros: int = 0
+
+
 class Sold(msgspec.Struct, frozen=True):
     """What one owner bought."""
 
@@ -61,20 +73,25 @@ def open_offers(conn: Connection, buyer_ids: Sequence[str]) -> list[OpenOffer]:
     return [OpenOffer(**row._mapping) for rows in found for row in rows]
 
 
-def verdicts(conn: Connection, places: Iterable[str]) -> dict[str, Literal["open", "over", "gone"]]:
-    """What became of the offers that these places (`<ping_id>/<order_id>`) are kept for.
-
-    `open`: it may still be a sale; `over`: it was sold or refused, for good; `gone`: the ledger has no such offer.
-    """
+def verdicts(conn: Connection, places: Iterable[str]) -> dict[str, Said]:
+    """What became of the offers that these places (`<ping_id>/<order_id>`) are kept for."""
     wanted = set(places)
     pings = sorted({place.partition("/")[0] for place in wanted})
-    said: dict[str, Literal["open", "over", "gone"]] = dict.fromkeys(wanted, "gone")
+    said = dict.fromkeys(wanted, Said("gone"))
     for first in range(0, len(pings), MOST_OWNERS):
         for row in conn.execute(_OFFERS_OF, {"ids": pings[first : first + MOST_OWNERS]}):
             place = f"{row.ping_id}/{row.order_id}"
             if place in said:
-                said[place] = "open" if is_open(row.lead_state, row.offer_state) else "over"
+                said[place] = Said(
+                    _verdict(row.lead_state, row.offer_state), row.answered_at_ms or 0, row.price_micros
+                )
     return said
+
+
+def _verdict(lead_state: str, offer_state: str) -> Verdict:
+    if is_open(lead_state, offer_state):
+        return "open"
+    return "sold" if offer_state == "accepted" else "refused"
 
 
 def is_open(lead_state: str, offer_state: str) -> bool:
@@ -134,6 +151,8 @@ _OFFERS_OF: Final = (
         offers.c.order_id,
         leads.c.state.label("lead_state"),
         offers.c.state.label("offer_state"),
+        offers.c.answered_at_ms,
+        offers.c.price_micros,
     )
     .join(offers, offers.c.lead_id == leads.c.lead_id)
     .where(leads.c.ping_id.in_(bindparam("ids", expanding=True)))

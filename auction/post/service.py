@@ -160,7 +160,7 @@ class PostService:
             body_hash=request.body_hash,
             lead_id=lead_id,
             worker=await self._worker(floor, ping, lead_id),
-            at_ms=self._clock.now_ms(),
+            at_ms=ping.post_instant(self._clock.now_ms()),
             currency=floor.market.house.currency,
             sealer=self._sealer,
             plan=opened.record,

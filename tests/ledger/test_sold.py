@@ -57,7 +57,7 @@ def said_of(engine: Engine, *places: str) -> list[str]:
     with engine.connect() as conn:
         said = verdicts(conn, places)
     assert said.keys() == set(places)
-    return [said[place] for place in places]
+    return [said[place].verdict for place in places]
 
 
 def test_sales_are_added_up_by_order_and_by_buyer(engine: Engine) -> None:
@@ -90,10 +90,10 @@ def test_test_leads_do_not_count(engine: Engine) -> None:
     [
         (None, None, "open"),
         ("pending", "unknown", "open"),
-        ("pending", "rejected", "over"),
-        ("rejected", "rejected", "over"),
-        ("sold", "accepted", "over"),
-        ("sold", "rejected", "over"),
+        ("pending", "rejected", "refused"),
+        ("rejected", "rejected", "refused"),
+        ("sold", "accepted", "sold"),
+        ("sold", "rejected", "refused"),
         ("sold", "unknown", "open"),  # a shared lead that another bought
     ],
 )
@@ -124,7 +124,7 @@ def test_as_many_owners_as_one_question_takes(engine: Engine) -> None:
     ids = [f"order-{number}" for number in range(MOST_OWNERS - 1)]
     assert between(engine, "order", [*ids, "sunrise-tx"]) == {"sunrise-tx": ONE}
     places = [f"ping-{number}/none" for number in range(2, MOST_OWNERS + 9)]
-    assert said_of(engine, *places, "ping-1/sunrise-tx") == ["gone"] * len(places) + ["over"]
+    assert said_of(engine, *places, "ping-1/sunrise-tx") == ["gone"] * len(places) + ["sold"]
 
 
 @pytest.mark.parametrize(
