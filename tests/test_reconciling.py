@@ -60,7 +60,7 @@ class Lead:
         await self.house.exchange.writer.write(lambda conn: take_lead(conn, lead, [offer]))
 
     async def void(self) -> None:
-        await self.house.exchange.writer.write(lambda conn: void_lead(conn, f"lead-{self.number}"))
+        await self.house.exchange.writer.write(lambda conn: void_lead(conn, f"lead-{self.number}", "w1"))
 
     async def keep(self) -> bool:
         return isinstance(
@@ -102,6 +102,7 @@ class Lead:
 @pytest.fixture
 async def house(open_test_house: Any) -> House:
     house: House = await open_test_house(ORDERS, buyers=BUYERS)
+    await house.exchange.watching.close()  # nobody takes these leads over: they have no worker
     return house
 
 
