@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
 
-from auction.counters import era
 from auction.counters.address import parse
 from auction.counters.era import Era, Gate, Server, server_of, unfit, where
 from auction.counters.link import CallError, CountersRebuilding, CountersUnavailable
@@ -57,7 +57,7 @@ def test_a_place_has_one_name_from_everywhere_it_can_be_reached_from(monkeypatch
     class Machine:
         nodename = "node1"
 
-    monkeypatch.setattr(era.os, "uname", Machine)
+    monkeypatch.setattr(os, "uname", Machine)
     told = {
         url: where(parse(url)) for url in ("redis://redis.internal/2", "redis://localhost", "unix:///v.sock")
     }
@@ -109,9 +109,9 @@ async def test_calls_go_when_the_run_is_known_and_our_market_is_counted() -> Non
 @pytest.mark.parametrize(
     "lost", [[None, None, None], [b"l1", b"c1", b"r0:m1"], [b"l1", b"c1", b"r1:m0"], [b"l1", b"c1", b""]]
 )
-async def test_no_call_goes_after_a_loss_and_our_market_is_counted_again(lost: list[bytes | None]) -> None:
+async def test_no_call_goes_after_a_loss_and_our_market_is_counted_again(run: bytes | None) -> None:
     (one, wanted), server = gate(), Answers()
-    one.settled, server.era = True, lost
+    one.settled, server.era = True, [b"l1", b"c1", run] if run is not None else [None, None, None]
     assert await code_of(one, server) == "counters_rebuilding"
     assert wanted
     server.era = [b"l1", b"c1", b"r1:m1"]
