@@ -11,6 +11,7 @@ import gc
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from time import monotonic
 
 from sqlalchemy import Engine
 
@@ -24,7 +25,7 @@ from auction.counters import scripts
 from auction.counters.allowances import Allowances
 from auction.counters.counters import Counters
 from auction.counters.keys import CountedKeys
-from auction.counters.link import Link
+from auction.counters.link import CountersRebuilding, Link
 from auction.errors import HouseError, OperatorError, SellerError
 from auction.forgetting import Ages, Retention
 from auction.idempotency import Idempotency
@@ -57,6 +58,7 @@ from auction.post.settling import Settling
 from auction.post.status import Status
 from auction.post.watching import Watching
 from auction.process import host_name
+from auction.rebuilding import Rebuilding
 from auction.seeding import seed_caps
 from auction.settings import Settings
 from auction.suppression.prints import Prints
@@ -65,6 +67,9 @@ WARM = 1
 """Connections opened ahead to each buyer."""
 PREPARE_S = 0.3
 """How long a new market waits for its new buyers' names and connections."""
+COUNTERS_WITHIN_MS, GOOD_WITHIN_S = 2_000, 5.0
+"""How long a start waits for the counters to answer, and then for them to match the ledger."""
+READY = "{house}:ready"
 WATCH_S = 0.25
 """How often the ledger is asked whether the catalogue changed: a new market trades within a second."""
 
@@ -106,14 +111,19 @@ class Exchange:
         self._parts.push_async_callback(self.reader.close)
         self.writer = Writer(self._engine)
         self._parts.push_async_callback(self.writer.close)
+        self.rebuilding = Rebuilding(
+            redis_url,
+            self._own_reader(),
+            self.writer,
+            self.clock,
+            lambda: self.floor.market,
+            settings.reconcile_every_s,
+        )
+        gate = await self.rebuilding.open()
         self.link = Link(redis_url, scripts.ALL, bound_ms=settings.counters_timeout_ms)
+        self.link.guard(gate)
         self._parts.push_async_callback(self.link.close)
-        try:
-            await self.link.open()
-        except HouseError as error:
-            raise OperatorError(
-                "counters_away", f"the counters do not answer: {error}; see AUCTION_REDIS_URL"
-            ) from error
+        self._parts.push_async_callback(self.rebuilding.close)
         self.counters = Counters(self.link)
         self.allowances = Allowances(self.counters, self.clock)
         self.fanout = Fanout(allow_private=settings.allow_private_buyers)
@@ -123,7 +133,10 @@ class Exchange:
         self._parts.push_async_callback(self._stop_looking)
         floor = await self._look()
         assert floor is not None, "every version is newer than none"
-        await self._swap(floor)
+        self.floor = floor
+        await self._meet_counters()
+        await self._prepare(floor)
+        self._trade_on(floor)
         self._compose(sealer)
         await self.watching.open()
         self._watcher = asyncio.create_task(self._watch())
@@ -145,10 +158,31 @@ class Exchange:
         """The parts without which no ping can be served."""
         away = []
         try:
-            await self.link.call("PING")
-        except HouseError:
-            away.append("counters")
+            await self.link.call("SET", READY, 1, "PX", 1_000)  # a full memory or disk answers all but writes
+        except HouseError as error:
+            away.append("counters" if error.code == "counters_unavailable" else error.code)
         return away
+
+    async def _meet_counters(self) -> None:
+        """Waits a while until the counters are there, and good. If they are not by then, we serve all the same: every
+        door says so, until they come. Raises `OperatorError` for counters that we cannot have."""
+        self.link.start()
+        self.rebuilding.start(self.link)
+        why: Exception | None = await self.link.first_word(COUNTERS_WITHIN_MS)
+        until_s = monotonic() + GOOD_WITHIN_S
+        while why is not None and isinstance(why, CountersRebuilding) and monotonic() < until_s:
+            if self.rebuilding.gate.barred is not None:
+                raise self.rebuilding.gate.barred
+            if await self.link.passed(within_ms=100):
+                why = None
+        if why is not None:
+            log.warning("counters_away", detail=f"{why}; see AUCTION_REDIS_URL")
+
+    def _own_reader(self) -> Reader:
+        """For comparisons, which ask long questions: one thread, so they are in nobody's way."""
+        reader = Reader(self._engine, threads=1, timeout_s=120.0)
+        self._parts.push_async_callback(reader.close)
+        return reader
 
     def _compose(self, sealer: Sealer) -> None:
         settings, clock = self.settings, self.clock
@@ -229,16 +263,21 @@ class Exchange:
     async def _swap(self, floor: Floor) -> None:
         """Trade on `floor` from now on. Auctions that are running keep the one they began on.
 
-        A buyer whose name is slow to resolve does not hold up the others' new terms. Raises `HouseError`, and
-        changes nothing, where it cannot be learnt what was sold in the windows of new caps.
+        Raises `HouseError`, and changes nothing, where it cannot be learnt what was sold in the windows of new caps.
         """
+        await self._prepare(floor)
+        await seed_caps(self.reader, self.counters, self.floor.market, floor.market, self.clock.now_ms())
+        self._trade_on(floor)
+
+    async def _prepare(self, floor: Floor) -> None:
+        """A buyer whose name is slow to resolve does not hold up the others' new terms."""
         targets = [ask.target for ask in floor.asks.values()]
         preparing = asyncio.create_task(self.fanout.prepare(targets, warm=WARM), name="prepare")
         self._preparing.add(preparing)
         preparing.add_done_callback(self._prepared)
         await asyncio.wait([preparing], timeout=PREPARE_S)
-        old = self.floor.market if self.swaps else None
-        await seed_caps(self.reader, self.counters, old, floor.market, self.clock.now_ms())
+
+    def _trade_on(self, floor: Floor) -> None:
         self.floor = floor
         self.allowances.keep_only(floor.market.orders.values())
         self.swaps += 1

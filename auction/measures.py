@@ -51,7 +51,7 @@ def _pings(exchange: Exchange) -> list[Family]:
 
 def _posts(exchange: Exchange) -> list[Family]:
     posts, tally = exchange.posts, exchange.posts.tally
-    owed = {"counters": posts.claiming.owed, "ledger": posts.book.owed}
+    owed = posts.owed
     trips: dict[Labels, Histogram] = {(outcome,): one for outcome, one in tally.trips_us.items()}
     money = {labels: micros / MICROS for labels, micros in tally.money_micros.items()}
     return [
@@ -78,18 +78,22 @@ def _posts(exchange: Exchange) -> list[Family]:
             exchange.post_rate.refused,
         ),
         gauge("auction_posts_running", "Posts in flight", posts.running),
-        gauge("auction_steps_owed", "Steps owed to a store", sum(each.waiting for each in owed.values())),
+        gauge(
+            "auction_steps_owed",
+            "Steps owed to a store",
+            posts.steps_owed,
+        ),
         counter(
             "auction_steps_paid",
             "Steps owed to a store that were done later",
             ("store",),
-            {(store,): float(each.done) for store, each in owed.items()},
+            {(store,): float(sum(one.done for one in each)) for store, each in owed.items()},
         ),
         counter(
             "auction_steps_dropped",
             "Steps owed to a store that found no room",
             ("store",),
-            {(store,): float(each.dropped) for store, each in owed.items()},
+            {(store,): float(sum(one.dropped for one in each)) for store, each in owed.items()},
         ),
     ]
 
@@ -203,14 +207,38 @@ def _counters(exchange: Exchange) -> list[Family]:
         ("stalled",): float(link.refused_stalled),
         ("full",): float(link.refused_full),
         ("late",): float(link.late),
+        ("rebuilding",): float(link.refused_rebuilding),
     }
+    rebuilding = exchange.rebuilding
     return [
         plain_counter("auction_counter_calls", "Calls sent to Valkey", link.calls),
         gauge("auction_counter_calls_waiting", "Calls to Valkey that wait for their reply", link.waiting),
-        gauge("auction_counters_up", "Workers whose calls to Valkey are being answered", link.up),
         plain_counter("auction_counters_connects", "Connections made to Valkey", link.connects),
         plain_counter("auction_counters_reloads", "Scripts that Valkey had forgotten", link.reloads),
         counter("auction_counter_calls_failed", "Calls to Valkey that got no answer", ("why",), refused),
+        gauge("auction_counters_up", "Workers whose counters are there, and good", float(link.up)),
+        plain_counter(
+            "auction_counters_rebuilt", "Times the counters were rebuilt from the ledger", rebuilding.rebuilds
+        ),
+        counter(
+            "auction_reconciles",
+            "Comparisons of the counters with the ledger, by how they ended",
+            ("result",),
+            _floats(rebuilding.reconciles),
+        ),
+        plain_counter(
+            "auction_windows_differed",
+            "Windows that did not count what the ledger says",
+            rebuilding.windows_differed,
+        ),
+        plain_counter(
+            "auction_places_freed", "Kept places of leads that were settled or gone", rebuilding.places_freed
+        ),
+        plain_counter(
+            "auction_places_retaken",
+            "Places taken anew for offers that are out",
+            rebuilding.places_taken,
+        ),
         plain_counter("auction_holds", "Places held", holding.held),
         plain_counter("auction_caps_refused", "Holds refused by a full cap", holding.refused),
     ]

@@ -72,6 +72,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     counters_timeout_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long a step on the counters may take.")
     ] = 50
+    reconcile_every_s: Annotated[
+        int,
+        Meta(ge=0, le=31_536_000, description="How often counters are compared with the ledger; 0 is never."),
+    ] = 86_400
     post_wait_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long a repeated post waits for the first one's answer.")
     ] = 10_000

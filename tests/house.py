@@ -120,6 +120,12 @@ class House:
         async with self._session.get(f"{self.mock.url}/_log?buyer={buyer}&kind={kind}") as response:
             return list((await response.json())["entries"])
 
+    async def until_seen(self, buyer: str, kind: str) -> None:
+        """Waits until the mock buyer was sent one."""
+        async with asyncio.timeout(10):
+            while not await self.seen(buyer, kind):  # noqa: ASYNC110  (what is awaited is another's log)
+                await asyncio.sleep(0.005)
+
     async def change_manner(self, buyer: str, manner: Mapping[str, Any]) -> None:
         """How the mock buyer behaves from now on."""
         async with self._session.put(f"{self.mock.url}/_manners/{buyer}", json=manner) as response:

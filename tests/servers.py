@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -121,11 +122,12 @@ class Client:
         async with self._session.put(f"{self._served.mock_url}/_manners/{buyer}", json=manner) as response:
             assert response.status == 200, await response.text()
 
-    async def run(self, *command: str) -> tuple[int, str, str]:
+    async def run(self, *command: str, environ: Mapping[str, str] | None = None) -> tuple[int, str, str]:
         """`auction COMMAND` on this server's stores, beside everything else: exit code, output, errors."""
         process = await asyncio.create_subprocess_exec(
             *self._served.arguments(*command),
             cwd=ROOT,
+            env={**os.environ, **(environ or {})},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

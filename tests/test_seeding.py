@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from auction import log, seeding
+from auction import log, reconciling
 from auction.catalogue.reading import Source, read_catalogue
 from auction.counters.link import Link
 from auction.market.market import Market, compile_market
@@ -73,8 +73,8 @@ async def test_a_house_on_an_emptied_valkey_knows_what_was_sold_today(
     tmp_path: Path, emptied_valkey: str, ledger_url: str, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     """Orders' caps, on leads and on spend, and a buyer's over its two orders. Small batches find the same."""
-    for limit in ("MOST_OWNERS", "MOST_ENTRIES", "MOST_CALLS"):
-        monkeypatch.setattr(seeding, limit, batch)
+    for limit in ("MOST_OWNERS", "MOST_CAPS", "MOST_STEPS"):
+        monkeypatch.setattr(reconciling, limit, batch)
     orders: list[dict[str, Any]] = [
         {"id": "a", "buyer": "ann", "caps": [{"leads": 1, "per": "day"}]},
         {"id": "b", "buyer": "ann", "price": {"fixed": 20}},
@@ -105,7 +105,7 @@ async def test_counters_that_are_away_put_off_the_new_market_and_not_more(
     monkeypatch.setattr(log, "warning", lambda name, **facts: told.append(f"{name}: {facts.get('code')}"))
     house: House = await open_sqlite_house([{"id": "a", "buyer": "ann"}], {"ann": {"bid": {"price": 30}}})
     assert [await sell(house, number) for number in range(2)] == ["sold", "sold"]
-    house.exchange.counters = CountersAwayAt(house.exchange.counters, "seed", times=2)  # type: ignore[assignment]
+    house.exchange.counters = CountersAwayAt(house.exchange.counters, "mend", times=2)  # type: ignore[assignment]
     await apply_to(house, [BASE])
     assert told == ["market_stays: counters_unavailable"] * 2
     assert await sell(house, 3) == "no_bid"

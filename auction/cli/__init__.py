@@ -12,6 +12,7 @@ from auction.cli.demo import demo
 from auction.cli.explain import explain, lead
 from auction.cli.forget import forget
 from auction.cli.keys import keys
+from auction.cli.reconcile import reconcile
 from auction.cli.reseal import reseal
 from auction.cli.serve import serve
 from auction.cli.settling import pending, settle
@@ -68,6 +69,7 @@ for command in (
     settle,
     suppress,
     forget,
+    reconcile,
     reseal,
     worker,
 ):

@@ -109,6 +109,7 @@ def _counters(settings: Settings) -> Iterator[str]:
         return
     valkey = EmbeddedValkey(settings.data_dir)
     valkey.start()
+    valkey.keep_running()
     try:
         yield valkey.url
     finally:

@@ -37,6 +37,7 @@ from auction.counters.answers import (
 )
 from auction.counters.blocks import Want
 from auction.counters.link import Argument, Link
+from auction.counters.mending import Counted, Look, Mended, Mending, amounts_of, packed_mending
 from auction.market.sellers import Rate
 from auction.market.windows import CapRule
 
@@ -195,13 +196,26 @@ class Counters:
             words += (f"{rule.key}@{want.start_ms}", end_ms, rule.limit, want.most, want.share, want.least)
         return self.link.run(scripts.LEASE, read, *_buyer(buyer_id), now_ms, *words)
 
-    def seed(self, buyer_id: str, entries: Sequence[tuple[str, int, int]], now_ms: int) -> Future[int]:
-        """Begin the windows that have no count yet with what was sold in them: how many there were.
+    def look(self, buyer_id: str, names: Sequence[str], now_ms: int) -> Future[Look]:
+        """What is counted in these windows (`<cap key>@<start_ms>`), and which places are kept, at one moment."""
 
-        An entry is `(name, amount, end_ms)`, its name `<cap key>@<start_ms>`; an amount of 0 is passed over.
-        """
-        words = [word for entry in entries if entry[1] for word in entry]
-        return self.link.run(scripts.SEED, int, *_buyer(buyer_id), now_ms, *words)
+        def read(reply: list[list[bytes]]) -> Look:
+            told, kept = reply
+            windows = {
+                name: Counted(int(told[2 * at]), int(told[2 * at + 1])) for at, name in enumerate(names)
+            }
+            records = zip(kept[::2], kept[1::2], strict=True)
+            return Look(windows, {place.decode(): amounts_of(packed) for place, packed in records})
+
+        return self.link.run(scripts.LOOK, read, *_buyer(buyer_id), now_ms, *names)
+
+    def mend(self, buyer_id: str, mending: Mending, now_ms: int) -> Future[Mended | None]:
+        """Make the counters say what the ledger says; None, with nothing changed, if they moved on since the look."""
+
+        def read(reply: list[int]) -> Mended | None:
+            return Mended(*reply[1:]) if reply[0] else None
+
+        return self.link.run(scripts.MEND, read, *_buyer(buyer_id), now_ms, packed_mending(mending))
 
     # -- open pings ----------------------------------------------------------------------------------
 

@@ -22,21 +22,30 @@ import socket
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
+from auction import log
 from auction.errors import OperatorError
 
 _LONGEST_SOCKET_PATH = 100
 """sun_path holds 108 bytes on Linux, 104 on macOS, a closing zero among them."""
 _STEP_S = 0.005
+_LOOK_S, _LONGEST_PAUSE_S = 0.2, 10.0
+"""How often a running server is looked at; and the longest between two tries to start one that died."""
 
 
 class EmbeddedValkey:
     """A Valkey server of our own in `data_dir/valkey`. It blocks: start it before the loop, or in a thread.
 
-    About a second of writes is lost if the machine dies; none if only a process does.
+    What outlives what (`appendfsync everysec`): the server hands its writes to the kernel before it answers them, so
+    what was answered outlives `kill -9` of the server, and of us. Only while a sync to a slow disk is under way
+    does it keep writes back, for up to two seconds; a kill then loses them. If the machine dies, or its power,
+    the last second goes (two, if the disk is slow). Whatever is lost is found out: a server that was started again
+    is compared with the ledger before it is used (`auction/rebuilding.py`), so no cap is passed. Offers that
+    nobody posted yet are lost with it, and holds; leads and sales are not, they are the ledger's.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -46,6 +55,9 @@ class EmbeddedValkey:
         self._ours: int | None = None  # the locked exchange.lock
         self._server: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
+        self._ending = threading.Event()
+        self._keeper: threading.Thread | None = None
+        self.restarts = 0
 
     @property
     def url(self) -> str:
@@ -82,8 +94,33 @@ class EmbeddedValkey:
             self.stop()
             raise
 
+    def keep_running(self) -> None:
+        """From now on, until `stop`, a server that died is started again: a thread of ours looks after it."""
+        self._ending.clear()
+        self._keeper = threading.Thread(target=self._keep, name="valkey-keeper", daemon=True)
+        self._keeper.start()
+
+    def _keep(self) -> None:
+        pause_s = _LOOK_S
+        while not self._ending.wait(pause_s):
+            if self.pid is not None:
+                pause_s = _LOOK_S
+                continue
+            log.warning("valkey_died", folder=str(self._folder))
+            try:
+                self.start()
+                self.restarts += 1
+            except (OperatorError, OSError) as error:
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                log.warning("valkey_not_started", detail=str(error), next_in_s=pause_s)
+
     def stop(self, within_s: float = 10.0) -> None:
         """End it, its data written; kill it if it has not ended by then. Does nothing if it does not run."""
+        keeper = self._keeper
+        if keeper is not None and keeper is not threading.current_thread():
+            self._ending.set()
+            keeper.join()
+            self._keeper = None
         server, self._server = self._server, None
         if server is not None:
             server.terminate()

@@ -2,7 +2,8 @@
 --
 -- A live hold is never refused (P3): its count in that window is there already, those in other windows are
 -- given back. A cap that was written after the hold counts it too, unasked. Without a live hold (a runner-up,
--- or one that came too late) a place is taken as `hold` does.
+-- or one that came too late) a place is taken as `hold` does. So it is with a place that `mend` took: it stands for
+-- an offer that is out, and of this one we know now that it was not.
 --
 -- KEYS  see places.lua
 -- ARGV  1 now_ms   2 place   3... caps (each with the window of now)
@@ -12,7 +13,12 @@ purge()
 local place = ARGV[2]
 local record = find(place)
 if record and record[1] == 0 then
-  return 1
+  if not record[3] then
+    return 1
+  end
+  give_back(record)
+  remove(place)
+  record = nil
 end
 local caps = read_caps(3)
 if not record then

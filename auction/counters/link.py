@@ -12,6 +12,10 @@ Three rules keep that sound:
 - While a reply is late nothing more is sent; after `stall_ms` the connection is given up for a new one.
 
 A call that failed may have been done: what is sent must be safe to do twice, or expire by itself.
+
+A gate (`counters/era.py`), where there is one, has the last word: only while it says that the server still holds what
+we put there do calls go. It is asked at every connection, when the server tells that keys were lost, and
+now and then.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import hiredis
 import msgspec
@@ -39,6 +43,8 @@ _pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 1.0
 _SECOND_LOOK_S = 0.001
+_LOOK_S, _LOOK_SHUT_S = 1.0, 0.1
+"""How often the gate is asked while it is open, and while it is shut."""
 _AWAY = {
     *("NOSCRIPT", "LOADING", "BUSY", "READONLY", "OOM", "MISCONF"),
     *("NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK"),
@@ -60,6 +66,15 @@ class CountersUnavailable(HouseError):  # noqa: N818  (it says what is so, as HT
         return self.why
 
 
+class CountersRebuilding(CountersUnavailable):
+    """Valkey is there, and may have lost what it held: 503 until it was compared with the ledger."""
+
+    def __init__(self) -> None:
+        super().__init__("the counters are being compared with the ledger")
+        self.code = "counters_rebuilding"
+        self.detail = "The counters are being compared with the ledger; try again shortly."
+
+
 class CallError(RuntimeError):
     """The server refused a call as wrong: a script that fails, a key of another kind. A bug, answered 500."""
 
@@ -74,12 +89,23 @@ class _Call(msgspec.Struct):
     script: Script | None
 
 
+class Gate(Protocol):
+    """Says whether calls may go. `ask` sends one command on the connection that is asked about."""
+
+    async def greet(self, ask: Callable[..., asyncio.Future[Any]]) -> None:
+        """There is a new connection."""
+
+    async def check(self, ask: Callable[..., asyncio.Future[Any]]) -> HouseError | None:
+        """Why no call may go, or None. Raises `OperatorError` where none ever may."""
+
+
 class Link:
     """The one connection of this process to one server; opened again by itself whenever it is lost.
 
     `scripts` are loaded on every connection. Counts, for metrics: `calls` sent, `late` (past the bound);
-    refused at once because the server is away (`refused_away`) or stalled (`refused_stalled`), or because the
-    queue is full (`refused_full`); `connects`, and `reloads` of scripts that the server had forgotten.
+    refused at once because the server is away (`refused_away`) or stalled (`refused_stalled`), because it is compared
+    with the ledger (`refused_rebuilding`), or because the queue is full (`refused_full`); `connects`, and `reloads` of
+    scripts that the server had forgotten.
     """
 
     def __init__(
@@ -94,7 +120,8 @@ class Link:
     ) -> None:
         self.address = address.parse(url)
         self.calls = self.late = self.connects = self.reloads = 0
-        self.refused_away = self.refused_stalled = self.refused_full = 0
+        self.refused_away = self.refused_stalled = self.refused_full = self.refused_rebuilding = 0
+        self._gate: Gate | None = None
         self._scripts = tuple(scripts)
         self._bound_s = bound_ms / 1000
         self._stall_s = stall_ms / 1000
@@ -112,8 +139,13 @@ class Link:
         self._reloading: set[bytes] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._look_now = asyncio.Event()
 
     # -- open and close ------------------------------------------------------------------------------
+
+    def guard(self, gate: Gate) -> None:
+        """Let `gate` decide when calls may go. Before the link is opened."""
+        self._gate = gate
 
     async def open(self, within_ms: int = 5_000) -> None:
         """Connect, and stay connected from now on; call it once, on the loop that will use it.
@@ -121,15 +153,48 @@ class Link:
         Raises `CountersUnavailable` if there is no connection after `within_ms` (it goes on trying), and
         `OperatorError` if the server is there and does not take us (a wrong password, no such db).
         """
-        self._loop = asyncio.get_running_loop()
-        self._keeper = self._loop.create_task(self._keep_open(), name="counters-link")
+        self.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_ms / 1000):
                 while not self._ready and not isinstance(self._fault, OperatorError):
-                    self._changed.clear()
-                    await self._changed.wait()
+                    await self._change()
         if not self._ready:
             raise self._fault
+
+    def start(self) -> None:
+        """As `open`, but waits for nothing: calls are refused until there is a connection."""
+        self._loop = asyncio.get_running_loop()
+        self._keeper = self._loop.create_task(self._keep_open(), name="counters-link")
+
+    async def first_word(self, within_ms: int = 5_000) -> CountersUnavailable | None:
+        """Waits until a server answered, or `within_ms`: why calls do not go now, None if they do.
+
+        Raises `OperatorError` as `open` does.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_ms / 1000):
+                while not self._ready and not isinstance(self._fault, OperatorError | CountersRebuilding):
+                    await self._change()
+        if isinstance(self._fault, OperatorError) and not self._ready:
+            raise self._fault
+        return None if self._ready else cast("CountersUnavailable", self._fault)
+
+    async def passed(self, within_ms: int) -> bool:
+        """Has the gate asked again at once, and waits until calls go: whether they do."""
+        self.look_again()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_ms / 1000):
+                while not self._ready:
+                    await self._change()
+        return self._ready
+
+    def look_again(self) -> None:
+        """Has the gate asked again, now."""
+        self._look_now.set()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
 
     async def close(self) -> None:
         """Give up the connection; what is pending fails."""
@@ -153,6 +218,11 @@ class Link:
         """Whether calls are being sent: connected, and no reply is late."""
         return self._ready and not self._dropping
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, whatever the gate says."""
+        return self._wire is not None
+
     # -- calls ---------------------------------------------------------------------------------------
 
     def call(self, *command: Argument) -> asyncio.Future[Any]:
@@ -175,6 +245,10 @@ class Link:
         return future
 
     def _refuse(self, future: asyncio.Future[Any]) -> None:
+        if isinstance(self._fault, CountersRebuilding) and not self._ready:
+            self.refused_rebuilding += 1
+            _fail(future, CountersRebuilding())
+            return
         if not self._ready:
             self.refused_away += 1
             detail = f"no connection to the counters ({self._fault})"
@@ -203,6 +277,10 @@ class Link:
     # -- replies -------------------------------------------------------------------------------------
 
     def _replied(self, reply: Any) -> None:
+        if type(reply) is hiredis.PushNotification:
+            self._shut(CountersRebuilding())
+            self._look_now.set()
+            return
         if self._dropping:
             self._dropping -= 1
             return
@@ -229,13 +307,14 @@ class Link:
     def _refused_by_server(self, call: _Call, error: str) -> None:
         kind = error.partition(" ")[0]
         script = call.script
-        if kind == "NOSCRIPT" and script is not None:
+        if kind == "NOSCRIPT" and script is not None and self._gate is None:
             # The server was restarted behind a proxy, or told SCRIPT FLUSH. Once: no script, no second time.
             self._reload(script)
             self._send(_Call(call.future, call.read, call.packed, monotonic(), None))
         elif kind in _AWAY:
             _fail(call.future, CountersUnavailable(f"the counters refuse: {error}"))
-            if kind == "READONLY":  # it was the primary once: its address may lead to the new one now
+            # It was the primary once: its address may lead to the new one now. Without our scripts it is another run.
+            if kind == "READONLY" or (kind == "NOSCRIPT" and self._gate is not None):
                 self._drop(CountersUnavailable(error))
         else:
             _fail(call.future, CallError(error))
@@ -285,13 +364,18 @@ class Link:
                 async with asyncio.timeout(self._connect_s):
                     wire = await self._connect()
                 pause_s = _FIRST_PAUSE_S
+                if self._gate is not None:
+                    await self._attend(self._gate, wire)
                 await wire.lost.wait()
             except TimeoutError:
                 self._drop(CountersUnavailable(f"no answer from {self.address}"))
             except OSError as fault:
                 self._drop(CountersUnavailable(f"{self.address}: {fault}"))
-            except (CountersUnavailable, OperatorError) as fault:
+            except CountersUnavailable as fault:
                 self._drop(fault)
+            except OperatorError as fault:
+                self._drop(fault)
+                pause_s = _LONGEST_PAUSE_S
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -308,10 +392,48 @@ class Link:
         await self._shake_hands()
         if self._wire is not wire:  # it was given up after its last reply, and before we came to hear of that
             raise self._fault
-        self._ready = True
+        if self._gate is not None:
+            await self._gate.greet(self._ask)
+        else:
+            self._ready = True
         self.connects += 1
         self._changed.set()
         return wire
+
+    async def _attend(self, gate: Gate, wire: _Wire) -> None:
+        """Asks the gate until the connection is lost. Raises `OperatorError`, and `TimeoutError` for no answer."""
+        why: Exception | None
+        while not wire.lost.is_set():
+            self._look_now.clear()
+            try:
+                async with asyncio.timeout(self._connect_s):
+                    why = await gate.check(self._ask)
+            except CountersUnavailable:
+                # a notice came between, or a stall: that was dealt with where it was found
+                why = None if self._ready else self._fault
+            if self._wire is not wire:
+                return
+            if why is None and not self._look_now.is_set():
+                self._ready = True
+            elif why is not None:
+                self._shut(why)
+            self._changed.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S if self._ready else _LOOK_SHUT_S):
+                    await self._look_now.wait()
+
+    def _ask(self, *command: Argument) -> asyncio.Future[Any]:
+        """The gate's own calls go whether others may or not."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._send(_Call(future, None, _pack(command), monotonic(), None))
+        return future
+
+    def _shut(self, why: Exception) -> None:
+        """No call goes from now on, and what is under way failed: it may have been done on counters that were lost."""
+        self._ready = False
+        self._fault = why
+        for call in self._pending:  # their replies come all the same, each in its place
+            _fail(call.future, why)
 
     async def _shake_hands(self) -> None:
         commands: list[bytes] = []
@@ -379,6 +501,7 @@ class _Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set()
+        self._link._look_now.set()
         if self._link._wire is self:
             self._link._drop(CountersUnavailable(str(exc or "closed by the server")))
 

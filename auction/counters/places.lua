@@ -10,7 +10,8 @@
 --
 -- A name is '<cap key>@<start_ms>'. A place is '<ping_id>/<order_id>'. A record is cmsgpack {until_ms (0: kept),
 -- entries}, an entry {cap key, spend, amount, name, name...}. Amounts stay the text they came as: exact.
--- A hold lives up to and including its until_ms.
+-- A hold lives up to and including its until_ms. A kept record that ends with a 1 was taken by `mend` because the
+-- ledger has the offer: whether it had its place is not known.
 
 local counts, ends, holds, places = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now = tonumber(ARGV[1])

@@ -41,7 +41,8 @@ SOLD = _script("sold", after="places")
 RELEASE = _script("release", after="places")
 PEEK = _script("peek", after="places")
 LEASE = _script("lease", after="places")
-SEED = _script("seed", after="places")
+LOOK = _script("look", after="places")
+MEND = _script("mend", after="places")
 OPEN_PING = _script("open_ping")
 CLAIM = _script("claim")
 FINISH = _script("finish")
@@ -49,6 +50,7 @@ UNCLAIM = _script("unclaim")
 TURN = _script("turn")
 BEGIN_KEY = _script("begin_key")
 END_KEY = _script("end_key")
+SETTLE_ERA = _script("settle_era")
 
 ALL = (
     ADMIT,
@@ -60,7 +62,8 @@ ALL = (
     RELEASE,
     PEEK,
     LEASE,
-    SEED,
+    LOOK,
+    MEND,
     OPEN_PING,
     CLAIM,
     FINISH,
@@ -68,4 +71,5 @@ ALL = (
     TURN,
     BEGIN_KEY,
     END_KEY,
+    SETTLE_ERA,
 )

@@ -314,3 +314,16 @@ chores = Table(
     Column("until_ms", BigInteger, nullable=False),
 )
 """Who of all workers does what only one should do, and until when."""
+
+house = Table(
+    "house",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("house_id", Text, nullable=False),
+    Column("made_at_ms", BigInteger, nullable=False),
+    Column("counters_id", Text),
+    Column("counters_where", Text),
+    Column("counters_seen_ms", BigInteger),
+    CheckConstraint("one = 1", name="one"),
+)
+"""One row: who this ledger is, and which counters are traded on with it (`ledger/house.py`)."""

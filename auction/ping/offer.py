@@ -54,6 +54,11 @@ class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):
     opens: bool = True
     hashed: dict[str, str] = {}
 
+    def post_instant(self, now_ms: int) -> int:
+        """When its lead is posted, or offered on. Never before its ping, whatever the clocks say: its places are held
+        in the windows from then on, and in no earlier one."""
+        return max(now_ms, self.at_ms)
+
     @property
     def payout_micros(self) -> int:
         """What the seller was promised if every winner takes the lead."""

@@ -8,7 +8,8 @@ key settles it: that nobody listens now, or that a limiter turns us away, says n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
@@ -17,7 +18,8 @@ from auction.buyers.delivery import Delivery, PostRequest
 from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown, settles
 from auction.clock import Clock
 from auction.counters.answers import Kept
-from auction.counters.counters import Counters
+from auction.counters.counters import Counters, Place
+from auction.errors import HouseError
 from auction.ledger.faults import TakenOver
 from auction.market.model import Buyer
 from auction.market.personal import repeats
@@ -27,6 +29,7 @@ from auction.ping.holding import place_of
 from auction.ping.offer import OpenPing
 from auction.post.lease import Lease
 from auction.post.objection import objection_to
+from auction.post.owed import Owed
 from auction.post.records import LeadDraft, Told
 from auction.post.sale import OfferState
 from auction.post.tally import PostTally
@@ -56,6 +59,7 @@ class Offering:
         self._lease = lease
         self._clock = clock
         self.tally = PostTally()
+        self.owed = Owed("counters")
 
     async def keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win], at_ms: int) -> dict[str, bool]:
         """Keeps the places of these wins as of `at_ms`, in one write: order id → whether it has its place.
@@ -150,20 +154,28 @@ class Offering:
     async def close(self, floor: Floor, draft: LeadDraft, told: Sequence[Told]) -> None:
         """After the outcome is durable: kept places become sold, those of refusals are given back.
 
-        An unknown offer's place stays kept. If the counters are away now, the places stay taken, which
-        errs on the side of the cap.
+        An unknown offer's place stays kept. If the counters are away now, the places stay taken, which errs on the
+        side of the cap, until they are back: this lead is settled, so it is never too late for it.
         """
         if draft.ping.test:
             return
-        now_ms = self._clock.now_ms()
-        calls: list[asyncio.Future[bool]] = []
+        steps: list[Callable[[], asyncio.Future[bool]]] = []
         for one in told:
             place = place_of(floor, draft.ping, one.win.bid.order_id, one.win.price_micros)
             if one.state is OfferState.ACCEPTED:
-                calls.append(self._counters.sold(place, now_ms, one.win.price_micros))
+                steps.append(partial(self._sold, place))
             elif one.state is not OfferState.UNKNOWN:  # also where it is not known to be kept
-                calls.append(self._counters.release(place, now_ms))
-        await _all(calls)
+                steps.append(partial(self._release, place))
+        done = await _all([step() for step in steps])
+        for step, result in zip(steps, done, strict=True):
+            if isinstance(result, HouseError):
+                self.owed.add(step)
+
+    def _sold(self, place: Place) -> asyncio.Future[bool]:
+        return self._counters.sold(place, self._clock.now_ms(), place.price_micros)
+
+    def _release(self, place: Place) -> asyncio.Future[bool]:
+        return self._counters.release(place, self._clock.now_ms())
 
     async def give_back(self, floor: Floor, ping: OpenPing, wins: Sequence[Win]) -> None:
         """The places of these wins are not needed any more."""

@@ -102,7 +102,7 @@ class Selling:
 
     async def _next(self, course: Course) -> bool:
         """Whom to offer it to now, the intent durable. False when the sale is over."""
-        sale, now_ms = course.sale, self._clock.now_ms()
+        sale, now_ms = course.sale, course.draft.ping.post_instant(self._clock.now_ms())
         sale.expire((now_ms - course.draft.ping.at_ms) / 1000)
         wins = sale.next_offers()
         if not wins:

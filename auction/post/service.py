@@ -12,7 +12,7 @@ leaves a lead that another one finishes (`recovery`), by the same way from `sell
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -35,6 +35,7 @@ from auction.post.book import LeadBook
 from auction.post.claiming import Claiming, Opened, another_body, in_progress
 from auction.post.lease import Lease
 from auction.post.offering import Offering
+from auction.post.owed import Owed
 from auction.post.records import LeadDraft, draft_lead
 from auction.post.sale import Sale
 from auction.post.selling import Course, Selling
@@ -73,7 +74,17 @@ class PostService:
 
     async def close(self) -> None:
         """Take back what is owed still, as far as the stores let us."""
-        await asyncio.gather(self.claiming.owed.close(), self.book.owed.close())
+        await asyncio.gather(*(one.close() for each in self.owed.values() for one in each))
+
+    @property
+    def steps_owed(self) -> int:
+        """Steps that the stores did not take yet."""
+        return sum(one.waiting for each in self.owed.values() for one in each)
+
+    @property
+    def owed(self) -> Mapping[str, tuple[Owed, ...]]:
+        """What is owed to each store: steps that it did not take yet."""
+        return {"counters": (self.claiming.owed, self._offering.owed), "ledger": (self.book.owed,)}
 
     async def post(self, seller: TradedSeller, request: PostRequest) -> bytes:
         """One post, from the door to its answer (JSON). Raises `SellerError` and `HouseError`."""
@@ -156,7 +167,7 @@ class PostService:
             body_hash=request.body_hash,
             lead_id=lead_id,
             worker=await self._worker(floor, ping, lead_id),
-            at_ms=self._clock.now_ms(),
+            at_ms=ping.post_instant(self._clock.now_ms()),
             currency=floor.market.house.currency,
             sealer=self._sealer,
             plan=opened.record,

@@ -62,6 +62,18 @@ def ask(server: EmbeddedValkey, command: str) -> str:
         return connection.recv(4096).decode().strip()
 
 
+def kill(server: EmbeddedValkey) -> int:
+    """End it as it stands; returns its process id when it has ended."""
+    killed = server.pid
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    deadline_s = time.monotonic() + 20
+    while server.pid is not None:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.001)
+    return killed
+
+
 def wait_until_free(lock: Path) -> None:
     """Blocks until no server holds its lock: until it has ended."""
     fd = os.open(lock, os.O_RDWR)
@@ -91,19 +103,40 @@ def test_a_killed_server_starts_again_with_its_data_even_if_the_last_write_was_c
     with running(tmp_path) as server:
         assert ask(server, "SET a 1") == "+OK"
         assert ask(server, "SET b 2") == "+OK"
-        killed = server.pid
-        assert killed is not None
-        os.kill(killed, signal.SIGKILL)
-        deadline_s = time.monotonic() + 20
-        while server.pid is not None:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.001)
+        killed = kill(server)
         (tail,) = (tmp_path / "valkey" / "appendonlydir").glob("*.incr.aof")
         os.truncate(tail, tail.stat().st_size - 3)
         server.start()
         assert server.pid not in (None, killed)
         assert ask(server, "GET a").endswith("1")
         assert ask(server, "GET b") == "$-1"
+
+
+def test_what_was_answered_outlives_the_servers_death(tmp_path: Path) -> None:
+    """`kill -9` right behind an answer, again and again: the kernel has every write that was answered."""
+    with running(tmp_path) as server:
+        for number in range(8):
+            assert ask(server, f"SET a {number}") == "+OK"
+            kill(server)
+            server.start()
+            assert ask(server, "GET a").endswith(str(number))
+
+
+def test_a_server_that_died_is_started_again_until_we_stop(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        server.keep_running()
+        assert ask(server, "SET a 1") == "+OK"
+        killed = server.pid
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+        deadline_s = time.monotonic() + 20
+        while server.restarts == 0:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        assert server.pid not in (None, killed)
+        assert ask(server, "GET a").endswith("1")
+    assert server.pid is None
+    wait_until_free(tmp_path / "valkey" / "valkey.lock")
 
 
 def test_start_does_nothing_while_it_runs(tmp_path: Path) -> None:

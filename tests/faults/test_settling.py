@@ -137,3 +137,25 @@ async def test_a_place_that_was_kept_though_nobody_said_so_is_given_back(open_sq
     offer = await house.ping()
     assert (await house.sell(offer["ping_id"]))["status"] == "rejected"
     assert await used(house, "b") == 0
+
+
+@pytest.mark.parametrize(("step", "accept"), [("sold", 1), ("release", 0)])
+async def test_a_place_of_a_settled_lead_is_told_when_the_counters_are_back(
+    open_sqlite_house: Open, step: str, accept: int
+) -> None:
+    """Refused now (a full memory, a busy server), and not lost with it: said again until it is done."""
+    house = await open_sqlite_house(
+        [order("a", caps=CAPS)], {"a-co": {"bid": {"price": 30}, "post": {"accept": accept}}}
+    )
+    offering: Any = house.exchange.posts._offering
+    offering._counters = CountersAwayAt(offering._counters, step, times=2)
+    offer = await house.ping()
+    assert (await house.sell(offer["ping_id"]))["status"] == ("sold" if accept else "rejected")
+
+    async def told() -> bool:
+        return house.exchange.posts.steps_owed == 0
+
+    await eventually(told)
+    look = await house.exchange.counters.look("a-co", [], house.clock.now_ms())
+    assert look.kept == {}
+    assert await used(house, "a") == accept

@@ -10,7 +10,18 @@ from sqlalchemy import Engine
 from auction.ledger.engine import is_postgresql, transaction
 from auction.ledger.leads import settle, take_lead
 from auction.ledger.records import LeadState, OfferResult, OfferState
-from auction.ledger.sold import _SOLD, MOST_OWNERS, Sold, sold_since
+from auction.ledger.sold import (
+    _LOST,
+    _OF_LEADS_OUT,
+    _OFFERS_OF,
+    _SOLD,
+    MOST_OWNERS,
+    OpenOffer,
+    Sold,
+    open_offers,
+    sold_between,
+    verdicts,
+)
 from tests.ledger.rows import AT_MS, a_lead, a_sale, an_offer, sold
 
 ONE = Sold(1, 31_500_000)
@@ -29,74 +40,115 @@ def take(engine: Engine, number: int, order: str = "sunrise-tx", at_ms: int = AT
         take_lead(conn, a_lead(number, created_at_ms=at_ms, **more), [an_offer(order)])
 
 
-def since(engine: Engine, owner: Any, ids: list[str], since_ms: int = AT_MS) -> dict[str, Sold]:
+def between(
+    engine: Engine, owner: Any, ids: list[str], start_ms: int = AT_MS, end_ms: int = AT_MS + 1_000
+) -> dict[str, Sold]:
     with engine.connect() as conn:
-        return sold_since(conn, owner, ids, since_ms)
+        return sold_between(conn, owner, ids, start_ms, end_ms)
+
+
+def still_open(engine: Engine, *buyer_ids: str) -> list[str]:
+    """The orders whose offers may still be sales."""
+    with engine.connect() as conn:
+        return sorted(offer.order_id for offer in open_offers(conn, buyer_ids))
+
+
+def said_of(engine: Engine, *places: str) -> list[str]:
+    with engine.connect() as conn:
+        said = verdicts(conn, places)
+    assert said.keys() == set(places)
+    return [said[place].verdict for place in places]
 
 
 def test_sales_are_added_up_by_order_and_by_buyer(engine: Engine) -> None:
     for number, order in enumerate(["sunrise-tx", "sunrise-tx", "sunrise-ca", "helios-1"]):
         sell(engine, number, order)
-    assert since(engine, "order", ["sunrise-tx", "sunrise-ca", "none"]) == {
+    assert between(engine, "order", ["sunrise-tx", "sunrise-ca", "none"]) == {
         "sunrise-tx": Sold(2, 63_000_000),
         "sunrise-ca": ONE,
     }
-    assert since(engine, "buyer", ["sunrise", "helios"]) == {"sunrise": Sold(3, 94_500_000), "helios": ONE}
-    assert since(engine, "buyer", []) == {}
+    assert between(engine, "buyer", ["sunrise", "helios"]) == {"sunrise": Sold(3, 94_500_000), "helios": ONE}
+    assert between(engine, "buyer", []) == {}
 
 
 def test_a_sale_counts_in_the_window_that_it_was_offered_in(engine: Engine) -> None:
     sell(engine, 1)  # sold 50 ms later
-    assert since(engine, "order", ["sunrise-tx"], AT_MS) == {"sunrise-tx": ONE}
-    assert since(engine, "order", ["sunrise-tx"], AT_MS + 1) == {}
+    assert between(engine, "order", ["sunrise-tx"], AT_MS, AT_MS + 1) == {"sunrise-tx": ONE}
+    assert between(engine, "order", ["sunrise-tx"], AT_MS + 1) == {}
+    assert between(engine, "order", ["sunrise-tx"], AT_MS - 9, AT_MS) == {}
 
 
 def test_test_leads_do_not_count(engine: Engine) -> None:
     sell(engine, 1, test=True)
     take(engine, 2, test=True)
-    assert since(engine, "order", ["sunrise-tx"]) == since(engine, "buyer", ["sunrise"]) == {}
+    assert between(engine, "order", ["sunrise-tx"]) == between(engine, "buyer", ["sunrise"]) == {}
+    assert still_open(engine, "sunrise") == []
 
 
 @pytest.mark.parametrize(
-    ("state", "offer", "counts"),
+    ("state", "offer", "verdict"),
     [
-        (None, None, True),
-        ("pending", "unknown", True),
-        ("pending", "rejected", False),
-        ("rejected", "rejected", False),
+        (None, None, "open"),
+        ("pending", "unknown", "open"),
+        ("pending", "rejected", "refused"),
+        ("rejected", "rejected", "refused"),
+        ("sold", "accepted", "sold"),
+        ("sold", "rejected", "refused"),
+        ("sold", "unknown", "open"),  # a shared lead that another bought
     ],
 )
-def test_an_offer_counts_while_it_may_be_a_sale(
-    engine: Engine, state: LeadState | None, offer: OfferState | None, counts: bool
+def test_an_offer_is_open_while_it_may_be_a_sale(
+    engine: Engine, state: LeadState | None, offer: OfferState | None, verdict: str
 ) -> None:
     take(engine, 1)
     if state is not None and offer is not None:
         result = OfferResult(order_id="sunrise-tx", state=offer, answered_at_ms=AT_MS + 40)
         with transaction(engine) as conn:
             settle(conn, sold(state=state, results=(result,), sales=(), places=None, payout_micros=0))
-    expected = {"sunrise-tx": ONE} if counts else {}
-    assert since(engine, "order", ["sunrise-tx"]) == expected
-    assert since(engine, "buyer", ["sunrise"]) == ({"sunrise": ONE} if counts else {})
-    assert since(engine, "order", ["sunrise-tx"], AT_MS + 1) == {}
+    assert still_open(engine, "sunrise", "helios") == (["sunrise-tx"] if verdict == "open" else [])
+    assert still_open(engine, "helios") == []
+    places = ("ping-1/sunrise-tx", "ping-1/helios-1", "ping-2/sunrise-tx")
+    assert said_of(engine, *places) == [verdict, "gone", "gone"]
+
+
+def test_an_open_offer_tells_what_its_place_takes(engine: Engine) -> None:
+    take(engine, 1)
+    with engine.connect() as conn:
+        assert open_offers(conn, ["sunrise"]) == [
+            OpenOffer("ping-1", "sunrise-tx", "sunrise", 31_500_000, AT_MS, False)
+        ]
 
 
 def test_as_many_owners_as_one_question_takes(engine: Engine) -> None:
     sell(engine, 1)
     ids = [f"order-{number}" for number in range(MOST_OWNERS - 1)]
-    assert since(engine, "order", [*ids, "sunrise-tx"]) == {"sunrise-tx": ONE}
+    assert between(engine, "order", [*ids, "sunrise-tx"]) == {"sunrise-tx": ONE}
+    places = [f"ping-{number}/none" for number in range(2, MOST_OWNERS + 9)]
+    assert said_of(engine, *places, "ping-1/sunrise-tx") == ["gone"] * len(places) + ["sold"]
 
 
-@pytest.mark.parametrize("owner", ["order", "buyer"])
-def test_no_table_is_read_from_end_to_end(engine: Engine, owner: Any) -> None:
-    asked = {"ids": ["a", "b"], "since_ms": AT_MS}
+@pytest.mark.parametrize(
+    ("statement", "indexes"),
+    [
+        (_SOLD["order"], ["ix_sales_order_id_offered_at_ms"]),
+        (_SOLD["buyer"], ["ix_sales_buyer_id_offered_at_ms"]),
+        (_OF_LEADS_OUT, ["ix_leads_unsettled"]),
+        (_LOST, ["ix_offers_unknown"]),
+        (_OFFERS_OF, ["ping_id"]),
+    ],
+)
+def test_no_table_is_read_from_end_to_end(engine: Engine, statement: Any, indexes: list[str]) -> None:
     with engine.connect() as conn:
         if is_postgresql(conn):  # on empty tables it would take them for cheapest
             conn.exec_driver_sql("SET enable_seqscan = off")
-        statement = _SOLD[owner].params(asked)
-        text = statement.compile(
-            conn, compile_kwargs={"literal_binds": True, "render_postcompile": True}
-        ).string
+        asked = {"ids": ["a", "b"], "start_ms": AT_MS, "end_ms": AT_MS + 1}
+        known = {name: asked[name] for name in statement.compile().params if name in asked}
+        text = (
+            statement.params(known)
+            .compile(conn, compile_kwargs={"literal_binds": True, "render_postcompile": True})
+            .string
+        )
         explain = "EXPLAIN " if is_postgresql(conn) else "EXPLAIN QUERY PLAN "
         plan = "\n".join(str(row) for row in conn.exec_driver_sql(explain + text))
-    assert f"ix_sales_{owner}_id_offered_at_ms" in plan
-    assert "ix_leads_unsettled" in plan
+    assert all(index in plan for index in indexes), plan
+    assert "SCAN leads" not in plan.replace("SCAN leads USING INDEX", "")

@@ -1,0 +1,28 @@
+-- What a buyer's counters say at one moment: some windows, and the places that are kept.
+-- What a count holds beyond the places that stand in it was sold; so a look tells both apart.
+--
+-- KEYS  see places.lua
+-- ARGV  1 now_ms   2... names
+-- reply {{count, of it in places, for each name}, {place, record, for each that is kept}}
+
+purge_all()
+local stand, kept = {}, {}
+local stored = redis.call('HGETALL', places)
+for at = 1, #stored, 2 do
+  local record = cmsgpack.unpack(stored[at + 1])
+  if record[1] == 0 then
+    kept[#kept + 1] = stored[at]
+    kept[#kept + 1] = stored[at + 1]
+  end
+  for _, entry in ipairs(record[2]) do
+    for name_at = 4, #entry do
+      stand[entry[name_at]] = (stand[entry[name_at]] or 0) + tonumber(entry[3])
+    end
+  end
+end
+local windows = {}
+for at = 2, #ARGV do
+  windows[#windows + 1] = redis.call('HGET', counts, ARGV[at]) or '0'
+  windows[#windows + 1] = string.format('%.0f', stand[ARGV[at]] or 0)
+end
+return {windows, kept}

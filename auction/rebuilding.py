@@ -1,0 +1,270 @@
+"""Keeps the counters good: rebuilt from the ledger when they may have lost something, compared with it now and then.
+
+The gate (`counters/era.py`) keeps calls from counters that are not known to be good; this is who makes them so. Of all
+workers on all machines one rebuilds, under a mark in the counters that lapses if it dies; the others wait. A
+worker also waits until the caps of its own market are counted: at its start they may be new.
+
+It works on connections of its own: slow, whole, and in nobody's way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from auction import log
+from auction.clock import Clock, SystemClock
+from auction.counters import scripts
+from auction.counters.counters import Counters
+from auction.counters.era import HOUSE, REBUILD, RECONCILE, Era, Gate, Server, read_server, unfit, where
+from auction.counters.link import CountersRebuilding, CountersUnavailable, Link
+from auction.errors import HouseError, OperatorError
+from auction.ledger.house import RENEW_MS, HouseRow, counters_left, counters_seen, house_of
+from auction.ledger.reader import Reader
+from auction.ledger.writer import Writer
+from auction.market.market import Market
+from auction.reconciling import Outcome, Reconciling
+from auction.seeding import seed_caps
+from auction.tally import counts
+
+BOUND_MS = 10_000
+"""How long one call of a rebuild may take."""
+MARK_MS = 6_000
+"""A rebuild whose mark is not renewed for so long is dead."""
+RETRY_S = 0.1
+LONGEST_RETRY_S = 2.0
+TICK_S = 1.0
+SECOND_LOOK_MS = 150_000
+"""After a rebuild the counters are compared once more, when what was on its way then has come to its end."""
+
+
+class Rebuilding:
+    """The keeper of one worker's gate.
+
+    Counts `rebuilds` it did itself, comparisons (`reconciles`, by how they ended), and what both of them found: windows
+    that differed, places let go and taken.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        reader: Reader,
+        writer: Writer,
+        clock: Clock,
+        market: Callable[[], Market],
+        reconcile_every_s: int,
+    ) -> None:
+        self.rebuilds = self.windows_differed = self.places_freed = self.places_taken = 0
+        self.reconciles = counts()  # (how it ended,)
+        self._redis_url = redis_url
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+        self._real = SystemClock()
+        self._market = market
+        self._every_ms = reconcile_every_s * 1_000
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._row: HouseRow | None = None
+        self._counters_id: str | None = None
+        self._seen_s = 0.0
+
+    async def open(self) -> Gate:
+        """Learn who the ledger is. Raises `HouseError` where it does not answer."""
+        made_id, now_ms = secrets.token_hex(8), self._real.now_ms()
+        self._row = await self._writer.write(lambda conn: house_of(conn, made_id, now_ms))
+        self.gate = Gate(self._row.house_id, self._wanted.set)
+        return self.gate
+
+    def start(self, link: Link) -> None:
+        """Keep the gate of `link` from now on."""
+        self._link = link
+        self._where = where(link.address)
+        self._task = asyncio.create_task(self._keep(), name="rebuilding")
+
+    async def close(self) -> None:
+        """Stop. Whoever still sees the counters says so by himself."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._counters_id is not None:
+            mine = self._counters_id
+            with contextlib.suppress(HouseError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._writer.write(lambda conn: counters_left(conn, mine))
+
+    async def make_good(self) -> None:
+        """One try at what the gate waits for: counters that match the ledger, and count all caps of our market.
+
+        Raises `HouseError` (try again), `OperatorError` (somebody has to change something).
+        """
+        assert self._row is not None
+        async with self._own_link() as link:
+            server, era = await read_server(link.call)
+            fault = unfit(server, era, self._row.house_id)
+            if fault is not None:
+                raise fault
+            if server.replica:
+                raise CountersUnavailable("the server is a read-only replica")
+            if server.evicts is not None:
+                log.warning("counters_may_evict", policy=server.evicts, detail="open offers may be dropped")
+            if era.run != server.run:
+                await self._rebuild(link, server, era)
+            else:
+                assert era.counters is not None, "settle_era.lua writes both"
+                await self._see(era.counters)
+                now_ms = self._clock.now_ms()
+                await seed_caps(self._reader, Counters(link), None, self._market(), now_ms)
+        self.gate.barred = None
+        self.gate.settled = True
+
+    async def _keep(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._wanted.wait()
+            if self._wanted.is_set():
+                await self._until_good()
+            elif self._link.up:
+                await self._tried(self._look_after)
+
+    async def _until_good(self) -> None:
+        pause_s = RETRY_S
+        while not await self._tried(self.make_good):
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_RETRY_S)
+        self._wanted.clear()
+        self._link.look_again()
+
+    async def _tried(self, step: Callable[[], Awaitable[None]]) -> bool:
+        """Whether it was done. What an operator has to change shuts the gate until it is."""
+        try:
+            await step()
+        except CountersRebuilding:  # another worker is at it: soon there is nothing left to do
+            return False
+        except OperatorError as error:
+            if self.gate.barred is None:
+                log.warning("counters_barred", code=error.code, detail=error.detail)
+            self.gate.barred = error
+            self._wanted.set()
+            self._link.look_again()
+            return False
+        except HouseError as error:
+            log.warning("counters_not_checked", code=error.code, detail=str(error))
+            return False
+        except Exception:
+            log.bug("counters_not_checked")
+            return False
+        return True
+
+    async def _rebuild(self, link: Link, server: Server, era: Era) -> None:
+        assert self._row is not None
+        began_s, mark = monotonic(), secrets.token_hex(8)
+        if not await link.call("SET", REBUILD, mark, "NX", "PX", MARK_MS):
+            raise CountersRebuilding
+        counters_id = era.counters or self._counters_id or secrets.token_hex(8)
+        try:
+            await self._see(counters_id)
+            market = self._market()
+            async with _renewed(link):
+                reconciling = Reconciling(
+                    self._reader, Counters(link), self._clock.now_ms(), repair=True, all_open=True
+                )
+                outcome = await reconciling.run(market)
+            if outcome.busy:
+                raise HouseError("counters_busy", "The counters move on while they are rebuilt.")
+            now_ms = self._real.now_ms()
+            words = (mark, self._row.house_id, counters_id, server.run, now_ms)
+            if not await link.run(scripts.SETTLE_ERA, bool, 2, HOUSE, REBUILD, *words):
+                raise HouseError("counters_lost", "The counters were lost while they were rebuilt.")
+        except BaseException:
+            with contextlib.suppress(HouseError):
+                await link.call("DEL", REBUILD)
+            raise
+        await link.call("SET", RECONCILE, "rebuilt", "PX", SECOND_LOOK_MS)
+        self.rebuilds += 1
+        self._note(outcome)
+        log.event(
+            "counters_rebuilt",
+            windows=outcome.windows,
+            mended=outcome.mended,
+            places_freed=outcome.freed,
+            places_taken=outcome.taken,
+            took_ms=round((monotonic() - began_s) * 1_000),
+        )
+
+    async def _look_after(self) -> None:
+        """Between two ticks: say that the counters are in use; compare them if that is due, and ours to do."""
+        if monotonic() - self._seen_s >= RENEW_MS / 1_000 and self._counters_id is not None:
+            await self._see(self._counters_id)
+        if not self._every_ms:
+            return
+        if await self._link.call("EXISTS", RECONCILE):
+            return
+        if not await self._link.call("SET", RECONCILE, "due", "NX", "PX", self._every_ms):
+            return
+        async with self._own_link() as link:
+            reconciling = Reconciling(self._reader, Counters(link), self._clock.now_ms(), repair=True)
+            outcome = await reconciling.run(self._market())
+        self._note(outcome)
+        self.reconciles["differed" if outcome.differences else "busy" if outcome.busy else "equal",] += 1
+        if outcome.differences or outcome.freed:
+            log.warning(
+                "counters_differed",
+                windows=len(outcome.differences),
+                first=[f"{each.buyer_id} {each.cap}" for each in outcome.differences[:5]],
+                places_freed=outcome.freed,
+            )
+
+    def _note(self, outcome: Outcome) -> None:
+        self.windows_differed += len(outcome.differences)
+        self.places_freed += outcome.freed
+        self.places_taken += outcome.taken
+
+    async def _see(self, counters_id: str) -> None:
+        """These counters are in use with our ledger. Raises `OperatorError` if others are."""
+        now_ms = self._real.now_ms()
+        others = await self._writer.write(lambda conn: counters_seen(conn, counters_id, self._where, now_ms))
+        if others is not None:
+            raise _split(others, self._where)
+        self._counters_id, self._seen_s = counters_id, monotonic()
+
+    @asynccontextmanager
+    async def _own_link(self) -> AsyncIterator[Link]:
+        link = Link(self._redis_url, scripts.ALL, bound_ms=BOUND_MS, stall_ms=BOUND_MS)
+        try:
+            await link.open(within_ms=5_000)
+            yield link
+        finally:
+            await link.close()
+
+
+@asynccontextmanager
+async def _renewed(link: Link) -> AsyncIterator[None]:
+    """Our mark lives on until the end of the block."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(MARK_MS / 4_000)
+            with contextlib.suppress(HouseError):
+                await link.call("PEXPIRE", REBUILD, MARK_MS)
+
+    renewing = asyncio.create_task(renew(), name="rebuild-mark")
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+
+
+def _split(others: HouseRow, mine: str) -> OperatorError:
+    return OperatorError(
+        "counters_split",
+        f"this ledger is traded on with other counters, at {others.counters_where}, and ours at {mine} know nothing of "
+        "them: every cap would be filled twice. Give all machines of one ledger one Redis by AUCTION_REDIS_URL. "
+        "(If that house has just been killed: it is forgotten after 20 seconds.)",
+    )
