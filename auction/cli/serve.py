@@ -31,7 +31,7 @@ from auction.cli.options import (
 from auction.cli.stocking import Stocking, stocking
 from auction.cli.stopping import Stopping
 from auction.cli.waiting import wait_for_stores
-from auction.cli.worker import BACKLOG, run_worker
+from auction.cli.worker import run_worker
 from auction.counters.embedded import EmbeddedValkey
 from auction.errors import OperatorError
 from auction.exchange import sealer_of
@@ -85,13 +85,21 @@ def serve(files: tuple[Path, ...], **flags: object) -> None:
 
 @contextlib.contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
-    """The listening socket. Raises `OperatorError` where it can't be had."""
+    """The socket to listen on, its address ours. Raises `OperatorError` where it can't be had.
+
+    The first worker that is ready makes it listen: until then a client is refused, and not let in to wait for somebody
+    who is still starting.
+    """
     host, port = settings.host, settings.port
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listening.family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((host, port))
     except OSError as error:
         known = not isinstance(error, socket.gaierror) and error.errno is not None
+        listening.close()
         reason = os.strerror(error.errno) if known and error.errno else str(error.strerror)
         raise OperatorError(
             "cannot_listen",

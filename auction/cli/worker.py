@@ -97,6 +97,7 @@ class _Worker:
             app = App(exchange)
             app.metrics.start()
             self._server = _server(app)
+            self._listening.listen(BACKLOG)  # not before: who is let in is served
             ready()
             await self._server.serve(sockets=[self._listening])
             await app.metrics.stop()

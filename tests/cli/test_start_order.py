@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from auction.counters.embedded import EmbeddedValkey
@@ -69,6 +71,27 @@ async def test_stores_that_come_after_the_house(
                 status, answer = await client.post("/post", {"ping_id": offer["ping_id"], "lead": PERSON})
                 assert (status, answer["status"]) == (200, "sold")
             assert await asyncio.to_thread(process.end) == 0
+
+
+async def test_a_client_that_comes_too_early_is_refused_and_not_let_in_to_wait(
+    tmp_path: Path, config: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with serve(tmp_path, "--config", str(config), "--workers", "2", "--port", str(port)):
+        refused = 0
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session, asyncio.timeout(60):
+            while True:
+                began_s = time.monotonic()
+                try:
+                    async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
+                        assert answer.status == 200
+                        break
+                except aiohttp.ClientConnectionError:
+                    refused += 1
+                await asyncio.sleep(0.02)
+        assert refused > 0
+        assert time.monotonic() - began_s < 1, "who is let in is answered"
 
 
 AWAY = ["--database-url", "postgresql://nobody@127.0.0.1:1/x", "--redis-url", "redis://127.0.0.1:1"]
