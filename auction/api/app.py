@@ -21,6 +21,7 @@ from auction.api.status import StatusDoor
 from auction.api.wire import respond_problem
 from auction.errors import ExchangeError, SellerError, internal_error
 from auction.exchange import Exchange
+from auction.tally import Family
 
 Door = Callable[[Scope, Receive, Send], Awaitable[None]]
 MOST_LOGGED_PATH = 128
@@ -33,8 +34,10 @@ class App:
         self.native, self.status, self.metrics = (
             NativeDoor(exchange),
             StatusDoor(exchange),
-            MetricsDoor(exchange),
+            MetricsDoor(exchange, lambda: self.of_front()),
         )
+        self.of_front: Callable[[], list[Family]] = list
+        """What is in front of us has counted this, for `/metrics`."""
         self.bugs = 0
         self._hot: dict[str, Door] = {
             "/ping": self.native.ping,

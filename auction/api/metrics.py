@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -36,8 +36,10 @@ _decode = msgspec.msgpack.Decoder(list[Family]).decode
 class MetricsDoor:
     """`GET /metrics`, and the file that this worker leaves for the others."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, of_doors: Callable[[], list[Family]] = list) -> None:
+        """`of_doors` tells what the HTTP side has counted."""
         self._exchange = exchange
+        self._of_doors = of_doors
         self._folder = metrics_folder(exchange.settings.data_dir)
         self._mine = self._folder / f"{os.getpid()}.metrics"
         self._leaving: asyncio.Task[None] | None = None
@@ -45,7 +47,7 @@ class MetricsDoor:
 
     async def metrics(self, request: Request) -> Response:
         """All workers' counts together."""
-        families = added_up([*families_of(self._exchange), *self._others()])
+        families = added_up([*self._known(), *self._others()])
         return Response(to_text(families), headers={"content-type": CONTENT_TYPE})
 
     def start(self) -> None:
@@ -66,10 +68,13 @@ class MetricsDoor:
             self._leave()
             await asyncio.sleep(LEAVE_EVERY_S)
 
+    def _known(self) -> list[Family]:
+        return [*families_of(self._exchange), *self._of_doors()]
+
     def _leave(self) -> None:
         fresh = self._mine.with_suffix(".new")
         try:
-            fresh.write_bytes(_encode(families_of(self._exchange)))
+            fresh.write_bytes(_encode(self._known()))
             fresh.replace(self._mine)
         except OSError as error:
             log.warning("metrics_not_left", error=str(error))

@@ -19,6 +19,7 @@ import click
 from msgspec.structs import replace
 
 from auction import log
+from auction.api.front import BACKLOG
 from auction.api.metrics import forget_metrics
 from auction.applying import apply_catalogue, read_files, stored_catalogue
 from auction.catalogue.changes import diff
@@ -32,7 +33,7 @@ from auction.cli.options import (
     store_flags,
 )
 from auction.cli.stopping import Stopping
-from auction.cli.worker import BACKLOG, run_worker
+from auction.cli.worker import run_worker
 from auction.clock import SystemClock
 from auction.counters.embedded import EmbeddedValkey
 from auction.errors import OperatorError

@@ -1,8 +1,4 @@
-"""One worker: an exchange behind a listening socket, from its start to its end.
-
-Signals are ours, not uvicorn's: it would raise a signal again once the last request is answered, and the
-process would be gone before the exchange has written what it still holds.
-"""
+"""One worker: an exchange behind a listening socket, from its start to its end."""
 
 from __future__ import annotations
 
@@ -11,21 +7,19 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import click
-import uvicorn
 import uvloop
 
 from auction import log
 from auction.api.app import App
+from auction.api.front import Front, FrontLimits
 from auction.cli.options import settings_of
 from auction.cli.stopping import SIGNALS
 from auction.exchange import Exchange
 from auction.settings import Settings
 
-BACKLOG = 2_048
 READY = b"ready\n"
 """What a worker says on its standard output, once, to the parent that started it."""
 SWITCH_INTERVAL_S = 0.000_5
@@ -75,7 +69,8 @@ class _Worker:
         self._settings = settings
         self._listening = listening
         self._watch_parent = watch_parent
-        self._server: uvicorn.Server | None = None
+        self._front: Front | None = None
+        self._asked_to_stop = asyncio.Event()
 
     async def run(self, redis_url: str, ready: Callable[[], None], told: Callable[[], bool]) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -95,56 +90,30 @@ class _Worker:
             gc.freeze()
             gc.set_threshold(*COLLECT_AFTER)
             app = App(exchange)
+            front = self._front = Front(app, FrontLimits(connections=self._settings.most_connections))
+            app.of_front = front.families
             app.metrics.start()
-            self._server = _server(self._settings, app)
+            await front.start(self._listening)
             ready()
-            await self._server.serve(sockets=[self._listening])
+            await self._asked_to_stop.wait()
+            await front.stop(self._settings.stop_within_ms / 1000)
             await app.metrics.stop()
         finally:
             await exchange.close()
 
     def _stop(self) -> None:
-        server = self._server
-        if server is None:
+        if self._front is None:
             assert self._task is not None
             self._task.cancel()
-        elif server.should_exit:  # asked twice: do not wait for what was taken in
-            server.force_exit = True
+        elif self._asked_to_stop.is_set():  # asked twice: do not wait for what was taken in
+            self._front.give_up()
         else:
-            server.should_exit = True
+            self._asked_to_stop.set()
 
     def _parent_gone(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(STDIN)
         log.warning("parent_gone", pid=os.getpid())
         self._stop()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, its hands off our signals."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _server(settings: Settings, app: App) -> uvicorn.Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            loop="none",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,  # nobody here asks who the client is
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=-(-settings.stop_within_ms // 1000),
-        )
-    )
 
 
 def _tell_parent() -> None:
