@@ -2,8 +2,8 @@
 
 A server of our own in place of uvicorn's, for two reasons. It bounds what a sender may take: the time for a head and
 for a body, the size of a head, connections, requests in a row; what is refused is told as a problem, and counted. And
-it costs a ping a third of what uvicorn's does (docs/performance.md). To the application it is a plain ASGI
-server, so any other can take its place.
+a request costs a third less (docs/performance.md). To the application it is a plain ASGI server, so any other can
+take its place.
 
 One timer for all connections looks every quarter of a second which of them takes too long; its clock (`now_s`) is all
 the time that a connection knows, so a request costs no look at the clock and no timer.
@@ -22,7 +22,7 @@ from auction.errors import HouseError
 from auction.tally import Family, Labels, counter, gauge, plain_counter
 
 BACKLOG = 2_048
-_FULL = HouseError("too_many_connections", "Too many connections; try again shortly.")
+_FULL = HouseError("house_full", "Too many connections; try again shortly.")
 
 
 class FrontLimits(msgspec.Struct, frozen=True, kw_only=True):

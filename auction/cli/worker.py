@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -90,6 +91,7 @@ class _Worker:
             gc.freeze()
             gc.set_threshold(*COLLECT_AFTER)
             app = App(exchange)
+            _allow_files()
             front = self._front = Front(app, FrontLimits(connections=self._settings.most_connections))
             app.of_front = front.families
             app.metrics.start()
@@ -114,6 +116,12 @@ class _Worker:
         loop.remove_reader(STDIN)
         log.warning("parent_gone", pid=os.getpid())
         self._stop()
+
+
+def _allow_files() -> None:
+    """As many open files, and so connections, as the system lets us have; many a shell allows 1,024 at first."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _tell_parent() -> None:

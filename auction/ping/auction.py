@@ -19,6 +19,9 @@ from auction.market.market import TradedOrder
 from auction.market.reasons import Reason
 from auction.ping.bids import Bid, Terms
 
+_TIMEOUT, _OUTBID = Reason.TIMEOUT, Reason.OUTBID
+"""Looked up once: for a member of an enum Python 3.11 calls a function, three times an order."""
+
 
 class Outcome(msgspec.Struct, gc=False, array_like=True):
     """What became of one order that was asked (or bid a fixed price): for `explain` and the statistics."""
@@ -69,7 +72,7 @@ class Auction:
         slot = len(self.asked)
         self.asked.append(order)
         self._open.append(True)
-        self.outcomes.append(Outcome(order.id, order.bit, Reason.TIMEOUT))
+        self.outcomes.append(Outcome(order.id, order.bit, _TIMEOUT))
         self.outstanding += 1
         return slot
 
@@ -172,10 +175,10 @@ class Auction:
             outcome.price_micros = price_micros
         reason = self._objection(order, price_micros, quote.exclusive)
         if reason is not None:
-            if outcome.reason is not Reason.OUTBID:
+            if outcome.reason is not _OUTBID:
                 outcome.reason = reason
             return
-        outcome.reason = Reason.OUTBID  # until it wins
+        outcome.reason = _OUTBID  # until it wins
         self.bids.append(
             Bid(
                 order.id,

@@ -23,7 +23,7 @@ async def test_one_connection_too_many_is_told_so_and_the_others_are_served() ->
                 assert (await line.answer()).status == 200
             async with served.line() as third:
                 told = await third.answer()
-                assert (told.status, told.code) == (503, "too_many_connections")
+                assert (told.status, told.code) == (503, "house_full")
                 assert told.headers["retry-after"] == "1"
                 third.write(GET)
                 assert await third.closed()
