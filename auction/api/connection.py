@@ -158,18 +158,19 @@ class Connection(asyncio.Protocol):
     # -- what a request tells ------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """A piece of an answer."""
-        self._transport.write(data)
+        """A piece of an answer. (A transport may be closing before it says so, and then takes nothing.)"""
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def closing(self) -> bool:
         """Whether the connection ends with this answer, whatever the client wants."""
-        return self._front.stopping or (self._eof and not self._waiting)
+        return self._front.stopping or (self._eof and not self._waiting and not self._unfed)
 
     def read_on(self) -> None:
         """What held up reading is gone."""
         if self._unfed:
             self._feed_on()
-        elif self._reading is not None and not self._lost:
+        elif self._reading is not None and not self._transport.is_closing():
             self._since_s = self._front.now_s
             self._transport.resume_reading()
 
@@ -277,7 +278,7 @@ class Connection(asyncio.Protocol):
             self._feed(piece)
             if self._parser is None:
                 self._unfed = b""
-        if not self._lost and not self._ending:
+        if not self._ending and not self._transport.is_closing():
             if self._unfed:
                 self._transport.pause_reading()
             else:
@@ -381,7 +382,7 @@ class Connection(asyncio.Protocol):
         self._deafen()
         self._ending = True
         self._since_s = self._front.now_s
-        if unread and not self._eof and self._transport.can_write_eof():
+        if unread and not self._eof and not self._transport.is_closing():
             self._transport.resume_reading()
             self._transport.write_eof()
         else:

@@ -94,13 +94,16 @@ class Front:
         self._changed.set()
 
     def opened(self, connection: Connection) -> None:
-        """There is one connection more; one too many is told so."""
+        """There is one connection more; one too many is told so, unless too many are being told."""
         self.connected += 1
-        full = len(self._connections) >= self.limits.connections
+        others, most = len(self._connections), self.limits.connections
         self._connections.add(connection)
-        if full:
+        if others >= most:
             self.refused["connections"] += 1
-            connection.turn_away(_FULL)
+            if others < 2 * most:
+                connection.turn_away(_FULL)
+            else:
+                connection.cancel()
 
     def closed(self, connection: Connection) -> None:
         """It is gone, and nothing runs for it any more."""

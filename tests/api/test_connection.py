@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -151,7 +152,7 @@ def test_however_it_is_cut_it_is_the_same(kinds: list[int], size: int) -> None:
                 await asyncio.sleep(0)
             return [(await line.answer()).json["body"] for _ in kinds]
 
-    assert asyncio.run(play()) == ["" if kind == 0 else "body" for kind in kinds]
+    assert uvloop.run(play()) == ["" if kind == 0 else "body" for kind in kinds]
 
 
 async def test_so_many_requests_wait_and_then_their_sender_does() -> None:

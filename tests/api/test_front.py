@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+import uvloop
 
 from auction.api.front import FrontLimits
 from tests.api.fronted import Fronted, Gate, echo, fronted
@@ -21,7 +22,9 @@ async def test_one_connection_too_many_is_told_so_and_the_others_are_served() ->
             for line in (first, second):
                 line.write(GET)
                 assert (await line.answer()).status == 200
-            async with served.line() as third:
+            async with served.line() as third, served.line() as fourth, served.line() as fifth:
+                assert (await fourth.answer()).status == 503
+                assert await fifth.closed(), "so many are not even told"
                 told = await third.answer()
                 assert (told.status, told.code) == (503, "house_full")
                 assert told.headers["retry-after"] == "1"
@@ -34,9 +37,9 @@ async def test_one_connection_too_many_is_told_so_and_the_others_are_served() ->
             line.write(GET)
             assert (await line.answer()).status == 200
     counted = {family.name: family.values for family in served.front.families()}
-    assert counted["auction_http_connected"] == [((), 4)]
+    assert counted["auction_http_connected"] == [((), 6)]
     assert counted["auction_http_connections"] == [((), 0)]
-    assert counted["auction_http_refused"] == [(("connections",), 1)]
+    assert counted["auction_http_refused"] == [(("connections",), 3)]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +118,32 @@ async def test_one_that_does_not_take_its_answer_is_given_up() -> None:
         line.write(GET)
         await until(lambda: served.front.refused == {"slow_reader": 1})
         await until(lambda: not served.front._connections)
+
+
+def test_clients_that_vanish_at_any_moment_leave_nothing_behind() -> None:
+    """On uvloop, as in production: its transports take nothing once they are closing."""
+    whole = HEAD + b"content-length: 200000\r\n\r\n" + b"x" * 200_000 + GET * 40
+    wrong: list[object] = []
+
+    async def play() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: wrong.append(context))
+        async with fronted(echo) as served:
+
+            async def one(number: int) -> None:
+                async with served.line() as line:
+                    line.write(whole[: number * 1_009])
+                    if number % 3:
+                        await line.answer()
+                    await asyncio.sleep(number % 7 / 1_000)
+                    line.writer.transport.abort()
+
+            await asyncio.gather(
+                *map(one, (*range(1, 190, 3), *range(198, 203), 203)), return_exceptions=True
+            )
+            await until(lambda: not served.front._connections)
+
+    uvloop.run(play())
+    assert wrong == []
 
 
 async def stop(served: Fronted, within_s: float) -> asyncio.Task[None]:
