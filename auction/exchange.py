@@ -7,6 +7,7 @@ Valkey once for all workers); here every part gets what it needs and nothing loo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 from collections.abc import Callable
@@ -70,6 +71,8 @@ PREPARE_S = 0.3
 COUNTERS_WITHIN_MS, GOOD_WITHIN_S = 2_000, 5.0
 """How long a start waits for the counters to answer, and then for them to match the ledger."""
 READY = "{house}:ready"
+LAST_POSTS_S = 5.0
+"""How long posts have at the very end to write down what is known of them."""
 WATCH_S = 0.25
 """How often the ledger is asked whether the catalogue changed: a new market trades within a second."""
 
@@ -128,6 +131,7 @@ class Exchange:
         self.allowances = Allowances(self.counters, self.clock)
         self.fanout = Fanout(allow_private=settings.allow_private_buyers)
         self._parts.push_async_callback(self.fanout.close)
+        self._parts.push_async_callback(self._let_posts_end)
         self.delivery = Delivery(allow_private=settings.allow_private_buyers, clock=self.clock)
         self._parts.push_async_callback(self.delivery.close)
         self._parts.push_async_callback(self._stop_looking)
@@ -287,6 +291,15 @@ class Exchange:
         self._preparing.discard(preparing)
         for problem in () if preparing.cancelled() else preparing.result():
             log.warning("buyer_out_of_reach", problem=problem)
+
+    async def _let_posts_end(self) -> None:
+        """Nobody waits for a buyer any more: what was under way is settled as far as it is known, and told."""
+        if self._watcher is None:  # it never was open
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_POSTS_S):
+                while self.posts.running:  # noqa: ASYNC110  (once in a lifetime)
+                    await asyncio.sleep(0.01)
 
     async def _stop_looking(self) -> None:
         """Ends what goes on beside the requests."""

@@ -60,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     most_posts: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Posts at once in one worker; more get a 503.")
     ] = 1_000
+    most_connections: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Clients connected to one worker at once; more get a 503.")
+    ] = 10_000
     most_body_bytes: Annotated[
         int, Meta(ge=1_024, le=16_777_216, description="The longest request body that is read.")
     ] = 65_536

@@ -12,10 +12,10 @@ from typing import Any
 
 import aiohttp
 import msgspec
-import uvicorn
 import yaml
 
 from auction.api.app import App
+from auction.api.front import Front
 from auction.applying import apply_catalogue
 from auction.catalogue.reading import Source, read_catalogue
 from auction.clock import MovedClock
@@ -83,9 +83,12 @@ def catalogue(
 class House:
     """A running exchange with what a test needs to look at it from outside."""
 
-    def __init__(self, exchange: Exchange, app: App, url: str, mock: Listening, clock: MovedClock) -> None:
+    def __init__(
+        self, exchange: Exchange, app: App, front: Front, url: str, mock: Listening, clock: MovedClock
+    ) -> None:
         self.exchange = exchange
         self.app = app
+        self.front = front
         self.url = url
         self.mock = mock
         self.clock = clock
@@ -123,7 +126,7 @@ class House:
     async def until_seen(self, buyer: str, kind: str) -> None:
         """Waits until the mock buyer was sent one."""
         async with asyncio.timeout(10):
-            while not await self.seen(buyer, kind):  # noqa: ASYNC110  (what is awaited is another's log)
+            while not await self.seen(buyer, kind):
                 await asyncio.sleep(0.005)
 
     async def change_manner(self, buyer: str, manner: Mapping[str, Any]) -> None:
@@ -164,8 +167,8 @@ async def open_house(
         try:
             await exchange.open(redis_url)
             app = App(exchange)
-            async with _serving(app) as url:
-                house = House(exchange, app, url, mock, clock)
+            async with _serving(app) as (front, url):
+                house = House(exchange, app, front, url, mock, clock)
                 try:
                     yield house
                 finally:
@@ -184,17 +187,12 @@ def _apply(ledger_url: str, text: str) -> None:
 
 
 @asynccontextmanager
-async def _serving(app: App) -> AsyncIterator[str]:
-    config = uvicorn.Config(
-        app, http="httptools", ws="none", lifespan="off", access_log=False, log_config=None
-    )
-    server = uvicorn.Server(config)
+async def _serving(app: App) -> AsyncIterator[tuple[Front, str]]:
+    front = Front(app)
+    app.of_front = front.families
     listening_at = socket.create_server(("127.0.0.1", 0))
-    # as uvloop does: without it, asyncio leaves head and body of an answer 40 ms apart on a socket made so
-    listening_at.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    task = asyncio.create_task(server.serve(sockets=[listening_at]))
+    await front.start(listening_at)
     try:
-        yield f"http://127.0.0.1:{listening_at.getsockname()[1]}"
+        yield front, f"http://127.0.0.1:{listening_at.getsockname()[1]}"
     finally:
-        server.should_exit = True
-        await task
+        await front.stop(10)

@@ -58,7 +58,6 @@ def families(traffic: Traffic, bodies: Bodies) -> list[Family]:
     responses = {labels: float(value) for labels, value in traffic.responses.items()}
     turned_away: dict[Labels, float] = {
         ("too_large",): float(bodies.too_large),
-        ("too_slow",): float(bodies.too_slow),
         ("cut_off",): float(bodies.cut_off),
     }
     return [

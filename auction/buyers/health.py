@@ -35,7 +35,8 @@ DEVIATIONS = 6
 
 _OURS = frozenset({Reason.CUT_OFF, Reason.BUSY, Reason.FORBIDDEN_ADDRESS, Reason.NO_TIME})
 """Failures that tell nothing of the buyer."""
-_FAILED = frozenset(reason for reason in Reason if reason.family is Family.FAILED) - _OURS
+FAILED = frozenset(reason for reason in Reason if reason.family is Family.FAILED) - _OURS
+"""What counts against a buyer."""
 
 
 class BuyerHealth(msgspec.Struct):
@@ -84,17 +85,20 @@ class Health:
         self.buyers: dict[str, BuyerHealth] = {}
         self.spared = 0
         self.spared_of: dict[str, int] = {}
+        self.unwell: set[str] = set()  # who has failed of late: news of anybody else need not be noted
         self._sick: dict[str, float] = {}
 
     def note(self, buyer_id: str, reason: Reason) -> None:
-        """What came of one ask. Costs next to nothing while a buyer is well, and answers."""
-        failed = reason in _FAILED
-        buyer = self.buyers.get(buyer_id)
-        if buyer is None:
-            buyer = self.buyers[buyer_id] = BuyerHealth()
-        if not failed and (buyer.failure == 0.0 or reason in _OURS):
+        """What came of one ask. Nothing comes of one that did not fail, of a buyer that is not `unwell`."""
+        failed = reason in FAILED
+        if not failed and (buyer_id not in self.unwell or reason in _OURS):
             return
+        buyer = self._buyer(buyer_id)
         buyer.note(failed)
+        if buyer.failure:
+            self.unwell.add(buyer_id)
+        else:
+            self.unwell.discard(buyer_id)
         share = buyer.share
         if share < 1:
             self._sick[buyer_id] = share
@@ -103,8 +107,8 @@ class Health:
 
     def time(self, buyer_id: str, reason: Reason, elapsed_us: int) -> None:
         """How long its answer took, for a campaign whose patience is adaptive."""
-        if reason not in _FAILED and reason not in _OURS:
-            self.buyers[buyer_id].time(elapsed_us / 1000)
+        if reason not in FAILED and reason not in _OURS:
+            self._buyer(buyer_id).time(elapsed_us / 1000)
 
     def left_out(self, ping_id: str, buyers: Iterable[str]) -> list[str]:
         """Those of `buyers` that this ping does without. Empty in no time while all are well."""
@@ -125,6 +129,12 @@ class Health:
         """How long this buyer's answer is worth waiting for."""
         buyer = self.buyers.get(buyer_id)
         return declared_ms if buyer is None else buyer.patience_ms(declared_ms)
+
+    def _buyer(self, buyer_id: str) -> BuyerHealth:
+        buyer = self.buyers.get(buyer_id)
+        if buyer is None:
+            buyer = self.buyers[buyer_id] = BuyerHealth()
+        return buyer
 
 
 def _draw(ping_id: str, buyer_id: str) -> float:

@@ -158,7 +158,7 @@ def read_bids(
     if not answer.bid:
         return NoBid(_text(answer.reason)) if answer.reason else _NO_BID
     bid = _bid(answer.bid, order_exclusive, answer.bid_id, answer.expires_in, max_micros)
-    return Offered((bid,)) if isinstance(bid, Bid) else _no(bid)
+    return Offered((bid,)) if bid.__class__ is Bid else _no(bid)  # type: ignore[arg-type]
 
 
 def _several(wires: list[_WireBid], order_exclusive: bool, max_micros: int) -> Offered | NoBid | Refused:

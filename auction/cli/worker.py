@@ -1,31 +1,26 @@
-"""One worker: an exchange behind a listening socket, from its start to its end.
-
-Signals are ours, not uvicorn's: it would raise a signal again once the last request is answered, and the
-process would be gone before the exchange has written what it still holds.
-"""
+"""One worker: an exchange behind a listening socket, from its start to its end."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import os
+import resource
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import click
-import uvicorn
 import uvloop
 
 from auction import log
 from auction.api.app import App
+from auction.api.front import Front, FrontLimits
 from auction.cli.options import settings_of
 from auction.cli.stopping import SIGNALS
 from auction.exchange import Exchange
 from auction.settings import Settings
 
-BACKLOG = 2_048
 READY = b"ready\n"
 """What a worker says on its standard output, once, to the parent that started it."""
 SWITCH_INTERVAL_S = 0.000_5
@@ -75,7 +70,8 @@ class _Worker:
         self._settings = settings
         self._listening = listening
         self._watch_parent = watch_parent
-        self._server: uvicorn.Server | None = None
+        self._front: Front | None = None
+        self._asked_to_stop = asyncio.Event()
 
     async def run(self, redis_url: str, ready: Callable[[], None], told: Callable[[], bool]) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -95,31 +91,26 @@ class _Worker:
             gc.freeze()
             gc.set_threshold(*COLLECT_AFTER)
             app = App(exchange)
+            _allow_files()
+            front = self._front = Front(app, FrontLimits(connections=self._settings.most_connections))
+            app.of_front = front.families
             app.metrics.start()
-            self._server = _server(app)
-            self._listening.listen(BACKLOG)  # not before: who is let in is served
+            await front.start(self._listening)  # not before: who is let in is served
             ready()
-            await self._server.serve(sockets=[self._listening])
+            await self._asked_to_stop.wait()
+            await front.stop(self._settings.stop_within_ms / 1000)
             await app.metrics.stop()
         finally:
             await exchange.close()
 
     def _stop(self) -> None:
-        server = self._server
-        if server is None:
+        if self._front is None:
             assert self._task is not None
             self._task.cancel()
-        elif server.should_exit:  # asked twice: do not wait for what was taken in
-            self._wait_no_longer()
+        elif self._asked_to_stop.is_set():  # asked twice: do not wait for what was taken in
+            self._front.give_up()
         else:
-            server.should_exit = True
-            within_s = self._settings.stop_within_ms / 1000
-            asyncio.get_running_loop().call_later(within_s, self._wait_no_longer)
-
-    def _wait_no_longer(self) -> None:
-        """What is under way is told to end, and does by its own rules: a lead whose buyer was not heard is pending."""
-        assert self._server is not None
-        self._server.force_exit = True
+            self._asked_to_stop.set()
 
     def _parent_gone(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_reader(STDIN)
@@ -127,32 +118,10 @@ class _Worker:
         self._stop()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, its hands off our signals."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _server(app: App) -> uvicorn.Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            loop="none",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,  # nobody here asks who the client is
-            backlog=BACKLOG,
-            # no `timeout_graceful_shutdown`: it would cancel requests in the middle of a sale; see `_wait_no_longer`
-        )
-    )
+def _allow_files() -> None:
+    """As many open files, and so connections, as the system lets us have; many a shell allows 1,024 at first."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _tell_parent() -> None:

@@ -8,7 +8,7 @@ tuple of numbers where few are set, a mask where many are.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from struct import unpack as unpack_words
 from typing import Any
 
@@ -19,14 +19,17 @@ _FEW = 16
 """So many numbers are set one by one faster than a mask is worth keeping."""
 
 
-def bits(mask: int) -> Iterator[int]:
+def bits(mask: int) -> list[int]:
     """The numbers in `mask`, ascending. Works in 64-bit words, so each number costs the same in any width."""
-    words = (mask.bit_length() + 63) // 64
-    for base, word in enumerate(unpack_words(f"<{words}Q", mask.to_bytes(words * 8, "little"))):
+    found: list[int] = []
+    words, below = (mask.bit_length() + 63) // 64, -1
+    for word in unpack_words(f"<{words}Q", mask.to_bytes(words * 8, "little")):
         while word:
             low = word & -word
-            yield base * 64 + low.bit_length() - 1
+            found.append(below + low.bit_length())
             word ^= low
+        below += 64
+    return found
 
 
 def mask_of(numbers: Iterable[int], width: int) -> int:
@@ -43,7 +46,7 @@ def pack(mask: int) -> bytes | list[int]:
         return b""
     octets = (mask.bit_length() + 7) // 8
     if mask.bit_count() * 2 <= octets:
-        return list(bits(mask))
+        return bits(mask)
     return mask.to_bytes(octets, "little")
 
 

@@ -19,6 +19,9 @@ from auction.market.market import TradedOrder
 from auction.market.reasons import Reason
 from auction.ping.bids import Bid, Terms
 
+_TIMEOUT, _OUTBID = Reason.TIMEOUT, Reason.OUTBID
+"""Looked up once: for a member of an enum Python 3.11 calls a function, three times an order."""
+
 
 class Outcome(msgspec.Struct, gc=False, array_like=True):
     """What became of one order that was asked (or bid a fixed price): for `explain` and the statistics."""
@@ -35,7 +38,6 @@ class Auction:
     """The bids of one ping. `slot` numbers the asks, in the order in which they were made."""
 
     __slots__ = (
-        "_best",
         "_ceilings",
         "_highest",
         "_open",
@@ -53,35 +55,36 @@ class Auction:
         self.outstanding = 0
         self.asked: list[TradedOrder] = []
         self._open: list[bool] = []
-        self._ceilings: list[int] = []  # slots that are asked, highest declared max first
-        self._best: dict[str, int] = {}  # each buyer's best price
+        self._ceilings: list[tuple[int, int]] = []  # (declared max, slot) of those asked, the highest last
         self._highest = 0
 
     def fixed(self, order: TradedOrder) -> None:
         """An order with a fixed price bids at once."""
         price = order.fixed_micros
         assert price is not None, f"{order.id} has no fixed price"
-        slot = self._add(order)
+        slot = self.ask(order)
         self._open[slot] = False
         self.outstanding -= 1
         self._take(slot, Quote(price, order.exclusive))
 
     def ask(self, order: TradedOrder) -> int:
         """`order` is asked now: the slot under which its answer must come."""
-        return self._add(order)
+        slot = len(self.asked)
+        self.asked.append(order)
+        self._open.append(True)
+        self.outcomes.append(Outcome(order.id, order.bit, _TIMEOUT))
+        self.outstanding += 1
+        return slot
 
     def next_tier(self) -> None:
         """The tiers above gave no offer: what they bid does not count any more (what became of it is kept)."""
         self.bids.clear()
-        self._best.clear()
         self._highest = 0
 
     def asks_done(self) -> None:
         """All asks of this tier are out: put the ceilings in order, once."""
-        asked, still_open = self.asked, self._open
-        self._ceilings = sorted(
-            (slot for slot in range(len(asked)) if still_open[slot]), key=lambda slot: asked[slot].max_micros
-        )
+        asked = zip(self.asked, self._open, range(len(self.asked)), strict=True)
+        self._ceilings = sorted([(order.max_micros, slot) for order, still_open, slot in asked if still_open])
 
     def bid(self, slot: int, quotes: Sequence[Quote], elapsed_us: int) -> None:
         """What the buyer bids; prices below the floor or over the declared max are refused."""
@@ -117,14 +120,13 @@ class Auction:
         if terms.select == "weight" or not self.bids:
             return False
         ceilings = self._ceilings
-        while ceilings and not self._open[ceilings[-1]]:
+        while ceilings and not self._open[ceilings[-1][1]]:
             ceilings.pop()
-        ceiling = self.asked[ceilings[-1]].max_micros if ceilings else 0
+        ceiling = ceilings[-1][0] if ceilings else 0
         if terms.mode == "exclusive":
             if terms.pays == "first":
                 return self._highest > ceiling
-            top = sorted(self._best.values(), reverse=True)[:2]
-            return len(top) == 2 and top[1] > ceiling
+            return self._second_highest() > ceiling
         return self._mix_is_settled(ceiling)
 
     def _mix_is_settled(self, ceiling_micros: int) -> bool:
@@ -152,13 +154,12 @@ class Auction:
         most = sum(payout(price) for price in hoped[: terms.max_buyers])
         return payout(best_alone) > max(most, payout(ceiling_micros))
 
-    def _add(self, order: TradedOrder) -> int:
-        slot = len(self.asked)
-        self.asked.append(order)
-        self._open.append(True)
-        self.outcomes.append(Outcome(order.id, order.bit, Reason.TIMEOUT))
-        self.outstanding += 1
-        return slot
+    def _second_highest(self) -> int:
+        """The best price of a second buyer; 0 where only one has bid."""
+        best: dict[str, int] = {}
+        for bid in self.bids:
+            best[bid.buyer_id] = max(best.get(bid.buyer_id, 0), bid.price_micros)
+        return sorted(best.values(), reverse=True)[1] if len(best) > 1 else 0
 
     def _close(self, slot: int, elapsed_us: int) -> bool:
         if not self._open[slot]:
@@ -174,10 +175,10 @@ class Auction:
             outcome.price_micros = price_micros
         reason = self._objection(order, price_micros, quote.exclusive)
         if reason is not None:
-            if outcome.reason is not Reason.OUTBID:
+            if outcome.reason is not _OUTBID:
                 outcome.reason = reason
             return
-        outcome.reason = Reason.OUTBID  # until it wins
+        outcome.reason = _OUTBID  # until it wins
         self.bids.append(
             Bid(
                 order.id,
@@ -190,8 +191,6 @@ class Auction:
                 quote.expires_in_s,
             )
         )
-        if price_micros > self._best.get(order.buyer_id, 0):
-            self._best[order.buyer_id] = price_micros
         if price_micros > self._highest:
             self._highest = price_micros
 

@@ -8,11 +8,14 @@ among the orders that are still out: no task and no timer per buyer.
 from __future__ import annotations
 
 import asyncio
+from operator import itemgetter
 from time import perf_counter
 
 from auction.buyers.protocol import NoBid, Offered, read_bids
 from auction.market.reasons import Reason
 from auction.ping.auction import Auction
+
+_MS = itemgetter(1)
 
 
 class Collecting:
@@ -57,7 +60,7 @@ class Collecting:
     def answered(self, slot: int, status: int, body: bytes, elapsed_us: int) -> None:
         """A whole answer came (called by the fan-out client, never after `closed`)."""
         auction = self._auction
-        order = auction.order(slot)
+        order = auction.asked[slot]
         read = read_bids(status, body, max_micros=order.max_micros, order_exclusive=order.exclusive)
         if isinstance(read, Offered):
             auction.bid(slot, read.bids, elapsed_us)
@@ -65,20 +68,18 @@ class Collecting:
             auction.refuse(slot, Reason.NO_BID, elapsed_us, read.reason)
         else:
             auction.refuse(slot, read.reason, elapsed_us)
-        self._close_if_settled()
+        # Before `wait_for` the asks are still going out: nothing can be settled yet.
+        if self._timer is not None and auction.can_close():
+            self._close()
 
     def failed(self, slot: int, reason: Reason, elapsed_us: int) -> None:
         """This buyer gave no answer, and will not (called by the fan-out client)."""
         self._auction.refuse(slot, reason, elapsed_us)
-        self._close_if_settled()
-
-    def _close_if_settled(self) -> None:
-        # Before `wait_for` the asks are still going out: nothing can be settled yet.
         if self._timer is not None and self._auction.can_close():
             self._close()
 
     def _arm(self) -> None:
-        after_s = min(self._left_s, min(ms for _, ms in self._waits) / 1000)
+        after_s = min(self._left_s, min(map(_MS, self._waits)) / 1000)
         after_s -= perf_counter() - self._started_s
         self._timer = self._loop.call_later(max(0.0, after_s), self._time_is_up)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from auction.buyers.health import Health
+from auction.buyers.health import FAILED, Health
 from auction.ping.journal import STAGES, Trace
 from auction.tally import OWN_US, WAIT_US, Histogram, counts
 
@@ -27,13 +27,14 @@ class PingTally:
         self.saved_ms += trace.saved_ms
         for histogram, lap_us in zip(self.stages_us, trace.laps_us, strict=True):
             histogram.add(lap_us)
-        orders, health = self.orders, self._health
+        orders, health, unwell = self.orders, self._health, self._health.unwell
         for left_out in trace.left_out:
             orders[left_out] += 1
         for order, outcome in zip(trace.asked, trace.outcomes, strict=True):
             reason = outcome.reason
             orders[order.buyer_id, reason] += 1
             if order.live:
-                health.note(order.buyer_id, reason)
+                if reason in FAILED or order.buyer_id in unwell:
+                    health.note(order.buyer_id, reason)
                 if trace.adaptive:
                     health.time(order.buyer_id, reason, outcome.elapsed_us)

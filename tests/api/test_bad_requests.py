@@ -369,7 +369,7 @@ async def test_ids_of_every_kind_of_weirdness(line: Wired, kind: str) -> None:
         "x",
         "x" * 128,
         "x" * 129,
-        "x" * 30_000,
+        "x" * 15_000,
         "%00",
         "a%00b",
         "%E4%B8%96",

@@ -1,4 +1,4 @@
-"""How a body comes in: its size, its time, and a sender that goes."""
+"""How a body comes in: its size, and a sender that goes."""
 
 from __future__ import annotations
 
@@ -75,37 +75,3 @@ async def test_a_sender_that_goes(parts: tuple[bytes, ...]) -> None:
         await bodies.read(None, pieces(*parts, gone=True))
     assert codes(error) == (400, "cut_off")
     assert bodies.cut_off == 1
-
-
-async def test_slow_ones_are_given_up_each_at_its_own_time_and_quick_ones_are_not() -> None:
-    bodies = Bodies(100, within_s=0.1)
-
-    async def slow(delay_s: float) -> str:
-        await asyncio.sleep(delay_s)
-        try:
-            await bodies.read(None, silence)
-        except SellerError as error:
-            task = asyncio.current_task()
-            assert task is not None
-            assert not task.cancelling(), "nobody cancelled it but we"
-            return error.code
-        return "read"
-
-    async def quick() -> bytes:
-        await asyncio.sleep(0.05)
-        return await bodies.read(None, pieces(b"x"))
-
-    first, one, *others = await asyncio.gather(slow(0), quick(), slow(0.06), slow(0.12))
-    assert (first, one, others) == ("too_slow", b"x", ["too_slow", "too_slow"])
-    assert bodies.too_slow == 3
-    assert (bodies._since_s, bodies._late) == ({}, set())
-
-
-async def test_one_that_is_cancelled_by_others_is_cancelled() -> None:
-    bodies = Bodies(100)
-    task = asyncio.create_task(bodies.read(None, silence))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert bodies.too_slow == 0

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from auction.api.front import FrontLimits
 from tests.api.conftest import OpenDoors, Traces
 from tests.api.wired import KEY_LINE, Wired, request, until, wired
 from tests.house import PERSON, PING, House
@@ -113,8 +114,7 @@ async def test_pings_one_behind_the_other_without_waiting(line: Wired) -> None:
 
 
 async def test_a_slow_body_is_told_so_and_a_slow_connection_ends(house: House, open_doors: OpenDoors) -> None:
-    bodies = house.app.native.bodies
-    bodies._within_s = 0.1
+    house.front.limits = FrontLimits(body_s=0.1, sweep_s=0.02)
     for start in (b"", BODY[:10]):
         async with wired(house.url) as slow, wired(house.url) as quick:
             slow.write(request("/ping", BODY)[: -len(BODY)], start)
@@ -124,7 +124,7 @@ async def test_a_slow_body_is_told_so_and_a_slow_connection_ends(house: House, o
             assert (answer.status, answer.code) == (408, "too_slow")
             assert answer.headers["connection"] == "close"
             assert await slow.closed()
-    assert (bodies.too_slow, bodies._since_s, bodies._late) == (2, {}, set())
+    assert house.front.refused == {"slow_body": 2}
 
 
 async def test_a_client_that_goes_in_the_middle_of_its_body(house: House, traces: Traces) -> None:

@@ -55,9 +55,19 @@ def test_shadow_mode_only_counts() -> None:
 
 def test_what_is_our_own_doing_says_nothing_of_the_buyer() -> None:
     health = Health()
-    for _ in range(100):
+    for at in range(100):
         health.note("cut", Reason.CUT_OFF)
-    assert health.buyers["cut"].failure == 0
+        health.note("failing", Reason.TIMEOUT if at < 5 else Reason.CUT_OFF)
+    assert "cut" not in health.unwell
+    assert health.buyers["failing"].failure > 0.1
+
+
+def test_one_that_answers_again_is_forgiven_and_then_needs_no_more_notes() -> None:
+    health = made_sick()
+    assert health.unwell == {"sick"}
+    for _ in range(400):
+        health.note("sick", Reason.NO_BID)
+    assert (health.unwell, health.sick, health.buyers["sick"].failure) == (set(), {}, 0)
 
 
 def test_all_workers_leave_a_buyer_out_of_the_same_pings() -> None:

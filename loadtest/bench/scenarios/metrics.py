@@ -22,8 +22,7 @@ from auction.market.market import Market, compile_market
 from auction.market.money import Micros
 from auction.market.reasons import Reason
 from auction.ping.auction import Auction
-from auction.ping.journal import Stage as Lap
-from auction.ping.journal import Trace
+from auction.ping.journal import STAGES, Trace
 from auction.ping.offer import PingRequest
 from auction.ping.service import terms_for
 from auction.ping.tally import PingTally
@@ -59,7 +58,7 @@ def calls(trace: Trace) -> dict[str, Callable[[], None]]:
     tally, traffic = PingTally(Health()), Traffic()
 
     def laps() -> None:
-        for stage in Lap:
+        for stage in range(len(STAGES)):
             trace.lap(stage)
 
     return {
