@@ -126,7 +126,7 @@ class House:
     async def until_seen(self, buyer: str, kind: str) -> None:
         """Waits until the mock buyer was sent one."""
         async with asyncio.timeout(10):
-            while not await self.seen(buyer, kind):
+            while not await self.seen(buyer, kind):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
     async def change_manner(self, buyer: str, manner: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from auction.clock import SystemClock
 from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.embedded import EmbeddedValkey
-from auction.counters.link import Link
+from auction.counters.link import CallError, Link
 from auction.errors import HouseError, OperatorError
 from auction.exchange import hashing_sealer
 from auction.forgetting import DAY_MS, words_of
@@ -40,6 +40,7 @@ from auction.settings import Settings
 
 BATCH = 100
 MOST_SHOWN = 100
+REWRITE_TRIES, REWRITE_PAUSE_S = 40, 0.25
 _AGE = re.compile(r"([1-9][0-9]{0,4})d")
 
 
@@ -191,6 +192,16 @@ def _before_ms(text: str, now_ms: int) -> int:
     return now_ms - int(found[1]) * DAY_MS
 
 
+async def _rewrite_files(link: Link) -> None:
+    """What the counters deleted goes from their files too. A rewrite under way began before: ours comes after it."""
+    for _ in range(REWRITE_TRIES):
+        try:
+            await link.call("BGREWRITEAOF")
+            return
+        except CallError:
+            await asyncio.sleep(REWRITE_PAUSE_S)
+
+
 async def _forget_in_counters(settings: Settings, ping_ids: Sequence[str]) -> bool:
     """What the counters hold of these pings, in their files too. False if they do not answer."""
     link = Link(settings.redis_url or EmbeddedValkey(settings.data_dir).url, scripts.ALL, bound_ms=2_000)
@@ -200,7 +211,7 @@ async def _forget_in_counters(settings: Settings, ping_ids: Sequence[str]) -> bo
         for ping_id in ping_ids:
             await counters.discard_ping(ping_id)
         with contextlib.suppress(HouseError):  # a server of others may not let us
-            await link.call("BGREWRITEAOF")
+            await _rewrite_files(link)
     except HouseError:
         return False
     finally:

@@ -32,6 +32,8 @@ NAMES = {
     *("auction_erased", "auction_retention_failed"),
     *("auction_counter_calls", "auction_counter_calls_failed", "auction_counter_calls_waiting"),
     *("auction_counters_up", "auction_counters_connects", "auction_counters_reloads"),
+    *("auction_counters_rebuilt", "auction_reconciles", "auction_windows_differed"),
+    *("auction_places_freed", "auction_places_retaken"),
     *("auction_holds", "auction_caps_refused"),
     *("auction_ledger_writes", "auction_ledger_commits", "auction_ledger_refused", "auction_ledger_away"),
     *("auction_ping_log_written", "auction_ping_log_dropped"),
@@ -47,6 +49,7 @@ NAMES = {
     *("auction_leads_pending", "auction_leads_recovered", "auction_leads_taken_over"),
     *("auction_offers_settled", "auction_offers_unknown"),
     *("auction_recoveries_running", "auction_recoveries_stuck", "auction_recovery_waits"),
+    *("auction_http_connected", "auction_http_connections", "auction_http_refused"),
     *("auction_http_responses", "auction_http_bodies_refused", "auction_bugs"),
 }
 ORDERS = [{"id": f"{name}-1", "buyer": name} for name in ("high", "low", "none", "slow", "gone")]

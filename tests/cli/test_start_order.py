@@ -45,12 +45,12 @@ async def test_stores_that_come_after_the_house(
     config: Path,
     postgres: PostgresServer,
     postgres_url: str,
-    valkey: EmbeddedValkey,
+    emptied_valkey: str,
 ) -> None:
     """First the one, then the other. Nobody listens until both are there."""
     async with (
         proxied(postgres.folder / ".s.PGSQL.5432") as database,
-        proxied(Path(valkey.url.removeprefix("unix://"))) as counters,
+        proxied(Path(emptied_valkey.removeprefix("unix://"))) as counters,
     ):
         await database.put(Refuse())
         await counters.put(Refuse())
