@@ -63,6 +63,7 @@ from auction.rebuilding import Rebuilding
 from auction.seeding import seed_caps
 from auction.settings import Settings
 from auction.suppression.prints import Prints
+from auction.suppression.shelf import Shelf
 
 WARM = 1
 """Connections opened ahead to each buyer."""
@@ -135,6 +136,9 @@ class Exchange:
         self.delivery = Delivery(allow_private=settings.allow_private_buyers, clock=self.clock)
         self._parts.push_async_callback(self.delivery.close)
         self._parts.push_async_callback(self._stop_looking)
+        self.shelf = Shelf(self.reader, settings.data_dir / "suppression", _prints_with(sealer))
+        self._parts.callback(self.shelf.close)
+        await self.shelf.refresh()
         floor = await self._look()
         assert floor is not None, "every version is newer than none"
         self.floor = floor
@@ -227,6 +231,7 @@ class Exchange:
             offering,
             selling,
             self.pings,
+            self.shelf,
             sealer,
             clock,
             self.lease,
@@ -319,12 +324,22 @@ class Exchange:
         else:
             log.event("keys_read_again")
 
+    async def _look_at_lists(self) -> None:
+        """Suppression lists that changed are taken up. Where they cannot be read, those that we have stay."""
+        try:
+            await self.shelf.refresh()
+        except HouseError as error:
+            log.warning("suppression_lists_stay", code=error.code)
+        except OSError as error:
+            log.warning("suppression_lists_stay", code="no_file", detail=str(error.strerror))
+
     async def _watch(self) -> None:
         """Swaps in a changed catalogue. Whatever goes wrong, the old market stays; what was away is tried again."""
         floor: Floor | None = None
         while True:
             await asyncio.sleep(WATCH_S)
             self._look_at_keys()
+            await self._look_at_lists()
             try:
                 floor = await self._look() or floor
                 if floor is not None:
@@ -350,7 +365,11 @@ def _floor_of(hashes: Hashes, version: int, catalogue: Catalogue, keys: dict[str
 
 def prints_of(settings: Settings, engine: Engine) -> Prints:
     """What makes the prints of suppressed values, under a key of this house. Blocks."""
-    return Prints(hashing_sealer(settings, engine).keyed_hash("suppression", b""))
+    return _prints_with(hashing_sealer(settings, engine))
+
+
+def _prints_with(sealer: Sealer) -> Prints:
+    return Prints(sealer.keyed_hash("suppression", b""))
 
 
 def key_file_of(settings: Settings) -> KeyFile:

@@ -78,6 +78,7 @@ def _posts(exchange: Exchange) -> list[Family]:
             exchange.post_rate.refused,
         ),
         gauge("auction_posts_running", "Posts in flight", posts.running),
+        plain_counter("auction_posts_suppressed", "Leads found in a suppression list", exchange.shelf.hits),
         gauge(
             "auction_steps_owed",
             "Steps owed to a store",

@@ -53,6 +53,7 @@ def catalogue(
     buyers: Mapping[str, Mapping[str, Any]] | None = None,
     sellers: list[dict[str, Any]] | None = None,
     more_campaigns: Sequence[Mapping[str, Any]] = (),
+    suppression_lists: Sequence[Mapping[str, Any]] = (),
     mock_url: str = "http://127.0.0.1:1",
 ) -> str:
     """A catalogue file of one campaign (and more without orders): orders name their buyers, who live at the mock."""
@@ -74,6 +75,7 @@ def catalogue(
                 }
                 for name in names
             ],
+            "suppression_lists": list(map(dict, suppression_lists)),
             "orders": [{"campaign": of_campaign["id"], "price": {"live": True}, **order} for order in orders],
         },
         sort_keys=False,

@@ -12,10 +12,8 @@ LISTED: frozenset[FieldType] = frozenset({"phone", "email", "us_zip", "text", "u
 
 
 def campaigns_of(one: SuppressionList, campaigns: Sequence[Campaign]) -> list[Campaign]:
-    """The campaigns whose leads are looked up in the list: those it names, or all that have one of its fields."""
-    if one.campaigns:
-        return [campaign for campaign in campaigns if campaign.id in one.campaigns]
-    return [campaign for campaign in campaigns if any(spec.name in one.fields for spec in campaign.fields)]
+    """The campaigns whose leads are looked up in the list."""
+    return [campaign for campaign in campaigns if one.covers(campaign)]
 
 
 def suppression_problems(

@@ -36,12 +36,12 @@ from auction.ledger.engine import is_postgresql
 from auction.ledger.faults import ImpossibleMove, SaleRefused, TakenOver
 from auction.ledger.records import (
     AlreadyTaken,
-    Duplicate,
     LeadState,
     NewLead,
     NewOffer,
     NewSale,
     OfferResult,
+    Refused,
     Settlement,
     Taken,
 )
@@ -191,20 +191,20 @@ _VOID = tuple(
 
 def take_lead(
     conn: Connection, lead: NewLead, new_offers: Sequence[NewOffer]
-) -> Taken | AlreadyTaken | Duplicate:
+) -> Taken | AlreadyTaken | Refused:
     """Takes a post in, with its first offers in state `sent`: the intent, before anything leaves the house.
 
-    Of any number of takes of one ping exactly one is `Taken` (or `Duplicate`); all others are `AlreadyTaken`
+    Of any number of takes of one ping exactly one is `Taken` (or `Refused`); all others are `AlreadyTaken`
     and change nothing.
     """
-    earlier = _find_duplicate(conn, lead)
-    state: LeadState = "rejected" if earlier else "offered"
-    if _INSERT_LEAD.count(conn, _lead_row(lead, state)) != 1:
+    why = _why_refused(conn, lead)
+    state: LeadState = "rejected" if why else "offered"
+    if _INSERT_LEAD.count(conn, _lead_row(lead, state, why.get("reason"))) != 1:
         return _already_taken(conn, lead)
     _INSERT_PERSON.each(conn, [{"hash": one, "lead_id": lead.lead_id} for one in lead.people])
-    if earlier:
-        _begin_history(conn, lead, state, {"reason": "duplicate", "of": earlier})
-        return Duplicate(lead_id=lead.lead_id, of_lead_id=earlier)
+    if why:
+        _begin_history(conn, lead, state, why)
+        return Refused(lead_id=lead.lead_id, reason=why["reason"], of_lead_id=why.get("of"))
     if lead.fingerprint is not None:
         known = {"campaign": lead.campaign, "hash": lead.fingerprint}
         _INSERT_FINGERPRINT.count(conn, {**known, "lead_id": lead.lead_id, "at_ms": lead.created_at_ms})
@@ -303,6 +303,14 @@ def settle(conn: Connection, settlement: Settlement) -> None:
     _append_history(conn, settlement.lead_id, settlement.at_ms, settlement.state, _history_of(settlement))
 
 
+def _why_refused(conn: Connection, lead: NewLead) -> dict[str, str]:
+    """Why this lead is not to be offered to anybody, as its history tells it; nothing if it is."""
+    if lead.suppressed_by is not None:
+        return {"reason": "suppressed", "list": lead.suppressed_by}
+    earlier = _find_duplicate(conn, lead)
+    return {"reason": "duplicate", "of": earlier} if earlier else {}
+
+
 def _find_duplicate(conn: Connection, lead: NewLead) -> str | None:
     """The standing lead that makes this one a duplicate. Exact: until we commit, nobody else looks for this
     hash."""
@@ -323,9 +331,8 @@ def _find_duplicate(conn: Connection, lead: NewLead) -> str | None:
     return None if found is None else str(found[0])
 
 
-def _lead_row(lead: NewLead, state: LeadState) -> dict[str, Any]:
-    """A lead's first row: offered, or rejected as a duplicate."""
-    duplicate = state == "rejected"
+def _lead_row(lead: NewLead, state: LeadState, refused: str | None) -> dict[str, Any]:
+    """A lead's first row: offered, or rejected, and why."""
     return {
         "lead_id": lead.lead_id,
         "ping_id": lead.ping_id,
@@ -333,7 +340,7 @@ def _lead_row(lead: NewLead, state: LeadState) -> dict[str, Any]:
         "campaign": lead.campaign,
         "test": lead.test,
         "state": state,
-        "reason": "duplicate" if duplicate else None,
+        "reason": refused,
         "payout_micros": 0,
         "created_at_ms": lead.created_at_ms,
         "updated_at_ms": lead.created_at_ms,
@@ -342,9 +349,9 @@ def _lead_row(lead: NewLead, state: LeadState) -> dict[str, Any]:
         "ping_fields": _encode(lead.ping_fields).decode(),
         "sealed": lead.sealed,
         "body_hash": lead.body_hash,
-        "answer": lead.duplicate_answer if duplicate else None,
+        "answer": lead.refused_answer if refused else None,
         "worker": lead.worker,
-        "plan": None if duplicate else lead.plan,
+        "plan": None if refused else lead.plan,
     }
 
 

@@ -49,9 +49,9 @@ class NewLead(Row, frozen=True, kw_only=True, gc=False):
 
     `sealed` is the ciphertext of the post fields, `body_hash` tells a repeat from another body under the same
     ping. `fingerprint` (None: the campaign has no duplicate rule) forbids a second lead within
-    `duplicate_days`; `duplicate_answer` is the answer to store if it comes to that. `plan` is what another
-    worker needs to sell the lead, should this one end: bids and terms, nothing that names a person.
-    `people` are keyed hashes of the phones and emails in it.
+    `duplicate_days`; `suppressed_by` is the list that it stands in, and refuses it; `refused_answer` is the answer
+    to store if it comes to either. `plan` is what another worker needs to sell the lead, should this one end: bids
+    and terms, nothing that names a person. `people` are keyed hashes of the phones and emails in it.
     """
 
     lead_id: str
@@ -68,7 +68,8 @@ class NewLead(Row, frozen=True, kw_only=True, gc=False):
     test: bool = False
     fingerprint: bytes | None = None
     duplicate_days: int = 0
-    duplicate_answer: str | None = None
+    suppressed_by: str | None = None
+    refused_answer: str | None = None
     plan: bytes | None = None
     people: tuple[bytes, ...] = ()
 
@@ -145,11 +146,12 @@ class AlreadyTaken(Row, frozen=True, kw_only=True, gc=False):
     body_hash: bytes
 
 
-class Duplicate(Row, frozen=True, kw_only=True, gc=False):
-    """The lead was written as rejected: it equals an earlier one."""
+class Refused(Row, frozen=True, kw_only=True, gc=False):
+    """The lead was written as rejected: it equals an earlier one (`of_lead_id`), or is suppressed."""
 
     lead_id: str
-    of_lead_id: str
+    reason: str
+    of_lead_id: str | None = None
 
 
 class Lead(Row, frozen=True, kw_only=True, gc=False):

@@ -11,7 +11,7 @@ from auction.market.eligibility import FilterIndex
 from auction.market.fields import LeadDecoder
 from auction.market.hours import Hours
 from auction.market.masks import Bounds, mask_of, pack, unpack
-from auction.market.model import AuctionRules, Campaign, FieldValue
+from auction.market.model import AuctionRules, Campaign, FieldValue, SuppressionList
 from auction.market.orders import TradedOrder
 from auction.market.reasons import Reason
 from auction.market.windows import FOREVER_MS
@@ -118,11 +118,17 @@ class CampaignMarket:
         "orders",
         "ping_fields",
         "rules",
+        "suppression_lists",
         "tier_masks",
         "tiers",
     )
 
-    def __init__(self, campaign: Campaign, orders: Sequence[TradedOrder]) -> None:
+    def __init__(
+        self,
+        campaign: Campaign,
+        orders: Sequence[TradedOrder],
+        suppression_lists: Sequence[SuppressionList] = (),
+    ) -> None:
         assert [order.bit for order in orders] == list(range(len(orders)))
         self.id: str = campaign.id
         self.campaign: Campaign = campaign
@@ -133,6 +139,7 @@ class CampaignMarket:
             spec.name for spec in campaign.fields if spec.hashed_in_ping
         )
         self.orders: tuple[TradedOrder, ...] = tuple(orders)
+        self.suppression_lists: tuple[SuppressionList, ...] = tuple(suppression_lists)
         width = len(orders)
         self._all = (1 << width) - 1
         self._paused = mask_of((order.bit for order in orders if order.paused), width)

@@ -81,7 +81,8 @@ def compile_market(
             if buyer is None:
                 raise ValueError(f"order {order.id}: unknown buyer {order.buyer}")
             traded.append(compiler.compile(bit, order, buyer, fields))
-        campaigns[campaign_id] = CampaignMarket(campaign, traded)
+        lists = [one for one in catalogue.suppression_lists if one.covers(campaign)]
+        campaigns[campaign_id] = CampaignMarket(campaign, traded, lists)
     if of_campaign:
         raise ValueError(f"orders of unknown campaigns: {', '.join(sorted(of_campaign))}")
     all_campaigns = frozenset(campaigns)

@@ -195,6 +195,12 @@ class SuppressionList(Entry, frozen=True, kw_only=True):
     fields: tuple[FieldName, ...]
     campaigns: tuple[Id, ...] = ()
 
+    def covers(self, campaign: Campaign) -> bool:
+        """Whether the leads of this campaign are looked up in the list."""
+        if self.campaigns:
+            return campaign.id in self.campaigns
+        return any(spec.name in self.fields for spec in campaign.fields)
+
 
 Entity = Campaign | Seller | Buyer | Order | SuppressionList
 """An entry that has an id."""

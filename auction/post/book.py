@@ -17,7 +17,7 @@ from auction.ledger.faults import ImpossibleMove, SaleRefused, TakenOver
 from auction.ledger.lead_queries import find_lead
 from auction.ledger.leads import add_offers, settle, take_back, take_lead, void_lead
 from auction.ledger.reader import Reader
-from auction.ledger.records import AlreadyTaken, Duplicate, Settlement, Taken
+from auction.ledger.records import AlreadyTaken, Refused, Settlement, Taken
 from auction.ledger.writer import Writer
 from auction.ping.bids import Win
 from auction.post.owed import Owed
@@ -40,7 +40,7 @@ class LeadBook:
         """Nobody here works on this lead any more, under this name."""
         self.in_hand.discard((lead_id, worker))
 
-    async def take(self, draft: LeadDraft, wins: Sequence[Win]) -> Taken | AlreadyTaken | Duplicate:
+    async def take(self, draft: LeadDraft, wins: Sequence[Win]) -> Taken | AlreadyTaken | Refused:
         """The intent to offer this lead to these buyers. Raises `HouseError`: then it is as if it never came."""
         lead, offers = draft.lead, draft.offers(wins)
         self.in_hand.add((lead.lead_id, lead.worker))

@@ -145,11 +145,13 @@ def draft_lead(
     currency: str,
     sealer: Sealer,
     plan: bytes | None = None,
+    suppressed_by: str | None = None,
 ) -> LeadDraft:
     """A lead as it comes in: what names a person sealed, the duplicate rule's fields hashed.
 
-    `plan` is the encoded open ping, where it is at hand. The fields are put in an order that can be had again from
-    what is stored: an offer that is repeated by another worker is the same to the last byte.
+    `suppressed_by` is the suppression list that it stands in, if any; `plan` the encoded open ping, where it is at
+    hand. The fields are put in an order that can be had again from what is stored: an offer that is repeated by
+    another worker is the same to the last byte.
     """
     personal = {name: value for name, value in values.items() if name not in ping.values}
     rules = campaign.campaign.duplicates
@@ -157,6 +159,11 @@ def draft_lead(
     if rules is not None and all(name in values for name in rules.fields):
         same = msgspec.json.encode([values[name] for name in rules.fields])
         fingerprint = sealer.keyed_hash(f"duplicates:{campaign.id}", same)
+    refused_answer = None
+    if suppressed_by is not None:
+        refused_answer = _refusal(lead_id, ping, "suppressed", currency, sealer)
+    elif fingerprint is not None:
+        refused_answer = _refusal(lead_id, ping, "duplicate", currency, sealer)
     lead = NewLead(
         lead_id=lead_id,
         ping_id=ping.ping_id,
@@ -172,7 +179,8 @@ def draft_lead(
         test=ping.test,
         fingerprint=fingerprint,
         duplicate_days=rules.days if rules is not None else 0,
-        duplicate_answer=None if fingerprint is None else _duplicate_answer(lead_id, ping, currency, sealer),
+        suppressed_by=suppressed_by,
+        refused_answer=refused_answer,
         plan=plan or encode_open_ping(ping),
         people=people_in(campaign, values, sealer),
     )
@@ -190,9 +198,9 @@ def found_draft(lead: Lead, ping: OpenPing, currency: str, sealer: Sealer) -> Le
     return LeadDraft(as_new, ping, ping.values | personal, currency)
 
 
-def _duplicate_answer(lead_id: str, ping: OpenPing, currency: str, sealer: Sealer) -> str:
-    """The answer to be stored if the ledger finds that the lead is one."""
-    answer = post_answer(lead_id, ping.ping_id, LeadState.REJECTED, (), "duplicate", currency, ping.test)
+def _refusal(lead_id: str, ping: OpenPing, reason: str, currency: str, sealer: Sealer) -> str:
+    """The answer to be stored if the lead is offered to nobody."""
+    answer = post_answer(lead_id, ping.ping_id, LeadState.REJECTED, (), reason, currency, ping.test)
     return Answers(sealer).seal(lead_id, encode_post_answer(answer))
 
 

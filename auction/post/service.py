@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from auction.clock import Clock
 from auction.errors import FieldMistake, HouseError, SellerError
 from auction.ledger.faults import TakenOver
-from auction.ledger.records import AlreadyTaken, Duplicate
+from auction.ledger.records import AlreadyTaken, Refused
 from auction.ledger.sealing import Sealer
 from auction.market.market import CampaignMarket, TradedSeller
 from auction.market.model import FieldValue
@@ -39,6 +39,7 @@ from auction.post.owed import Owed
 from auction.post.records import LeadDraft, draft_lead
 from auction.post.sale import Sale
 from auction.post.selling import Course, Selling
+from auction.suppression.shelf import Shelf
 
 
 class PostService:
@@ -52,6 +53,7 @@ class PostService:
         offering: Offering,
         selling: Selling,
         pings: PingService,
+        shelf: Shelf,
         sealer: Sealer,
         clock: Clock,
         lease: Lease,
@@ -63,6 +65,7 @@ class PostService:
         self._offering = offering
         self.selling = selling
         self._pings = pings
+        self._shelf = shelf
         self._sealer = sealer
         self._answers = Answers(sealer)
         self._clock = clock
@@ -160,6 +163,7 @@ class PostService:
     ) -> bytes:
         """The intent durable, the places kept, and then offered until it is sold, refused by all, or nobody knows."""
         ping = opened.ping
+        suppressed = self._shelf.hit(campaign.suppression_lists, values)
         draft = draft_lead(
             campaign,
             ping,
@@ -171,6 +175,7 @@ class PostService:
             currency=floor.market.house.currency,
             sealer=self._sealer,
             plan=opened.record,
+            suppressed_by=suppressed.id if suppressed else None,
         )
         course = Course(
             floor,
@@ -207,11 +212,11 @@ class PostService:
                 return self._answers.open(taken.lead_id, taken.answer)
             await self.claiming.give_up(lead.ping_id, lead.lead_id)
             raise in_progress() if same else another_body()
-        if isinstance(taken, Duplicate):
+        if isinstance(taken, Refused):
             await self._offering.give_back(floor, draft.ping, wins)
-            assert lead.duplicate_answer is not None
+            assert lead.refused_answer is not None
             await self.claiming.finish(lead.ping_id, lead.lead_id)
-            return self._answers.open(lead.lead_id, lead.duplicate_answer)
+            return self._answers.open(lead.lead_id, lead.refused_answer)
         return None
 
     async def _keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> dict[str, bool]:

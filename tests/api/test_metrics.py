@@ -23,7 +23,7 @@ NAMES = {
     *("auction_ping_own_seconds", "auction_ping_buyers_seconds", "auction_ping_stage_seconds"),
     *("auction_early_close_saved_seconds", "auction_market_swaps"),
     *("auction_leads", "auction_money", "auction_offers", "auction_post_seconds", "auction_offer_seconds"),
-    *("auction_posts_turned_away", "auction_posts_running"),
+    *("auction_posts_turned_away", "auction_posts_running", "auction_posts_suppressed"),
     *("auction_steps_owed", "auction_steps_paid", "auction_steps_dropped"),
     *("auction_orders", "auction_connections", "auction_connections_open", "auction_names_unresolved"),
     *("auction_asks_spared", "auction_buyer_share"),

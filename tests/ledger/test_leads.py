@@ -19,13 +19,13 @@ from auction.ledger.lead_queries import (
     sales_of,
 )
 from auction.ledger.leads import DAY_MS, add_offers, settle, take_lead, void_lead
-from auction.ledger.records import AlreadyTaken, Duplicate, NewLead, OfferResult, Settlement, Taken
+from auction.ledger.records import AlreadyTaken, NewLead, OfferResult, Refused, Settlement, Taken
 from auction.ledger.takeover import count_unsettled
 from auction.ledger.writer import Writer
 from tests.ledger.rows import AT_MS, a_lead, a_sale, an_offer, sold
 
 
-def take(engine: Engine, lead: NewLead, *orders: str) -> Taken | AlreadyTaken | Duplicate:
+def take(engine: Engine, lead: NewLead, *orders: str) -> Taken | AlreadyTaken | Refused:
     with transaction(engine) as conn:
         return take_lead(conn, lead, [an_offer(order) for order in orders or ("sunrise-tx",)])
 
@@ -221,13 +221,13 @@ def test_a_shared_lead_is_sold_into_its_places_and_no_further(engine: Engine) ->
 
 
 def a_print(number: int, **more: Any) -> NewLead:
-    known: dict[str, Any] = {"fingerprint": b"f" * 32, "duplicate_days": 30, "duplicate_answer": "{}"}
+    known: dict[str, Any] = {"fingerprint": b"f" * 32, "duplicate_days": 30, "refused_answer": "{}"}
     return a_lead(number, **(known | more))
 
 
 def test_a_duplicate_is_rejected_and_says_of_what(engine: Engine) -> None:
     assert take(engine, a_print(1)) == Taken(lead_id="lead-1")
-    assert take(engine, a_print(2)) == Duplicate(lead_id="lead-2", of_lead_id="lead-1")
+    assert take(engine, a_print(2)) == Refused(lead_id="lead-2", reason="duplicate", of_lead_id="lead-1")
     assert take(engine, a_print(1)) == AlreadyTaken(
         lead_id="lead-1", state="offered", reason=None, answer=None, body_hash=b"hash"
     )
@@ -270,7 +270,7 @@ def test_which_leads_stand(engine: Engine, state: Any, stands: bool) -> None:
     take(engine, a_print(1))
     do_settle(engine, Settlement(lead_id="lead-1", from_states=("offered",), state=state, at_ms=AT_MS))
     result = take(engine, a_print(2, created_at_ms=AT_MS + 30 * DAY_MS))
-    assert isinstance(result, Duplicate if stands else Taken)
+    assert isinstance(result, Refused if stands else Taken)
 
 
 async def test_of_many_equal_leads_at_once_one_is_taken(engine: Engine, ledger_url: str) -> None:
@@ -285,7 +285,7 @@ async def test_of_many_equal_leads_at_once_one_is_taken(engine: Engine, ledger_u
     )
     taken = [result for result in results if isinstance(result, Taken)]
     assert len(taken) == 1
-    of = {result.of_lead_id for result in results if isinstance(result, Duplicate)}
+    of = {result.of_lead_id for result in results if isinstance(result, Refused)}
     assert of == {taken[0].lead_id}
     for writer in writers:
         await writer.close()

@@ -10,11 +10,11 @@ from sqlalchemy import Engine
 from auction.ledger.engine import transaction, writing
 from auction.ledger.lead_queries import find_lead_by_ping, offers_of
 from auction.ledger.leads import settle, take_back, take_lead
-from auction.ledger.records import Duplicate, Lead, NewLead, OfferResult, Settlement, Taken
+from auction.ledger.records import Lead, NewLead, OfferResult, Refused, Settlement, Taken
 from tests.ledger.rows import AT_MS, a_lead, an_offer
 
 OFFERS = [an_offer("sunrise-tx")]
-OURS = replace(a_lead(), fingerprint=b"same", duplicate_days=30, duplicate_answer="{}")
+OURS = replace(a_lead(), fingerprint=b"same", duplicate_days=30, refused_answer="{}")
 
 
 def take(engine: Engine, lead: NewLead) -> object:
@@ -58,7 +58,7 @@ def test_one_that_is_a_duplicate_goes_and_its_original_stays(engine: Engine) -> 
     take(engine, original)
     undo(engine)
     assert lead_of_ping(engine) is None
-    assert isinstance(take(engine, OURS), Duplicate), "the original stands"
+    assert isinstance(take(engine, OURS), Refused), "the original stands"
 
 
 def test_a_lead_that_went_on_stays(engine: Engine) -> None:
