@@ -30,12 +30,13 @@ class Owed:
         self._store = store
         self._most = most
         self._steps: deque[Step] = deque()
+        self._trying = 0
         self._paying: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
-        """Steps not done yet."""
-        return len(self._steps)
+        """Steps not done yet, those that are being tried among them."""
+        return len(self._steps) + self._trying
 
     def add(self, step: Step) -> None:
         """Owe this step. It is tried at once, in the background, with those before it."""
@@ -60,11 +61,14 @@ class Owed:
         pause_s = FIRST_PAUSE_S
         while self._steps:
             batch = [self._steps.popleft() for _ in range(min(BATCH, len(self._steps)))]
+            self._trying = len(batch)
             try:
                 results = await asyncio.gather(*map(_try, batch))
             except asyncio.CancelledError:
                 self._steps.extendleft(reversed(batch))
                 raise
+            finally:
+                self._trying = 0
             left = [step for step, done in zip(batch, results, strict=True) if not done]
             self.done += len(batch) - len(left)
             if not left:

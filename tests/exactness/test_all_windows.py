@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ WEDNESDAY_MS = 1_784_117_100_000  # 15 July 2026, 12:05 UTC: no window ends for 
 CAPS = {"one": (1, 40), "five": (5, 30), "fifty": (50, 20)}
 PERIODS = ("hour", "day", "week", "month", "total")
 AT_ONCE = 60
+ROUNDS = 10
 TURNS_DOWN = {"bid": {"price": 1}, "post": {"accept": 0.75}}
 
 
@@ -55,7 +57,7 @@ def market(mock_url: str, campaigns: list[str]) -> str:
     )
 
 
-async def sell(client: Client, campaign: str, leads: int) -> list[dict[str, Any]]:
+async def sell(client: Client, campaign: str, leads: int, from_number: int = 0) -> list[dict[str, Any]]:
     """So many leads, many at once: the posts' answers."""
     answers: list[dict[str, Any]] = []
 
@@ -67,8 +69,22 @@ async def sell(client: Client, campaign: str, leads: int) -> list[dict[str, Any]
         assert status == 200, answer
         answers.append(answer)
 
-    for first in range(0, leads, AT_ONCE):
-        await asyncio.gather(*(one(number) for number in range(first, min(first + AT_ONCE, leads))))
+    end = from_number + leads
+    for first in range(from_number, end, AT_ONCE):
+        await asyncio.gather(*(one(number) for number in range(first, min(first + AT_ONCE, end))))
+    return answers
+
+
+async def sell_out(client: Client, campaign: str, leads: int) -> list[dict[str, Any]]:
+    """So many leads, and then some more until every cap is met: a worker looks at a full one again after a second,
+    and by then the places of leads that were turned down last are free."""
+    answers = await sell(client, campaign, leads)
+    for _ in range(ROUNDS):
+        sold = Counter(buyer for answer in answers for buyer in answer.get("buyers", ()))
+        if all(sold[name] >= limit for name, (limit, _) in CAPS.items()):
+            break
+        await asyncio.sleep(1.1)
+        answers += await sell(client, campaign, AT_ONCE // 2, from_number=len(answers))
     return answers
 
 
@@ -91,7 +107,7 @@ async def run(folder: Path, database_url: str | None, runs: int, leads: int) -> 
         ledger_url = database_url or f"sqlite:///{served.data_dir}/ledger.sqlite3"
         async with client_of(served) as client:
             for campaign in campaigns:
-                answers = await sell(client, campaign, leads)
+                answers = await sell_out(client, campaign, leads)
                 ledger = await reconcile(client, ledger_url, campaign, [*CAPS, "rest"], answers)
                 sold = {name: ledger.sold[f"{campaign}-{name}"] for name in CAPS}
                 assert sold == {name: limit for name, (limit, _) in CAPS.items()}, campaign

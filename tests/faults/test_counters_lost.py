@@ -120,7 +120,11 @@ async def test_no_cap_is_passed_between_the_loss_and_the_rebuild(
     await asyncio.gather(*sellers)
     assert {answer.get("status") for answer in answers} <= {"no_bid", 503}
     assert answers[-1]["status"] == "no_bid"
-    assert await used(house, "a") == 3
+    # (Calls that were under way at the loss may have left holds that nobody was told of: they expire.)
+    order = house.exchange.floor.market.orders["a"]
+    names = [f"{cap.key}@{cap.window(NOON_MS).start_ms}" for cap in order.caps]
+    look = await house.exchange.counters.look("a-co", names, NOON_MS)
+    assert [look.windows[name].sold for name in names] == [3, 90_000_000]
     await good_again(house)
     assert (await house.get("/readyz"))[0] == 200
 

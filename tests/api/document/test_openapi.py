@@ -10,7 +10,8 @@ from auction.market.model import Campaign, FieldSpec, House
 SOLAR = Campaign(id="solar", fields=(FieldSpec(name="state", type="us_state", required="ping"),))
 RAISED = re.compile(r'(?:SellerError|HouseError)\(\s*(?:(\d{3}),\s*)?"([a-z_]+)"')
 NOT_ANSWERED = {"sealed_with_other_key", "seal_broken", "counters_busy", "counters_lost"}
-"""Told to the operator: when the house starts or reads what is sealed, and while it rebuilds its counters."""
+"""Told to the operator when the house starts, reads what is sealed (a seller sees `internal_error`) or makes its
+counters match the ledger (a seller sees `counters_rebuilding`)."""
 
 
 def test_every_code_that_a_seller_can_get_is_told() -> None:
