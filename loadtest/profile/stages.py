@@ -114,6 +114,7 @@ RULES: Sequence[Rule] = (
     Rule(ANSWER, "auction/ping/offer.py", r"answer|iso_utc|Answer"),
     Rule(HOLD, "auction/ping/offer.py"),
     Rule(HOLD, "auction/ping/holding.py"),
+    Rule(ASK, "auction/ping/hashes.py"),
     Rule(JOURNAL, "auction/ping/journal.py"),
     Rule(JOURNAL, "auction/ping/tally.py"),
     Rule(JOURNAL, "auction/tally.py"),
@@ -125,6 +126,7 @@ RULES: Sequence[Rule] = (
     Rule(CLAIM, "auction/counters/", r"claim|finish|forget"),
     Rule(HOLD, "auction/counters/"),
     # the post
+    Rule(SALE, "auction/suppression/"),
     Rule(CLAIM, "auction/post/claiming.py"),
     Rule(CLAIM, "auction/post/owed.py"),
     Rule(DELIVER, "auction/post/offering.py"),
@@ -143,6 +145,9 @@ RULES: Sequence[Rule] = (
     # around it all
     Rule(KEEPING, "auction/applying.py"),
     Rule(KEEPING, "auction/seeding.py"),
+    Rule(KEEPING, "auction/rebuilding.py"),
+    Rule(KEEPING, "auction/reconciling.py"),
+    Rule(KEEPING, "auction/forgetting.py"),
     Rule(KEEPING, "auction/catalogue/"),
     Rule(LOOP, "auction/cli/"),
     Rule(LOOP, "auction/__main__.py"),

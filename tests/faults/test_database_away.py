@@ -19,6 +19,7 @@ from auction import exchange
 from auction.ledger.engine import open_engine
 from auction.ledger.migrations import upgrade
 from auction.ledger.reader import Reader
+from auction.ledger.schema import metadata
 from auction.ledger.writer import Writer
 from tests.faults.breaking import eventually
 from tests.faults.killer import Own
@@ -69,7 +70,7 @@ async def struck(
             await link.heal()
             assert house.app.bugs == 0
         with psycopg.connect(own_postgres.url(), autocommit=True) as conn:
-            conn.execute("TRUNCATE pings, leads, offers, sales, lead_history, fingerprints")
+            conn.execute(f"TRUNCATE {', '.join(table.name for table in metadata.sorted_tables)}")
 
 
 async def posts_are_refused_and_pings_go_on(house: House, tag: str, times: int = 3) -> bytes:
