@@ -38,7 +38,7 @@ MARK_MS = 6_000
 RETRY_S = 0.1
 LONGEST_RETRY_S = 2.0
 TICK_S = 1.0
-SECOND_LOOK_MS = 150_000
+SECOND_LOOK_MS = 15_000
 """After a rebuild the counters are compared once more, when what was on its way then has come to its end."""
 
 

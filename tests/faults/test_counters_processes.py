@@ -36,7 +36,8 @@ ORDERS: list[dict[str, Any]] = [
 
 
 def market(mock_url: str) -> str:
-    return catalogue(ORDERS, mock_url=mock_url)
+    # offers end soon: the hold of one whose answer was lost is in the way of the last lead until then
+    return catalogue(ORDERS, mock_url=mock_url, auction={"hold_s": 5})
 
 
 class Seller:
@@ -79,7 +80,8 @@ class Seller:
             self.refused.add(answer["code"])
             if status in (404, 410):
                 return None
-            assert status == 503, answer
+            # 409: what a refused request left behind is in the way of its repetition for a moment
+            assert status == 503 or answer["code"] in ("ping_in_progress", "post_in_progress"), answer
             await asyncio.sleep(0.02)
 
 
@@ -129,7 +131,7 @@ async def test_counters_killed_and_emptied_under_load(
             assert ledger.sold["capped"] == CAP
             assert seller.refused <= {
                 *("counters_rebuilding", "counters_unavailable"),
-                *("unknown_ping", "offer_expired"),
+                *("unknown_ping", "offer_expired", "ping_in_progress", "post_in_progress"),
             }
             assert seller.refused & {"counters_rebuilding", "counters_unavailable"}
             assert seller.slowest_s < 5
