@@ -146,7 +146,7 @@ def started(folder: Path, redis_url: str, mock_url: str) -> Iterator[Served]:
     (folder / "catalogue.yaml").write_text(market(mock_url))
     command = [sys.executable, "-m", "auction", "serve", "--config", str(folder / "catalogue.yaml")]
     command += ["--port", "0", "--data-dir", str(folder / "data"), "--redis-url", redis_url]
-    environ = {"AUCTION_ALLOW_PRIVATE_BUYERS": "1"}
+    environ = {"AUCTION_ALLOW_PRIVATE_BUYERS": "1", "AUCTION_START_WITHIN_MS": "500"}
     with Process(command, folder / "serve.log", cwd=ROOT, environ=environ, end_within_s=20) as process:
         url = process.wait_for_line(r"listens on (http://\S+)", 60)[1]
         yield Served(url, mock_url, folder / "data", process, None, market)
