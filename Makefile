@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test exact lint format bench profile loadtest soak fuzz clean
+.PHONY: help demo serve test exact slow lint format bench profile loadtest soak fuzz clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: $(READY)  ## the whole suite, on real Valkey, SQLite and PostgreSQL
 
 exact: $(READY)  ## caps of 1, 5 and 50 in all windows under two workers, 1,000 posts, 20 times (some minutes)
 	@$(BIN)/pytest -n 2 -m slow tests/exactness
+
+slow: $(READY)  ## the tests that the suite leaves out for their length: kills, freezes, rotations; about 6 minutes
+	@$(BIN)/pytest -n 2 -m slow --ignore tests/exactness/test_all_windows.py
 
 lint: $(READY)  ## ruff, mypy strict, and the house's floors
 	@$(BIN)/ruff check .

@@ -120,6 +120,7 @@ async def test_one_that_does_not_take_its_answer_is_given_up() -> None:
         await until(lambda: not served.front._connections)
 
 
+@pytest.mark.slow
 def test_clients_that_vanish_at_any_moment_leave_nothing_behind() -> None:
     """On uvloop, as in production: its transports take nothing once they are closing."""
     whole = HEAD + b"content-length: 200000\r\n\r\n" + b"x" * 200_000 + GET * 40

@@ -40,6 +40,7 @@ def serve(folder: Path, *flags: str, **environ: str) -> Process:
     return Process([*command, *flags], folder / "serve.log", cwd=ROOT, environ=calm, end_within_s=20)
 
 
+@pytest.mark.slow
 async def test_stores_that_come_after_the_house(
     tmp_path: Path,
     config: Path,

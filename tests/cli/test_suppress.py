@@ -10,12 +10,13 @@ import pytest
 from tests.cli.conftest import Run
 from tests.house import catalogue
 
-LISTS = "suppression_lists: [{id: dnc, fields: [phone], campaigns: [solar]}]\n"
+LISTS = [{"id": "dnc", "fields": ["phone"], "campaigns": ["solar"]}]
 
 
 @pytest.fixture(autouse=True)
 def stored(auction: Run, folder: Path) -> None:
-    (folder / "market.yaml").write_text(catalogue([{"id": "a", "buyer": "ann"}]) + LISTS)
+    text = catalogue([{"id": "a", "buyer": "ann"}], suppression_lists=LISTS)
+    (folder / "market.yaml").write_text(text)
     assert auction("apply", "market.yaml").exit_code == 0
     (folder / "numbers").write_text("512-555-0101\n\nnobody\n+15125550102\n")
 

@@ -97,6 +97,7 @@ async def until_served(client: Client, door: str, body: Any, key: dict[str, str]
                     return status, answer
 
 
+@pytest.mark.slow
 async def test_a_ping_whose_worker_is_killed_is_asked_anew_when_its_lease_is_over(served: Served) -> None:
     key = {"idempotency-key": "killed ping"}
     async with client_of(served) as client:

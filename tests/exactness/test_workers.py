@@ -8,6 +8,8 @@ from collections import Counter
 from itertools import count
 from typing import Any
 
+import pytest
+
 from tests.exactness.conftest import HOUR_MS, Trading
 from tests.exactness.views import reconcile
 from tests.house import PERSON
@@ -35,6 +37,7 @@ async def all_at_once(client: Client, campaign: str, leads: int) -> list[dict[st
     return await asyncio.gather(*(posted(client, ping_id) for ping_id in ping_ids))
 
 
+@pytest.mark.slow
 async def test_across_the_end_of_an_hour_each_hour_has_its_own_places(trading: Trading) -> None:
     """Leads are pinged and posted all the time, from shortly before its end until the next hour is full as well."""
     assert time.time() < trading.hour_ends_s, "this test comes first: the hour ends soon after the start"

@@ -108,6 +108,7 @@ async def test_a_script_that_runs_for_long(house: House, redis_url: str) -> None
     await comes_back(house, offer["ping_id"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [False, True])
 async def test_a_server_that_became_a_replica_and_is_promoted_again(
     tmp_path: Path, house: House, redis_url: str, known: bool

@@ -153,6 +153,7 @@ def started(folder: Path, redis_url: str, mock_url: str) -> Iterator[Served]:
         assert process.end() == 0, process.printed()
 
 
+@pytest.mark.slow
 async def test_counters_that_come_after_us_and_go_again(tmp_path: Path) -> None:
     port = free_port()
     ping = {"campaign": "solar", "lead": {"state": "TX"}}

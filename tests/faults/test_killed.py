@@ -235,6 +235,7 @@ async def test_killed_between_the_buyers_yes_and_its_settlement(tmp_path: Path, 
         assert own.b.bodies == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("safe", [True, False])
 async def test_killed_between_the_intent_and_the_offer(
     tmp_path: Path, other_valkey: EmbeddedValkey, safe: bool
@@ -260,6 +261,7 @@ async def test_killed_between_the_intent_and_the_offer(
         assert len(own.a.bodies) == safe
 
 
+@pytest.mark.slow
 async def test_killed_when_it_was_settled_and_nobody_was_told(
     tmp_path: Path, other_valkey: EmbeddedValkey
 ) -> None:
@@ -298,6 +300,7 @@ async def test_a_worker_that_is_killed_is_not_waited_for_by_its_neighbour(tmp_pa
         assert len(own.a.leads) == 1
 
 
+@pytest.mark.slow
 async def test_a_worker_that_was_stopped_wakes_with_its_buyers_answer(tmp_path: Path) -> None:
     """It was taken over as pending: the answer settles that very offer, and no more is sent."""
     async with stage(tmp_path, safe=False) as own:

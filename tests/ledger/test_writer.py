@@ -187,7 +187,7 @@ async def test_deadlocks_are_run_again(postgres_ledger: str) -> None:
     engine = open_engine(postgres_ledger)
     writer = Writer(engine)
     await asyncio.gather(writer.write(partial(insert, 1)), writer.write(partial(insert, 2)))
-    first_locked, runs = threading.Event(), []
+    first_locked, other_locked, runs = threading.Event(), threading.Event(), []
 
     def lock(conn: Connection, version: int) -> None:
         conn.execute(text("UPDATE catalogue_versions SET note = 'locked' WHERE version = :v"), {"v": version})
@@ -196,11 +196,13 @@ async def test_deadlocks_are_run_again(postgres_ledger: str) -> None:
         with transaction(engine) as conn:
             conn.exec_driver_sql("SET LOCAL deadlock_timeout = '60s'")  # so that ours is the one that ends
             lock(conn, 2)
+            other_locked.set()
             first_locked.wait(30)
             lock(conn, 1)
 
     def ours(conn: Connection) -> str:
         runs.append(1)
+        other_locked.wait(30)
         lock(conn, 1)
         first_locked.set()
         lock(conn, 2)

@@ -56,9 +56,12 @@ def test_a_file_in_no_stage_is_told(recording: Path) -> None:
 
 
 def test_threads_have_clocks_of_their_own() -> None:
+    looked = threading.Event()
+
     def work() -> None:
         while time.thread_time() < 0.2:
             pass
+        looked.wait(30)
 
     before = read_clocks(os.getpid())
     thread = threading.Thread(target=work)
@@ -68,6 +71,7 @@ def test_threads_have_clocks_of_their_own() -> None:
     while read_clocks(os.getpid()).threads.get(other, 0) < 0.15:
         time.sleep(0.01)
     spent = read_clocks(os.getpid()).since(before)
+    looked.set()
     thread.join()
     assert spent.threads[other] > 0.1
     assert 0 <= spent.kernel_share <= 1
@@ -120,6 +124,7 @@ def test_what_py_spy_may_not_do_is_said(tmp_path: Path, monkeypatch: pytest.Monk
         pass
 
 
+@pytest.mark.slow
 def test_the_profile_as_a_command(tmp_path: Path) -> None:
     """A whole quick run: a table, a JSON, a picture; or a sentence where sampling is not allowed."""
     path = tmp_path / "deep" / "profile.json"

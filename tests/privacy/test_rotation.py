@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from auction.cli import main
@@ -57,6 +58,7 @@ class Load:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_two_rotations_under_load(tmp_path: Path) -> None:
     buyers = running_buyers(tmp_path, {"ann": {"bid": {"price": 30}}})
     with buyers as mock:
