@@ -99,28 +99,31 @@ class Connection:
             self._pool.fail(ask, reason)
 
     def _readable(self) -> None:
-        # One receive, also over TLS: a record is at most 16 KB and OpenSSL reads no further than one, so what
-        # follows still lies in the socket and wakes the loop again.
-        try:
-            data = self._receive(_RECEIVE)
-        except _NOT_NOW:
-            return
-        except OSError:
-            data = b""
-        ask = self._ask
-        if ask is None:
-            self._woken_idle()
-            return
-        reader = self._reader
-        try:
-            whole = reader.feed(data) if data else reader.eof()
-        except BuyerError as error:
-            self._refuse(error)
-            return
-        if whole:
-            self._answered(ask, reader)
-        elif not data:
-            self._lost(ask)
+        # One receive is nearly always the whole answer. Where it is not, to the last byte that is there: uvloop wakes
+        # us once for a connection that was reset behind a part of an answer, and never again.
+        while True:
+            try:
+                data = self._receive(_RECEIVE)
+            except _NOT_NOW:
+                return
+            except OSError:
+                data = b""
+            ask = self._ask
+            if ask is None:
+                self._woken_idle()
+                return
+            reader = self._reader
+            try:
+                whole = reader.feed(data) if data else reader.eof()
+            except BuyerError as error:
+                self._refuse(error)
+                return
+            if whole:
+                self._answered(ask, reader)
+                return
+            if not data:
+                self._lost(ask)
+                return
 
     def _answered(self, ask: Ask, reader: ResponseReader) -> None:
         _, round_, slot, asked_ns = ask

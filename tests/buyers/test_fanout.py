@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import struct
+import threading
 from pathlib import Path
 
 import pytest
@@ -633,3 +635,27 @@ async def test_nothing_is_left_for_the_collector(serve: Serve, fanouts: Fanouts)
         await until(lambda: alive() == before)
     finally:
         gc.enable()
+
+
+async def test_a_reset_behind_a_part_of_an_answer_is_noticed_at_once(fanouts: Fanouts) -> None:
+    """Both are there before we look: an event loop may tell of them once."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def half_an_answer() -> None:
+            line, _ = listening.accept()
+            line.recv(65_536)
+            line.sendall(OK[:-5])
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            line.close()
+
+        buyer = threading.Thread(target=half_an_answer)
+        buyer.start()
+        port = listening.getsockname()[1]
+        target = compile_target(f"http://127.0.0.1:{port}/bid", {}, 300)
+        fanout, told = fanouts(), Told()
+        await fanout.prepare([target], warm=1)
+        await until(lambda: bool(fanout.pools[target.origin].idle))
+        fanout.ask(target, b"{}", told, 0)
+        buyer.join()  # the loop stands still meanwhile
+        await told.all_of(1)
+        assert told.failures == {0: Reason.CONNECTION_LOST}
