@@ -22,7 +22,7 @@ test: $(READY)  ## the whole suite, on real Valkey, SQLite and PostgreSQL
 exact: $(READY)  ## caps of 1, 5 and 50 in all windows under two workers, 1,000 posts, 20 times (some minutes)
 	@$(BIN)/pytest -n 2 -m slow tests/exactness
 
-slow: $(READY)  ## the tests that the suite leaves out for their length: kills, freezes, rotations; about 6 minutes
+slow: $(READY)  ## the tests that the suite leaves out for their length: kills, freezes, rotations; some minutes
 	@$(BIN)/pytest -n 2 -m slow --ignore tests/exactness/test_all_windows.py
 
 lint: $(READY)  ## ruff, mypy strict, and the house's floors

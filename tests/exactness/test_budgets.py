@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.house import catalogue
@@ -39,6 +40,7 @@ async def ping_on(client: Client, seller: int, until_s: float) -> int:
     return number
 
 
+@pytest.mark.slow
 async def test_a_budget_holds_over_two_workers_and_is_spent(tmp_path: Path) -> None:
     manners = {"calm": {"bid": {"price": 30}}, "rest": {"bid": {"price": 5}}}
     with (

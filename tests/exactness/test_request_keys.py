@@ -111,6 +111,7 @@ async def test_a_ping_whose_worker_is_killed_is_asked_anew_when_its_lease_is_ove
         assert await count(client) == (pings + 2, posts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", ["/post", "/direct"])
 async def test_a_lead_whose_worker_is_killed_is_not_offered_again_for_its_key(
     served: Served, door: str

@@ -97,6 +97,7 @@ async def kill_embedded(served: Served) -> None:
     await until(lambda: embedded_pid(served) not in (0, before), within_s=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 async def test_counters_killed_and_emptied_under_load(
     tmp_path: Path, request: pytest.FixtureRequest, database: str
@@ -187,6 +188,7 @@ async def test_counters_that_come_after_us_and_go_again(tmp_path: Path) -> None:
         assert '"level":"error"' not in told
 
 
+@pytest.mark.slow
 async def test_counters_that_are_never_there_do_not_keep_us_from_stopping(tmp_path: Path) -> None:
     """Gone for good while we start: it says so, serves its refusals, and ends well when told."""
     with (

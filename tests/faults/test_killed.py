@@ -209,6 +209,7 @@ async def test_killed_while_the_buyer_holds_its_answer(
         assert len(set(own.a.bodies)) == len(set(own.a.keys)) == 1, "the same offer to the last byte"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("safe", [True, False])
 async def test_killed_between_the_buyers_yes_and_its_settlement(tmp_path: Path, safe: bool) -> None:
     async with stage(tmp_path, safe=safe) as own:

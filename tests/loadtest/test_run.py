@@ -27,6 +27,7 @@ def run(folder: Path, *arguments: str, **habits: str) -> tuple[int, str]:
         return running.wait(100), running.printed()
 
 
+@pytest.mark.slow
 def test_a_spike_by_several_processes_is_answered(tmp_path: Path) -> None:
     report, goals = tmp_path / "reports" / "loadtest.html", tmp_path / "goals.yaml"
     goals.write_text(written({"spike": {key: {"failures": 0.2} for key in names_of(make_shape("spike"))}}))
