@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,11 +14,11 @@ from rich.table import Table
 from sqlalchemy import Engine
 
 from auction.applying import stored_catalogue
+from auction.cli.counting import counters_url
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.counters import scripts
 from auction.counters.counters import Counters
-from auction.counters.embedded import EmbeddedValkey
 from auction.counters.era import HOUSE, Era, Server, read_server, unfit
 from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError
@@ -54,7 +52,7 @@ def reconcile(repair: bool, adopt: bool, as_json: bool, **flags: object) -> None
     itself (AUCTION_RECONCILE_EVERY_S), and at once when its counters were lost.
     """
     settings = settings_of(**flags)
-    with open_ledger(settings) as engine, _counters(settings) as redis_url:
+    with open_ledger(settings) as engine, counters_url(settings) as redis_url:
         outcome, good = asyncio.run(_compared(settings, engine, redis_url, repair=repair, adopt=adopt))
     if as_json:
         click.echo(msgspec.json.encode(_report(outcome, good, repair)).decode())
@@ -62,24 +60,6 @@ def reconcile(repair: bool, adopt: bool, as_json: bool, **flags: object) -> None
         _print(outcome, good, repair)
     unsolved = outcome.busy or (outcome.differences and not repair)
     sys.exit(DIFFERS if unsolved else 0)
-
-
-@contextmanager
-def _counters(settings: Settings) -> Iterator[str]:
-    """The counters' URL; the embedded ones are started for as long as it takes, where no house runs."""
-    if settings.redis_url is not None:
-        yield settings.redis_url
-        return
-    valkey = EmbeddedValkey(settings.data_dir)
-    try:
-        valkey.start()
-    except OperatorError as error:
-        if error.code != "data_dir_in_use":
-            raise
-    try:
-        yield valkey.url
-    finally:
-        valkey.stop()
 
 
 async def _compared(
