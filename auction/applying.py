@@ -24,8 +24,8 @@ from auction.market.model import Catalogue, House
 TRIES = 3
 
 
-Stored = tuple[int, Catalogue, dict[str, list[str]]]
-"""A version of the catalogue, what it says, and the hashes of the keys that each seller was given."""
+Stored = tuple[int, Catalogue, catalogue_store.Keys]
+"""A version of the catalogue, what it says, and the hashes of the keys that each caller was given."""
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ def read_files(paths: Sequence[Path]) -> Catalogue:
 
 
 def stored_catalogue(conn: Connection, version: int | None = None) -> Stored:
-    """A version of the catalogue (the latest if None), and the keys that sellers were given."""
+    """A version of the catalogue (the latest if None), and the keys that were given out."""
     version, documents, keys = catalogue_store.load(conn, version)
     entries: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     for kind, _, document in documents:

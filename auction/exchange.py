@@ -39,7 +39,7 @@ from auction.ledger.reader import Reader
 from auction.ledger.sealing import Sealer, first_hash_key, keys_from_text
 from auction.ledger.writer import Writer
 from auction.market.market import TradedSeller, compile_market
-from auction.market.model import Catalogue
+from auction.market.model import Admin, Buyer, Catalogue
 from auction.ping.asking import Asking
 from auction.ping.floor import Floor
 from auction.ping.hashes import Hashes
@@ -161,6 +161,20 @@ class Exchange:
                 401, "unknown_key", "Send your API key as Authorization: Bearer KEY or x-api-key: KEY."
             )
         return seller
+
+    def buyer_of(self, key: str | None) -> Buyer:
+        """Which buyer calls with this key. Raises `SellerError` 401."""
+        buyer = self.floor.market.buyer_of_key(key) if key else None
+        if buyer is None:
+            raise SellerError(401, "unknown_key", "Send the key of a buyer as Authorization: Bearer KEY.")
+        return buyer
+
+    def admin_of(self, key: str | None) -> Admin:
+        """Which operator calls with this key. Raises `SellerError` 401."""
+        admin = self.floor.market.admin_of_key(key) if key else None
+        if admin is None:
+            raise SellerError(401, "unknown_key", "Send the key of an admin as Authorization: Bearer KEY.")
+        return admin
 
     async def what_is_away(self) -> list[str]:
         """The parts without which no ping can be served."""
@@ -358,7 +372,7 @@ class Exchange:
                 log.bug("market_stays", version=self.floor.market.version, latest=self._seen)
 
 
-def _floor_of(hashes: Hashes, version: int, catalogue: Catalogue, keys: dict[str, list[str]]) -> Floor:
+def _floor_of(hashes: Hashes, version: int, catalogue: Catalogue, keys: catalogue_store.Keys) -> Floor:
     """Takes a while for thousands of orders: run it in a thread."""
     return Floor(compile_market(catalogue, version, keys), os.environ, hashes)
 

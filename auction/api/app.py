@@ -7,7 +7,7 @@ answered without it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -44,7 +44,8 @@ class App:
             "/post": self.native.post,
             "/direct": self.native.direct,
         }
-        self._rest = _rest(self.status, self.metrics, DescribingDoor(exchange))
+        quiet = [self.status.routes(), self.metrics.routes(), DescribingDoor(exchange).routes()]
+        self._rest = _rest(self.status, [route for door in quiet for route in door])
 
     @property
     def bugs(self) -> int:
@@ -84,17 +85,10 @@ def _door_of(path: str) -> str:
     return f"/{first}" if first in _DOORS else "(none)"
 
 
-def _rest(status: StatusDoor, metrics: MetricsDoor, describing: DescribingDoor) -> Starlette:
+def _rest(status: StatusDoor, routes: Sequence[Route]) -> Starlette:
+    """All doors that are not hot. Who is not let in by any of them is answered by `status`."""
     rest = Starlette(
-        routes=[
-            Route("/leads/{lead_id}", status.lead, methods=["GET"]),
-            Route("/pings/{ping_id}", status.ping, methods=["GET"]),
-            Route("/healthz", status.healthz, methods=["GET"]),
-            Route("/readyz", status.readyz, methods=["GET"]),
-            Route("/metrics", metrics.metrics, methods=["GET"]),
-            Route("/openapi.json", describing.openapi, methods=["GET"]),
-            Route("/docs", describing.page, methods=["GET"]),
-        ],
+        routes=routes,
         exception_handlers={
             404: status.not_found,
             405: status.wrong_method,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from auction.api.document.openapi import document
 from auction.api.document.page import page
@@ -24,6 +25,13 @@ class DescribingDoor:
         self._exchange = exchange
         self._kept: dict[tuple[str, str | None], bytes] = {}
         self._kept_of = -1
+
+    def routes(self) -> list[Route]:
+        """Where it is to be found."""
+        return [
+            Route("/openapi.json", self.openapi, methods=["GET"]),
+            Route("/docs", self.page, methods=["GET"]),
+        ]
 
     async def openapi(self, request: Request) -> Response:
         """The document. Raises `SellerError` 401 for a key that is not known."""

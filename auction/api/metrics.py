@@ -20,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from auction import log
 from auction.exchange import Exchange
@@ -46,6 +47,10 @@ class MetricsDoor:
         self._writing = threading.Lock()
         self._leaving: asyncio.Task[None] | None = None
         self.unreadable = 0
+
+    def routes(self) -> list[Route]:
+        """Where it is to be found."""
+        return [Route("/metrics", self.metrics, methods=["GET"])]
 
     async def metrics(self, request: Request) -> Response:
         """All workers' counts together."""

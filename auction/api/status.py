@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from auction.api.wire import encode_json, headers_of, key_of, problem
 from auction.errors import ExchangeError, HouseError, SellerError, internal_error
@@ -18,6 +19,15 @@ class StatusDoor:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+
+    def routes(self) -> list[Route]:
+        """Where it is to be found."""
+        return [
+            Route("/leads/{lead_id}", self.lead, methods=["GET"]),
+            Route("/pings/{ping_id}", self.ping, methods=["GET"]),
+            Route("/healthz", self.healthz, methods=["GET"]),
+            Route("/readyz", self.readyz, methods=["GET"]),
+        ]
 
     async def lead(self, request: Request) -> Response:
         """A lead of this seller with its history."""

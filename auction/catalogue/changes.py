@@ -12,11 +12,12 @@ import msgspec
 
 from auction.catalogue.documents import SECTIONS, Kind, keys_of, plain
 from auction.catalogue.writing import write_line
-from auction.market.model import Catalogue, Entity, Entry, FieldSpec
+from auction.market.entry import Entry
+from auction.market.model import Catalogue, Entity, FieldSpec
 from auction.market.money import Micros, to_text
 
-_SECRET_KEYS = frozenset(("signing_secret", "headers", "keys"))
-_URL_KEYS = frozenset(("ping_url", "post_url"))
+_SECRET_KEYS = frozenset(("signing_secret", "headers", "keys", "secret"))
+_URL_KEYS = frozenset(("ping_url", "post_url", "url"))
 """Their part after `?` often holds a token: it is shown as `...`."""
 _MOST_SHOWN = 120
 _CHANGED = "(changed)"

@@ -14,10 +14,23 @@ import msgspec
 
 from auction.catalogue.mistakes import BAD_CATALOGUE
 from auction.errors import OperatorError
-from auction.market.model import Buyer, Campaign, Entry, House, Order, Seller, SuppressionList
+from auction.market.entry import Entry
+from auction.market.model import Admin, Buyer, Campaign, House, Order, Seller, SuppressionList
 from auction.market.money import Micros, from_wire, to_wire
+from auction.market.routes import LeadRoute, Source, Team
 
-Kind = Literal["exchange", "campaign", "seller", "buyer", "order", "suppression_list"]
+Kind = Literal[
+    "exchange",
+    "campaign",
+    "seller",
+    "buyer",
+    "order",
+    "suppression_list",
+    "team",
+    "source",
+    "lead_route",
+    "admin",
+]
 KINDS: dict[Kind, type[Entry]] = {
     "exchange": House,
     "campaign": Campaign,
@@ -25,6 +38,10 @@ KINDS: dict[Kind, type[Entry]] = {
     "buyer": Buyer,
     "order": Order,
     "suppression_list": SuppressionList,
+    "team": Team,
+    "source": Source,
+    "lead_route": LeadRoute,
+    "admin": Admin,
 }
 SECTIONS: dict[str, Kind] = {
     "campaigns": "campaign",
@@ -32,6 +49,10 @@ SECTIONS: dict[str, Kind] = {
     "buyers": "buyer",
     "orders": "order",
     "suppression_lists": "suppression_list",
+    "teams": "team",
+    "sources": "source",
+    "lead_routes": "lead_route",
+    "admins": "admin",
 }
 """The lists of a catalogue, each of one kind; in the order in which they are read."""
 

@@ -26,7 +26,7 @@ from auction.market.money import Micros, from_wire
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-_SECRET_KEYS = frozenset(("keys", "headers", "signing_secret"))
+_SECRET_KEYS = frozenset(("keys", "headers", "signing_secret", "secret"))
 """What stands under these is never shown, not even in a mistake."""
 _MOST_SHOWN = 40
 _NAME = "small letters, digits, `-` and `_`, at most 64, such as `solar-us`"
@@ -36,6 +36,8 @@ SHAPES = {
     r"^[A-Z0-9]{8}\Z": "a code of 8 capital letters and digits, such as `ACME1234`",
     r"^sha256:[0-9a-f]{64}\Z": "a hash of a key, `sha256:` and 64 hex digits (see `auction keys create`)",
     r"^[1-9][0-9]{0,8}/(second|minute|hour|day)\Z": "a rate such as `60/minute` (or second, hour, day)",
+    r"^(100|[1-9]?[0-9])%\Z": "a share in whole percent, such as `20%`",
+    r"^[0-9]{1,5}\Z": "a zip code or the digits that several begin with, such as `75001` or `750`",
     r"^[A-Z]{3}\Z": "a currency's code of 3 capital letters, such as `USD`",
 }
 """The model's patterns in words."""

@@ -18,8 +18,9 @@ from auction.catalogue.mistakes import CatalogueMistakes, Mistake, Names, Path, 
 from auction.catalogue.rules import check
 from auction.catalogue.writing import write_catalogue
 from auction.catalogue.yaml_source import Items, Node, Scalar, Source, Table, Unreadable, line_at, parse_yaml
+from auction.market.entry import Entry
 from auction.market.fields import ORDERED_TYPES
-from auction.market.model import Campaign, Catalogue, Entry, House
+from auction.market.model import Campaign, Catalogue, House
 
 __all__ = ["CatalogueMistakes", "Mistake", "Source", "read_catalogue", "write_catalogue"]
 

@@ -65,6 +65,8 @@ class _Check:
             yield from self._order(order, ("orders", at))
         for at, one in enumerate(catalogue.suppression_lists):
             yield from self._suppression_list(one, ("suppression_lists", at))
+        for at, admin in enumerate(catalogue.admins):
+            yield from self._keys(admin.keys, ("admins", at))
         for section, kind in SECTIONS.items():
             yield from _twice(kind.replace("_", " "), section, getattr(catalogue, section))
 
@@ -80,19 +82,27 @@ class _Check:
             margin_from_text(seller.margin)
         except ValueError as error:
             yield Problem((*path, "margin"), str(error))
-        yield from self._twice_among_sellers(seller, path)
+        slug_path = (*path, "id" if seller.slug is None else "slug")
+        yield from self._used_once("slug", seller.slug or seller.id, slug_path, "seller")
+        if seller.code is not None:
+            yield from self._used_once("code", seller.code, (*path, "code"), "seller")
+        yield from self._keys(seller.keys, path)
 
-    def _twice_among_sellers(self, seller: Seller, path: Path) -> Iterator[Problem]:
-        """A key or a code must lead to one seller: it is how a request is told whose it is."""
-        told = [("code", seller.code, (*path, "code"))] if seller.code is not None else []
-        told += [("key", key, (*path, "keys", at)) for at, key in enumerate(seller.keys)]
-        for what, value, here in told:
-            first = self._first_uses.setdefault((what, value), here)
-            if first != here:
-                yield Problem(here, f"this {what} stands twice; each seller needs its own", first)
+    def _keys(self, keys: tuple[str, ...], path: Path) -> Iterator[Problem]:
+        """A key must lead to one caller: it is how a request is told whose it is."""
+        for at, key in enumerate(keys):
+            yield from self._used_once("key", key, (*path, "keys", at), "caller")
+
+    def _used_once(self, what: str, value: str, here: Path, whose: str) -> Iterator[Problem]:
+        first = self._first_uses.setdefault((what, value), here)
+        if first != here and not (
+            what == "slug" and here[-1] == "id" == first[-1]
+        ):  # ids are looked at by themselves
+            yield Problem(here, f"this {what} stands twice; each {whose} needs its own", first)
 
     def _buyer(self, buyer: Buyer, path: Path) -> Iterator[Problem]:
         yield from endpoint_problems(buyer, path)
+        yield from self._keys(buyer.keys, path)
         yield from cap_problems(buyer.caps, (*path, "caps"))
         if buyer.timezone is not None:
             yield from self._zone(buyer.timezone, (*path, "timezone"))

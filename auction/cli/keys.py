@@ -1,10 +1,16 @@
-"""`auction keys`: sellers' API keys, and buyers' hash keys. A seller's is shown once; only its hash is kept."""
+"""`auction keys`: the API keys of sellers, buyers and operators, and buyers' hash keys.
+
+An API key is shown once; only its hash is kept.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable, Sequence
 from hashlib import sha256
+from itertools import chain
+from typing import TypeVar
 
 import click
 
@@ -13,9 +19,10 @@ from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError
 from auction.exchange import hashing_sealer
-from auction.ledger.catalogue_store import add_seller_key, keys_of, revoke_seller_key
+from auction.ledger.catalogue_store import add_key, keys_of, revoke_key
 from auction.ledger.engine import transaction
-from auction.market.model import Catalogue, Seller
+from auction.market.entry import KeyKind
+from auction.market.model import Admin, Buyer, Catalogue, Seller
 from auction.ping.hashes import Hashes
 from auction.ping.offer import iso_utc
 
@@ -25,42 +32,59 @@ _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke sellers' API keys; show a buyer's hash key.
+    """Make, list and revoke API keys; show a buyer's hash key.
 
-    A seller sends its key with every request. What is made or revoked here is known to a running server within a
-    second.
+    A key is sent with every request: a seller's with its leads, a buyer's (--buyer) with its lead routes and
+    postbacks, an operator's (--admin) with the calls of the admin API. What is made or revoked here is known to a
+    running server within a second.
     """
 
 
+Holder = Seller | Buyer | Admin
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def _of_kind(command: Command) -> Command:
+    """The flags that say whose key it is: a seller's, if nothing is said."""
+    for kind in ("buyer", "admin"):
+        command = click.option(f"--{kind}", "kind", flag_value=kind, help=f"{kind.upper()}'s key.")(command)
+    return click.option("--seller", "kind", flag_value="seller", default="seller", help="SELLER's key.")(
+        command
+    )
+
+
 @keys.command()
-@click.argument("seller")
+@click.argument("holder")
+@_of_kind
 @store_flags
-def create(seller: str, **flags: object) -> None:
-    """Make a key for SELLER and show it, once."""
+def create(holder: str, kind: KeyKind, **flags: object) -> None:
+    """Make a key for HOLDER (a seller's id, or a buyer's or an admin's) and show it, once."""
     settings = settings_of(**flags)
     key = "ak_" + secrets.token_urlsafe(32)
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     with open_ledger(settings) as engine, transaction(engine) as conn:
-        _seller(stored_catalogue(conn)[1], seller)
-        add_seller_key(conn, seller, hash_of(key), now_ms)
+        _holder(stored_catalogue(conn)[1], kind, holder)
+        add_key(conn, kind, holder, hash_of(key), now_ms)
     click.echo(key)
-    click.echo(f"This is the only time that this key of {seller} is shown.", err=True)
+    click.echo(f"This is the only time that this key of {holder} is shown.", err=True)
 
 
 @keys.command(name="list")
-@click.argument("seller")
+@click.argument("holder")
+@_of_kind
 @store_flags
-def list_(seller: str, **flags: object) -> None:
-    """Show the hashes of SELLER's keys: when each was made, and which were revoked."""
+def list_(holder: str, kind: KeyKind, **flags: object) -> None:
+    """Show the hashes of HOLDER's keys: when each was made, and which were revoked."""
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
-        catalogue, made = stored_catalogue(conn)[1], keys_of(conn, seller)
-    lines = [f"{key_hash}  (in the catalogue)" for key_hash in _seller(catalogue, seller).keys]
+        catalogue, made = stored_catalogue(conn)[1], keys_of(conn, kind, holder)
+    lines = [f"{key_hash}  (in the catalogue)" for key_hash in _holder(catalogue, kind, holder).keys]
     good = len(lines) + sum(key.revoked_at_ms is None for key in made)
     for key in made:
         gone = "" if key.revoked_at_ms is None else f", revoked {iso_utc(key.revoked_at_ms)}"
         lines.append(f"{key.hash}  made {iso_utc(key.created_at_ms)}{gone}")
     if not good:
-        click.echo(f"{seller} has no key: `auction keys create {seller}` makes one", err=True)
+        flag = "" if kind == "seller" else f" --{kind}"
+        click.echo(f"{holder} has no key: `auction keys create {holder}{flag}` makes one", err=True)
     for line in lines:
         click.echo(line)
 
@@ -78,13 +102,14 @@ def revoke(key_or_hash: str, **flags: object) -> None:
     key_hash = key_or_hash if key_or_hash.startswith(HASHED) else hash_of(key_or_hash)
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     with open_ledger(settings) as engine, transaction(engine) as conn:
-        for one in stored_catalogue(conn)[1].sellers:
+        catalogue = stored_catalogue(conn)[1]
+        for one in chain[Holder](catalogue.sellers, catalogue.buyers, catalogue.admins):
             if key_hash in one.keys:
                 raise OperatorError(
                     "key_in_catalogue",
                     f"this key stands in the catalogue: take it out of {one.id}'s keys and apply",
                 )
-        revoke_seller_key(conn, key_hash, now_ms)
+        revoke_key(conn, key_hash, now_ms)
     click.echo("revoked")
 
 
@@ -113,9 +138,14 @@ def hash_of(key: str) -> str:
     return HASHED + sha256(key.encode()).hexdigest()
 
 
-def _seller(catalogue: Catalogue, wanted: str) -> Seller:
-    known = {one.id: one for one in catalogue.sellers}
+def _holder(catalogue: Catalogue, kind: KeyKind, wanted: str) -> Holder:
+    holders: dict[KeyKind, Sequence[Holder]] = {
+        "seller": catalogue.sellers,
+        "buyer": catalogue.buyers,
+        "admin": catalogue.admins,
+    }
+    known = {one.id: one for one in holders[kind]}
     if wanted not in known:
         listed = ", ".join(sorted(known)) or "none: apply a catalogue first"
-        raise OperatorError("unknown_seller", f"there is no seller {wanted!r}; known: {listed}")
+        raise OperatorError(f"unknown_{kind}", f"there is no {kind} {wanted!r}; known: {listed}")
     return known[wanted]

@@ -1,4 +1,4 @@
-"""The catalogue in the ledger: every version that ever was, and the keys of the sellers.
+"""The catalogue in the ledger: every version that ever was, and the keys of those who call us.
 
 An entry is a plain JSON document under (kind, id); the market gives it meaning. A version is a number, and
 each row says in which version it came and in which it went, so an apply writes only what changed and any old
@@ -16,10 +16,13 @@ from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 from auction.errors import OperatorError
 from auction.ledger.engine import is_postgresql
 from auction.ledger.faults import CatalogueConflict
-from auction.ledger.schema import catalogue_entries, catalogue_versions, seller_keys
+from auction.ledger.schema import api_keys, catalogue_entries, catalogue_versions
+from auction.market.entry import KeyKind
 
 Document = dict[str, Any]
-Loaded = tuple[int, list[tuple[str, str, Document]], dict[str, list[str]]]
+Keys = dict[tuple[KeyKind, str], list[str]]
+"""Hashes of keys by whose they are."""
+Loaded = tuple[int, list[tuple[str, str, Document]], Keys]
 
 _LOCK: Final = 0x0A0C_71_0C
 _CURRENT = select(func.coalesce(func.max(catalogue_versions.c.version), 0))
@@ -35,15 +38,15 @@ _ENTRIES = (
     .order_by(catalogue_entries.c.kind, catalogue_entries.c.id)
 )
 _KEYS = (
-    select(seller_keys.c.seller, seller_keys.c.hash)
-    .where(seller_keys.c.revoked_at_ms.is_(None))
-    .order_by(seller_keys.c.seller, seller_keys.c.hash)
+    select(api_keys.c.kind, api_keys.c.holder, api_keys.c.hash)
+    .where(api_keys.c.revoked_at_ms.is_(None))
+    .order_by(api_keys.c.kind, api_keys.c.holder, api_keys.c.hash)
 )
-_KEY = select(seller_keys).where(seller_keys.c.hash == bindparam("hash"))
+_KEY = select(api_keys).where(api_keys.c.hash == bindparam("hash"))
 _KEYS_OF = (
-    select(seller_keys)
-    .where(seller_keys.c.seller == bindparam("seller"))
-    .order_by(seller_keys.c.created_at_ms, seller_keys.c.hash)
+    select(api_keys)
+    .where(api_keys.c.kind == bindparam("kind"), api_keys.c.holder == bindparam("holder"))
+    .order_by(api_keys.c.created_at_ms, api_keys.c.hash)
 )
 _END_ENTRY = (
     update(catalogue_entries)
@@ -55,8 +58,8 @@ _END_ENTRY = (
     .values(removed_in=bindparam("version"))
 )
 _REVOKE = (
-    update(seller_keys)
-    .where(seller_keys.c.hash == bindparam("of_hash"), seller_keys.c.revoked_at_ms.is_(None))
+    update(api_keys)
+    .where(api_keys.c.hash == bindparam("of_hash"), api_keys.c.revoked_at_ms.is_(None))
     .values(revoked_at_ms=bindparam("at_ms"))
 )
 
@@ -67,7 +70,7 @@ def current_version(conn: Connection) -> int:
 
 
 def load(conn: Connection, version: int | None = None) -> Loaded:
-    """A version (the latest if None), its entries by kind and id, and the keys by seller that are good *now*.
+    """A version (the latest if None), its entries by kind and id, and the keys by holder that are good *now*.
 
     Raises `OperatorError` for a version that never was.
     """
@@ -80,9 +83,9 @@ def load(conn: Connection, version: int | None = None) -> Loaded:
         (row.kind, row.id, msgspec.json.decode(row.document))
         for row in conn.execute(_ENTRIES, {"version": version})
     ]
-    keys: dict[str, list[str]] = {}
-    for seller, key_hash in conn.execute(_KEYS):
-        keys.setdefault(seller, []).append(key_hash)
+    keys: Keys = {}
+    for kind, holder, key_hash in conn.execute(_KEYS):
+        keys.setdefault((kind, holder), []).append(key_hash)
     return version, entries, keys
 
 
@@ -120,25 +123,25 @@ def apply(
     return version
 
 
-def add_seller_key(conn: Connection, seller: str, key_hash: str, at_ms: int) -> int:
-    """Gives a seller one more key (`sha256:` and the hash); returns the version that workers will notice.
+def add_key(conn: Connection, kind: KeyKind, holder: str, key_hash: str, at_ms: int) -> int:
+    """Gives somebody one more key (`sha256:` and the hash); returns the version that workers will notice.
 
-    The same key again changes nothing. Raises `OperatorError` if it is another seller's, or was revoked.
+    The same key again changes nothing. Raises `OperatorError` if it is another's, or was revoked.
     """
     latest = _lock(conn)
     known = conn.execute(_KEY, {"hash": key_hash}).first()
     if known is None:
-        row = {"hash": key_hash, "seller": seller, "created_at_ms": at_ms}
-        conn.execute(insert(seller_keys), row)
-        return _new_version(conn, latest, at_ms, f"key added for {seller}")
+        row = {"hash": key_hash, "kind": kind, "holder": holder, "created_at_ms": at_ms}
+        conn.execute(insert(api_keys), row)
+        return _new_version(conn, latest, at_ms, f"key added for {kind} {holder}")
     if known.revoked_at_ms is not None:
         raise OperatorError("key_revoked", "this key was revoked: make a new one with `auction keys create`")
-    if known.seller != seller:
-        raise OperatorError("key_taken", f"this key is {known.seller}'s: make another one for {seller}")
+    if (known.kind, known.holder) != (kind, holder):
+        raise OperatorError("key_taken", f"this key is {known.holder}'s: make another one for {holder}")
     return latest
 
 
-def revoke_seller_key(conn: Connection, key_hash: str, at_ms: int) -> int:
+def revoke_key(conn: Connection, key_hash: str, at_ms: int) -> int:
     """Takes a key back for good; returns the version that workers will notice. Twice changes nothing.
 
     Raises `OperatorError` if there is no such key.
@@ -146,24 +149,24 @@ def revoke_seller_key(conn: Connection, key_hash: str, at_ms: int) -> int:
     latest = _lock(conn)
     known = conn.execute(_KEY, {"hash": key_hash}).first()
     if known is None:
-        raise OperatorError("unknown_key", "no seller has this key")
+        raise OperatorError("unknown_key", "nobody has this key")
     if conn.execute(_REVOKE, {"of_hash": key_hash, "at_ms": at_ms}).rowcount == 0:
         return latest
-    return _new_version(conn, latest, at_ms, f"key revoked for {known.seller}")
+    return _new_version(conn, latest, at_ms, f"key revoked for {known.kind} {known.holder}")
 
 
-class SellerKey(msgspec.Struct, frozen=True):
-    """A key that a seller was given, as its hash; `revoked_at_ms` where it is not good any more."""
+class ApiKey(msgspec.Struct, frozen=True):
+    """A key that somebody was given, as its hash; `revoked_at_ms` where it is not good any more."""
 
     hash: str
     created_at_ms: int
     revoked_at_ms: int | None
 
 
-def keys_of(conn: Connection, seller: str) -> list[SellerKey]:
-    """All keys that this seller was ever given, oldest first."""
-    rows = conn.execute(_KEYS_OF, {"seller": seller})
-    return [SellerKey(row.hash, row.created_at_ms, row.revoked_at_ms) for row in rows]
+def keys_of(conn: Connection, kind: KeyKind, holder: str) -> list[ApiKey]:
+    """All keys that they were ever given, oldest first."""
+    rows = conn.execute(_KEYS_OF, {"kind": kind, "holder": holder})
+    return [ApiKey(row.hash, row.created_at_ms, row.revoked_at_ms) for row in rows]
 
 
 def _lock(conn: Connection) -> int:

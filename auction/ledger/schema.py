@@ -43,6 +43,7 @@ LEAD_STATES: Final = (
     "converted",
     "delivered",
 )
+KEY_KINDS: Final = ("seller", "buyer", "admin")
 OFFER_STATES: Final = ("sent", "accepted", "rejected", "unknown")
 MOST_PLACES: Final = 20
 """The highest `max_buyers` that a campaign may have."""
@@ -92,13 +93,16 @@ Index(
     postgresql_where=text("removed_in IS NULL"),
 )
 
-seller_keys = Table(
-    "seller_keys",
+api_keys = Table(
+    "api_keys",
     metadata,
     Column("hash", Text, primary_key=True),
-    Column("seller", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("holder", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("revoked_at_ms", BigInteger),
+    _one_of("kind", KEY_KINDS),
+    Index("ix_api_keys_kind_holder", "kind", "holder"),
 )
 
 pings = Table(

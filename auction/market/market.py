@@ -7,7 +7,7 @@ Bits are places in a campaign's orders sorted by id, so the same catalogue alway
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from types import MappingProxyType
 from typing import TypeVar
@@ -15,7 +15,8 @@ from typing import TypeVar
 import msgspec
 
 from auction.market.campaigns import CampaignMarket, Eligibility
-from auction.market.model import Buyer, Campaign, Catalogue, House, Order, Seller
+from auction.market.entry import KeyKind
+from auction.market.model import Admin, Buyer, Campaign, Catalogue, House, Order, Seller
 from auction.market.orders import OrderCompiler, TradedOrder
 from auction.market.sellers import Rate, TradedSeller, traded_seller
 
@@ -35,7 +36,7 @@ Identified = TypeVar("Identified", Campaign, Seller, Buyer, Order)
 class Market(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """All campaigns, sellers, buyers and orders of one version of the catalogue, by id.
 
-    `sellers_by_key` has the SHA-256 (hex) of every key that is accepted.
+    The three by key have the SHA-256 (hex) of every key that is accepted.
     """
 
     version: int
@@ -44,6 +45,8 @@ class Market(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     campaigns: dict[str, CampaignMarket]
     sellers: dict[str, TradedSeller]
     sellers_by_key: dict[str, TradedSeller]
+    buyers_by_key: dict[str, Buyer]
+    admins_by_key: dict[str, Admin]
     buyers: dict[str, Buyer]
     orders: dict[str, TradedOrder]
 
@@ -56,15 +59,23 @@ class Market(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         """
         return self.sellers_by_key.get(sha256(key.encode()).hexdigest())
 
+    def buyer_of_key(self, key: str) -> Buyer | None:
+        """The buyer that this key belongs to; None for nobody's. A paused buyer still reads and tells what was sold."""
+        return self.buyers_by_key.get(sha256(key.encode()).hexdigest())
+
+    def admin_of_key(self, key: str) -> Admin | None:
+        """The caller of the admin API that this key belongs to; None for nobody's, and for a paused one's."""
+        return self.admins_by_key.get(sha256(key.encode()).hexdigest())
+
 
 def compile_market(
     catalogue: Catalogue,
     version: int,
-    extra_keys: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    extra_keys: Mapping[tuple[KeyKind, str], Sequence[str]] = MappingProxyType({}),
 ) -> Market:
     """Compiles a catalogue that has been checked.
 
-    `extra_keys` are hashes (`sha256:...`) by seller id, made by `auction keys create`; those of a seller that
+    `extra_keys` are hashes (`sha256:...`) by kind and id, made by `auction keys create`; those of somebody whom
     the catalogue no longer has are passed over. Raises `ValueError` for what a check refuses.
     """
     buyers = _by_id(catalogue.buyers)
@@ -94,14 +105,31 @@ def compile_market(
         campaigns=campaigns,
         sellers=sellers,
         sellers_by_key={
-            key.removeprefix("sha256:"): each
+            key: each
             for each in sellers.values()
             if not each.seller.paused
-            for key in (*each.seller.keys, *extra_keys.get(each.id, ()))
+            for key in _hashes(each.seller, extra_keys.get(("seller", each.id)))
+        },
+        buyers_by_key={
+            key: buyer
+            for buyer in buyers.values()
+            for key in _hashes(buyer, extra_keys.get(("buyer", buyer.id)))
+        },
+        admins_by_key={
+            key: admin
+            for admin in catalogue.admins
+            if not admin.paused
+            for key in _hashes(admin, extra_keys.get(("admin", admin.id)))
         },
         buyers=buyers,
         orders={order.id: order for campaign in campaigns.values() for order in campaign.orders},
     )
+
+
+def _hashes(holder: Seller | Buyer | Admin, given: Sequence[str] | None) -> Iterator[str]:
+    """The hashes of all keys of one caller: those in the catalogue, and those that it was given."""
+    for key in (*holder.keys, *(given or ())):
+        yield key.removeprefix("sha256:")
 
 
 def _by_id(entries: Iterable[Identified]) -> dict[str, Identified]:

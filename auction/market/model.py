@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, field
 
+from auction.market.doors import Doors
+from auction.market.entry import Entry, FieldName, Id, KeyHash, RateText
 from auction.market.money import Budget, Micros
+from auction.market.routes import LeadRoute, RoutedBy, Source, Team
 
-Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
-FieldName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")]
 FieldType = Literal[
     "text", "integer", "number", "boolean", "choice", "date", "us_state", "us_zip", "phone", "email", "url"
 ]
@@ -25,10 +25,6 @@ FieldValue = str | int | float | bool
 Per = Literal["second", "minute", "hour", "day", "week", "month", "total"]
 """The windows of caps, small to large. By the second and by the minute only pings are limited."""
 Mode = Literal["exclusive", "shared", "hybrid"]
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What all entries share: immutable, and a key that is not known is a mistake."""
 
 
 class FieldSpec(Entry, frozen=True, kw_only=True):
@@ -88,14 +84,23 @@ class DuplicateRules(Entry, frozen=True, kw_only=True):
 
 
 class Campaign(Entry, frozen=True, kw_only=True):
-    """A kind of lead: its fields, its auction rules, its duplicate rules."""
+    """A kind of lead: its fields, its auction rules, its duplicate rules.
+
+    `filter` is the inbound one: a ping that it does not let through is offered to nobody. `pending_hours` is how long
+    a lead that came by a door with no second ping is tried again where no buyer is there yet. `doors` says how the
+    campaign is spoken of at other APIs' doors, `routed_by` which fields lead routes look at.
+    """
 
     id: Id
     name: str = ""
     fields: tuple[FieldSpec, ...]
     auction: AuctionRules = AuctionRules()
+    filter: dict[str, Any] | None = None
     duplicates: DuplicateRules | None = None
     unknown_fields: Literal["reject", "ignore"] = "reject"
+    pending_hours: Annotated[int, Meta(ge=1, le=720)] | None = None
+    doors: Doors = Doors()
+    routed_by: RoutedBy | None = None
 
 
 class Cap(Entry, frozen=True, kw_only=True):
@@ -110,22 +115,35 @@ class Cap(Entry, frozen=True, kw_only=True):
     pings: Annotated[int, Meta(ge=1, le=1_000_000_000_000)] | None = None
 
 
+class Postback(Entry, frozen=True, kw_only=True):
+    """Where a seller is told what became of its leads.
+
+    With a `secret` (`whsec_...`, or `env:NAME`) by signed JSON, as Standard Webhooks has it. Without one by `GET` of
+    the URL, in which macros such as `{lead_id}` and `{status}` are filled in. `statuses` empty means all.
+    """
+
+    url: str
+    secret: str | None = None
+    statuses: tuple[Literal["sold", "rejected", "pending", "delivered", "converted", "returned"], ...] = ()
+
+
 class Seller(Entry, frozen=True, kw_only=True):
     """Who offers leads. `keys` are `sha256:` hashes; `margin` is `20%` or an amount; `rate_limit` `60/minute`.
 
-    Posts are counted by themselves: up to `post_rate_limit`, or as many as pings where there is none.
+    Posts are counted by themselves: up to `post_rate_limit`, or as many as pings where there is none. `code` never
+    changes; `slug` may (it is the id where none is given).
     """
 
     id: Id
     name: str = ""
     code: Annotated[str, Meta(pattern=r"^[A-Z0-9]{8}\Z")] | None = None
-    keys: tuple[Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")], ...] = ()
+    slug: Id | None = None
+    keys: tuple[KeyHash, ...] = ()
     campaigns: tuple[Id, ...] = ()
     margin: str | int | float = "0%"
-    rate_limit: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)\Z")] | None = None
-    post_rate_limit: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)\Z")] | None = (
-        None
-    )
+    rate_limit: RateText | None = None
+    post_rate_limit: RateText | None = None
+    postbacks: tuple[Postback, ...] = ()
     paused: bool = False
 
 
@@ -133,14 +151,17 @@ class Buyer(Entry, frozen=True, kw_only=True):
     """Who bids and receives leads.
 
     A value of `headers`, and `signing_secret`, may be `env:NAME`: then the secret stays out of the catalogue.
-    `idempotent: true` promises that the buyer takes a repeated `Idempotency-Key` for the same lead.
+    `idempotent: true` promises that the buyer takes a repeated `Idempotency-Key` for the same lead. `keys` are
+    `sha256:` hashes of the keys with which the buyer itself calls: for its lead routes, and for its postbacks, which
+    it may sign with its `signing_secret` instead.
     """
 
     id: Id
     name: str = ""
     ping_url: str | None = None
     post_url: str | None = None
-    headers: dict[str, str] = {}
+    keys: tuple[KeyHash, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
     signing_secret: str | None = None
     ca_file: str | None = None
     timeout_ms: Annotated[int, Meta(ge=5, le=60_000)] = 300
@@ -159,11 +180,22 @@ class Price(Entry, frozen=True, kw_only=True):
     max_micros: Micros | None = field(default=None, name="max")
 
 
+class Returns(Entry, frozen=True, kw_only=True):
+    """What a buyer may give back: leads bought in the last `days`, at most `share` of those bought in as many days.
+    `frees_cap`: the place of a returned lead in the caps is free again.
+    """
+
+    days: Annotated[int, Meta(ge=1, le=365)]
+    share: Annotated[str, Meta(pattern=r"^(100|[1-9]?[0-9])%\Z")] = "100%"
+    frees_cap: bool = False
+
+
 class Order(Entry, frozen=True, kw_only=True):
     """A buyer's standing terms in one campaign.
 
     `filter` stays as written (see `filters.parse`). `tier` 1 is asked first; `priority` breaks ties of price,
-    higher first; `weight` counts where the campaign selects by weight. `sellers` empty means all.
+    higher first; `weight` counts where the campaign selects by weight. `sellers` empty means all. `duplicates`: the
+    buyer does not want a lead that equals one which it bought by this order. No `returns`: nothing can be returned.
     """
 
     id: Id
@@ -181,6 +213,8 @@ class Order(Entry, frozen=True, kw_only=True):
     tier: Annotated[int, Meta(ge=1, le=20)] = 1
     sellers: tuple[Id, ...] = ()
     not_sellers: tuple[Id, ...] = ()
+    duplicates: DuplicateRules | None = None
+    returns: Returns | None = None
     paused: bool = False
 
 
@@ -202,7 +236,20 @@ class SuppressionList(Entry, frozen=True, kw_only=True):
         return any(spec.name in self.fields for spec in campaign.fields)
 
 
-Entity = Campaign | Seller | Buyer | Order | SuppressionList
+Scope = Literal["catalogue:read", "catalogue:write", "leads:read", "leads:write", "money:read"]
+
+
+class Admin(Entry, frozen=True, kw_only=True):
+    """An operator's caller of the admin API: its keys (`sha256:` hashes), and what it may do."""
+
+    id: Id
+    name: str = ""
+    keys: tuple[KeyHash, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    paused: bool = False
+
+
+Entity = Campaign | Seller | Buyer | Order | SuppressionList | Team | Source | LeadRoute | Admin
 """An entry that has an id."""
 
 
@@ -223,3 +270,7 @@ class Catalogue(Entry, frozen=True, kw_only=True):
     buyers: tuple[Buyer, ...] = ()
     orders: tuple[Order, ...] = ()
     suppression_lists: tuple[SuppressionList, ...] = ()
+    teams: tuple[Team, ...] = ()
+    sources: tuple[Source, ...] = ()
+    lead_routes: tuple[LeadRoute, ...] = ()
+    admins: tuple[Admin, ...] = ()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from auction.catalogue.documents import KINDS, Kind, from_document, to_document
 from auction.errors import OperatorError
-from auction.market.model import AuctionRules, Cap, Catalogue, Entry, Order, Price, Seller
+from auction.market.entry import Entry
+from auction.market.model import AuctionRules, Cap, Catalogue, Order, Price, Seller
 from auction.market.money import Budget, Micros
 from tests.catalogue.catalogues import catalogues
 

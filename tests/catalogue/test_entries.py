@@ -11,7 +11,8 @@ from auction.catalogue.entries import SHAPES, EntryReader
 from auction.catalogue.mistakes import Mistake
 from auction.catalogue.yaml_source import parse_yaml
 from auction.market import model
-from auction.market.model import Buyer, Campaign, Cap, Entry, FieldSpec, House, Order, Price, Seller
+from auction.market.entry import Entry
+from auction.market.model import Buyer, Campaign, Cap, FieldSpec, House, Order, Price, Seller
 from auction.market.money import Budget, Micros
 
 A_NAME = SHAPES[r"^[a-z0-9][a-z0-9_-]{0,63}\Z"]

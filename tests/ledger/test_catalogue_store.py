@@ -13,11 +13,12 @@ from sqlalchemy import Engine, delete, func, select
 from auction.errors import OperatorError
 from auction.ledger.catalogue_store import (
     Document,
-    add_seller_key,
+    Keys,
+    add_key,
     apply,
     current_version,
     load,
-    revoke_seller_key,
+    revoke_key,
 )
 from auction.ledger.engine import transaction
 from auction.ledger.faults import CatalogueConflict
@@ -39,7 +40,7 @@ def read(engine: Engine, version: int | None = None) -> tuple[int, Documents]:
     return number, {(kind, id_): document for kind, id_, document in entries}
 
 
-def keys(engine: Engine) -> dict[str, list[str]]:
+def keys(engine: Engine) -> Keys:
     with engine.connect() as conn:
         return load(conn)[2]
 
@@ -125,26 +126,28 @@ def test_a_key_is_added_and_revoked(engine: Engine) -> None:
     do_apply(engine, ONE)
     other = "sha256:" + "1" * 64
     with transaction(engine) as conn:
-        assert add_seller_key(conn, "acme", KEY, 5) == 2
-        assert add_seller_key(conn, "acme", KEY, 6) == 2  # nothing changed
-        assert add_seller_key(conn, "acme", other, 7) == 3
-    assert keys(engine) == {"acme": [KEY, other]}
+        assert add_key(conn, "seller", "acme", KEY, 5) == 2
+        assert add_key(conn, "seller", "acme", KEY, 6) == 2  # nothing changed
+        assert add_key(conn, "seller", "acme", other, 7) == 3
+    assert keys(engine) == {("seller", "acme"): [KEY, other]}
     with transaction(engine) as conn:
-        assert revoke_seller_key(conn, KEY, 8) == 4
-        assert revoke_seller_key(conn, KEY, 9) == 4
-    assert keys(engine) == {"acme": [other]}
+        assert revoke_key(conn, KEY, 8) == 4
+        assert revoke_key(conn, KEY, 9) == 4
+    assert keys(engine) == {("seller", "acme"): [other]}
     assert read(engine) == (4, ONE)
 
 
 def test_keys_that_are_refused(engine: Engine) -> None:
     with transaction(engine) as conn:
-        add_seller_key(conn, "acme", KEY, 5)
+        add_key(conn, "seller", "acme", KEY, 5)
         with pytest.raises(OperatorError) as taken:
-            add_seller_key(conn, "zeta", KEY, 6)
-        revoke_seller_key(conn, KEY, 7)
+            add_key(conn, "seller", "zeta", KEY, 6)
+        with pytest.raises(OperatorError) as of_a_buyer:
+            add_key(conn, "buyer", "acme", KEY, 6)
+        revoke_key(conn, KEY, 7)
         with pytest.raises(OperatorError) as revoked:
-            add_seller_key(conn, "acme", KEY, 8)
+            add_key(conn, "seller", "acme", KEY, 8)
         with pytest.raises(OperatorError) as unknown:
-            revoke_seller_key(conn, "sha256:" + "2" * 64, 9)
-    codes = [caught.value.code for caught in (taken, revoked, unknown)]
-    assert codes == ["key_taken", "key_revoked", "unknown_key"]
+            revoke_key(conn, "sha256:" + "2" * 64, 9)
+    codes = [caught.value.code for caught in (taken, of_a_buyer, revoked, unknown)]
+    assert codes == ["key_taken", "key_taken", "key_revoked", "unknown_key"]

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auction.market.eligibility import bits
+from auction.market.entry import KeyKind
 from auction.market.market import CampaignMarket, Eligibility, Market, Rate, compile_market
 from auction.market.model import Catalogue
 from auction.market.money import MICROS, MOST_MICROS, Margin
@@ -247,14 +248,19 @@ def test_keys_open_the_door_unless_their_seller_is_paused() -> None:
             {"id": "zenith", "keys": [hashed("key-2")], "paused": True, "campaigns": ["solar"], "margin": 5},
         ]
     )
-    extra = {"acme": [hashed("made")], "zenith": [hashed("other")], "gone": [hashed("ghost")]}
+    extra: dict[tuple[KeyKind, str], list[str]] = {
+        ("seller", "acme"): [hashed("made")],
+        ("seller", "zenith"): [hashed("other")],
+        ("seller", "gone"): [hashed("ghost")],
+        ("buyer", "acme"): [hashed("a buyer's")],
+    }
     market: Market = compile_market(book, 7, extra)
     acme = market.seller_of_key("key-1")
     assert acme is not None
     assert acme is market.seller_of_key("made")
     assert (acme.id, acme.margin, acme.rate) == ("acme", Margin(share_ppm=200_000), Rate(60, 60_000))
     assert acme.campaigns == {"solar"}
-    for key in ("key-2", "other", "ghost", "", hashed("key-1")):
+    for key in ("key-2", "other", "ghost", "", hashed("key-1"), "a buyer's"):
         assert market.seller_of_key(key) is None
     zenith = market.sellers["zenith"]
     assert zenith.margin == Margin(amount_micros=5 * MICROS)

@@ -1,0 +1,80 @@
+"""What the doors of other APIs share: a body in the ways that forms and scripts send it, and names by the catalogue.
+
+Such a door reads what its document names, gives the services what they take, and writes the answer in the document's
+shape, errors too. It has no rules of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from msgspec.structs import replace
+from starlette.types import Receive, Scope
+
+from auction.api.bodies import Bodies
+from auction.api.wire import headers_of, read_object
+from auction.errors import FieldMistake, SellerError
+from auction.market.doors import DoorNames
+
+FORM = b"application/x-www-form-urlencoded"
+MOST_PAIRS = 1_000
+"""How many names a form or a query may hold."""
+
+
+async def read_named(
+    bodies: Bodies, scope: Scope, receive: Receive, *, query: bool = False
+) -> dict[str, Any]:
+    """The names and values of a request: JSON, or a form; with `query`, also those of its URL (the body wins).
+
+    A form's and a query's values are text; empty ones are as if not sent. Raises `SellerError`: 400 (also for a
+    body that is neither), 413, 415, 422 for a name given twice.
+    """
+    headers = headers_of(scope)
+    body = await bodies.read(headers.get(b"content-length"), receive)
+    kind = headers.get(b"content-type", b"")
+    named = read_pairs(scope["query_string"]) if query else {}
+    if not body and query:
+        return named
+    if kind.split(b";", 1)[0].strip().lower() == FORM and body.lstrip()[:1] not in (b"{", b"["):
+        return named | read_pairs(body)
+    # curl says "form" of JSON too where nobody told it otherwise
+    return named | read_object(body, kind if not kind.startswith(FORM) else None)
+
+
+def read_pairs(encoded: bytes) -> dict[str, str]:
+    """The pairs of a form or a query. Raises `SellerError`: 400 for what is not one, 422 for a name given twice."""
+    try:
+        pairs = parse_qsl(
+            encoded.decode("ascii"), keep_blank_values=False, max_num_fields=MOST_PAIRS, errors="strict"
+        )
+    except ValueError:
+        raise SellerError(400, "bad_form", "The form or query is not URL-encoded, or too long.") from None
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        seen: set[str] = set()
+        twice = {name for name, _ in pairs if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
+        mistakes = [FieldMistake(name[:64], "is there twice") for name in sorted(twice)]
+        raise SellerError(422, "repeated_key", "Some keys are there more than once.", mistakes=mistakes)
+    return named
+
+
+def to_ours(names: DoorNames, theirs: Mapping[str, Any], usual: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a lead by the campaign's names: as the catalogue maps them, else as is `usual` at this door,
+    else as they are called.
+    """
+    return {names.fields.get(name) or usual.get(name, name): value for name, value in theirs.items()}
+
+
+def to_theirs(
+    names: DoorNames, mistakes: Iterable[FieldMistake], usual: Mapping[str, str], sent: Iterable[str] = ()
+) -> list[FieldMistake]:
+    """Mistakes in a lead's fields by the names that the sender used (or would, for what is missing)."""
+    back = {ours: name for name, ours in usual.items()} | {ours: name for name, ours in names.fields.items()}
+    back |= {names.fields.get(name) or usual.get(name, name): name for name in sent}
+    told = []
+    for mistake in mistakes:
+        ours = mistake.field.removeprefix("lead.")
+        told.append(replace(mistake, field=back.get(ours, ours)))
+    return told

@@ -1,0 +1,95 @@
+"""What the descriptions of all doors are put together from: bodies, answers, headers, problems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from auction.api.document.fields import Schema
+
+MOST_TEXT = 128
+TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MOST_TEXT}
+
+PROBLEMS: Final = {
+    400: "Not JSON (`bad_json`, `not_an_object`, `too_deep`), not HTTP (`bad_http`), cut off (`cut_off`), or a list "
+    "asked for wrongly (`bad_query`).",
+    401: "No key, or none of ours: `unknown_key`.",
+    403: "Another's: `not_your_campaign`, `not_your_ping`, `not_your_lead`.",
+    404: "Not there: `unknown_campaign`, `unknown_ping`, `unknown_lead`, `no_such_path`. Another "
+    "method gets 405, `wrong_method`.",
+    408: "The request took too long to come: `too_slow`.",
+    409: "Under way, or said otherwise before: `ping_in_progress`, `post_in_progress`, `used_ping`, "
+    "`request_in_progress`, `idempotency_conflict`.",
+    410: "The offer is over: `offer_expired`, `no_offer`.",
+    413: "The body is too large: `too_large`.",
+    415: "Not `application/json`: `not_json`.",
+    422: "Bad fields, each named in `errors`: `bad_fields`, `repeated_key`, `ping_fields_changed`.",
+    429: "Above your rate limit (`rate_limited`), or your keys of a day (`too_many_keys`); `Retry-After` "
+    "says when again.",
+    431: "The head of the request is too large: `head_too_large`.",
+    500: "A bug of ours; it was logged: `internal_error`.",
+    503: "A store is away or the house is full, `Retry-After` says when again: `counters_unavailable`, "
+    "`counters_rebuilding`, `ledger_unavailable`, `ledger_full`, `house_full`, `stopping`, `not_ready`.",
+}
+RATE: Final = {
+    "X-RateLimit-Limit": "Requests in your window.",
+    "X-RateLimit-Remaining": "Requests that are left in it.",
+    "X-RateLimit-Reset": "When it ends, in seconds since the epoch.",
+}
+KEY_HEADER: Final[Schema] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key and body again within 24 hours get the same answer, with "
+    "`Idempotent-Replayed: true`, and have one effect. A key is one request's, at whichever door.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MOST_TEXT},
+}
+
+
+def body(schema: Schema) -> Schema:
+    """A request body as JSON."""
+    return {"required": True, "content": json_of(schema)}
+
+
+def answer(name: str, headers: dict[str, str] | None = None) -> Schema:
+    """A 200 with this schema, and headers."""
+    answer = {"description": f"A `{name}`.", "content": json_of(ref(name))}
+    return answer if headers is None else {**answer, "headers": headers_told(headers)}
+
+
+def headers_told(told: dict[str, str]) -> Schema:
+    """Headers of an answer, each with its sentence."""
+    return {
+        name: {
+            "description": sentence,
+            "required": False,
+            "schema": {"type": "string"} if name == "Server-Timing" else {"type": "integer"},
+        }
+        for name, sentence in told.items()
+    }
+
+
+def problems(statuses: Sequence[int]) -> Schema:
+    """The errors that a door may answer with, as problem+json."""
+    return {
+        str(status): {
+            "description": PROBLEMS[status],
+            "content": {"application/problem+json": {"schema": ref("Problem")}},
+        }
+        for status in sorted(statuses)
+    }
+
+
+def json_of(schema: Schema) -> dict[str, Any]:
+    """Content that is JSON."""
+    return {"application/json": {"schema": schema}}
+
+
+def ref(name: str) -> Schema:
+    """One of the named schemas."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def security() -> list[dict[str, list[str]]]:
+    """A key, in either of its headers."""
+    return [{"bearer": []}, {"apiKey": []}]
