@@ -95,7 +95,7 @@ def test_a_key_has_256_random_bits_and_works_at_once(auction: Run, folder: Path)
 
 
 def test_an_unknown_key_is_refused(auction: Run) -> None:
-    assert auction("keys", "revoke", "ak_x").stderr == "no seller has this key\n"
+    assert auction("keys", "revoke", "ak_x").stderr == "nobody has this key\n"
 
 
 def test_a_buyers_hash_key_stays_the_same_and_is_its_own(auction: Run, folder: Path) -> None:

@@ -20,6 +20,9 @@ from auction.api.document.parts import (
 )
 from auction.market.model import Campaign
 from auction.market.money import MICROS, MOST_MICROS
+from auction.ping.offer import PingAnswer
+from auction.post.answer import PostAnswer
+from auction.post.status import LeadView, PingView
 
 _ANY_LEAD: Final[Schema] = {"type": "object", "description": "The fields of the campaign, by name."}
 
@@ -35,9 +38,10 @@ _AFTER_PING: Final = {
 """What an answer leads to (OpenAPI's links)."""
 
 Lead = Callable[[Campaign], Schema]
+STRUCTS: Final = (PingAnswer, PostAnswer, LeadView, PingView)
 
 
-def native_paths(campaigns: Sequence[Campaign]) -> Schema:
+def paths(campaigns: Sequence[Campaign]) -> Schema:
     """The paths; with the leads of these campaigns written out, or any lead where there is none."""
     return {
         "/ping": {"post": _ping(campaigns)},

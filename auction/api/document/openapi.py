@@ -13,19 +13,19 @@ from typing import Any
 
 import msgspec
 
+from auction.api.document import native
 from auction.api.document.fields import Schema
-from auction.api.document.native import native_paths
 from auction.errors import FieldMistake
 from auction.market.model import Campaign, House
-from auction.ping.offer import PingAnswer
-from auction.post.answer import PostAnswer
-from auction.post.status import LeadView, PingView
 
 ABOUT = """A ping-post exchange for leads.
 
 *Ping* with what is known about a lead but names nobody; the answer is a price and how long it holds. *Post* the full
 lead against that ping. Business outcomes are 200; errors are `application/problem+json` (RFC 9457) with a `code` that
 never changes its meaning, and every bad field named at once."""
+
+DOORS = (native,)
+"""Each tells its `paths(campaigns)`, and the `STRUCTS` that they name."""
 
 _FOR_THE_HOUSE = re.compile(r" \(DESIGN [0-9.]+\)")
 """What a docstring tells those who work on the house, and nobody else."""
@@ -54,7 +54,7 @@ def document(house: House, campaigns: Sequence[Campaign] = ()) -> dict[str, Any]
             {"name": "Looking up", "description": "A seller's own pings and leads."},
             {"name": "Running", "description": "For those who run it."},
         ],
-        "paths": native_paths(campaigns),
+        "paths": {path: told for door in DOORS for path, told in door.paths(campaigns).items()},
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -66,7 +66,7 @@ def document(house: House, campaigns: Sequence[Campaign] = ()) -> dict[str, Any]
 
 
 def _schemas() -> Schema:
-    told = (PingAnswer, PostAnswer, LeadView, PingView, Problem)
+    told = [Problem, *(struct for door in DOORS for struct in door.STRUCTS)]
     _, schemas = msgspec.json.schema_components(told, ref_template="#/components/schemas/{name}")
     for schema in schemas.values():
         schema["description"] = _FOR_THE_HOUSE.sub("", schema["description"])

@@ -11,8 +11,8 @@ MOST_TEXT = 128
 TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MOST_TEXT}
 
 PROBLEMS: Final = {
-    400: "Not JSON (`bad_json`, `not_an_object`, `too_deep`), not HTTP (`bad_http`), cut off (`cut_off`), or a list "
-    "asked for wrongly (`bad_query`).",
+    400: "Not JSON (`bad_json`, `not_an_object`, `too_deep`), not a form (`bad_form`), not HTTP (`bad_http`), cut "
+    "off (`cut_off`), or a list asked for wrongly (`bad_query`).",
     401: "No key, or none of ours: `unknown_key`.",
     403: "Another's: `not_your_campaign`, `not_your_ping`, `not_your_lead`.",
     404: "Not there: `unknown_campaign`, `unknown_ping`, `unknown_lead`, `no_such_path`. Another "
