@@ -25,8 +25,9 @@ from auction.clock import Clock, SystemClock
 from auction.counters import scripts
 from auction.counters.allowances import Allowances
 from auction.counters.counters import Counters
+from auction.counters.faults import CountersRebuilding
 from auction.counters.keys import CountedKeys
-from auction.counters.link import CountersRebuilding, Link
+from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError, SellerError
 from auction.forgetting import Ages, Retention
 from auction.idempotency import Idempotency

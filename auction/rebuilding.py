@@ -21,7 +21,8 @@ from auction.clock import Clock, SystemClock
 from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.era import HOUSE, REBUILD, RECONCILE, Era, Gate, Server, read_server, unfit, where
-from auction.counters.link import CountersRebuilding, CountersUnavailable, Link
+from auction.counters.faults import CountersRebuilding, CountersUnavailable
+from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError
 from auction.ledger.house import RENEW_MS, HouseRow, counters_left, counters_seen, house_of
 from auction.ledger.reader import Reader

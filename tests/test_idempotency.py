@@ -12,8 +12,9 @@ import pytest
 from auction import idempotency
 from auction.clock import MovedClock
 from auction.counters import scripts
+from auction.counters.faults import CountersUnavailable
 from auction.counters.keys import CountedKeys
-from auction.counters.link import CountersUnavailable, Link
+from auction.counters.link import Link
 from auction.errors import HouseError, SellerError
 from auction.idempotency import MOST_ANSWER_BYTES, Idempotency, KeyedRequest, Reply
 from auction.ledger.sealing import Sealer

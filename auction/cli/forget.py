@@ -17,7 +17,8 @@ from auction.clock import SystemClock
 from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.embedded import EmbeddedValkey
-from auction.counters.link import CallError, Link
+from auction.counters.faults import CallError
+from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError
 from auction.exchange import hashing_sealer
 from auction.forgetting import DAY_MS, words_of

@@ -36,7 +36,8 @@ from auction.counters.answers import (
     Unknown,
 )
 from auction.counters.blocks import Want
-from auction.counters.link import Argument, Link
+from auction.counters.calls import Argument
+from auction.counters.link import Link
 from auction.counters.mending import Counted, Look, Mended, Mending, amounts_of, packed_mending
 from auction.market.sellers import Rate
 from auction.market.windows import CapRule

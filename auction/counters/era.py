@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from auction.counters.address import Address
-from auction.counters.link import CallError, CountersRebuilding, CountersUnavailable
+from auction.counters.faults import CallError, CountersRebuilding, CountersUnavailable
 from auction.errors import HouseError, OperatorError
 
 HOUSE = "{house}"

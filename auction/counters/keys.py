@@ -10,8 +10,9 @@ from asyncio import Future
 from typing import Any
 
 from auction.counters import scripts
+from auction.counters.calls import Argument
 from auction.counters.counters import DAY_MS
-from auction.counters.link import Argument, Link
+from auction.counters.link import Link
 from auction.request_keys import Begun, Ended, KeyUse, OfAnother, TooMany, UnderWay
 
 KEPT_MS = DAY_MS

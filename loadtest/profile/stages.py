@@ -120,6 +120,7 @@ RULES: Sequence[Rule] = (
     Rule(JOURNAL, "auction/tally.py"),
     Rule(KEEPING, "auction/measures.py"),
     # the counters
+    Rule(LINK, "auction/counters/calls.py"),
     Rule(LINK, "auction/counters/link.py"),
     Rule(LINK, "auction/counters/scripts.py"),
     Rule(ADMIT, "auction/counters/", r"admit|Admitted|Limited|Repeat"),

@@ -17,7 +17,8 @@ from auction.counters.allowances import Allowances
 from auction.counters.blocks import ASK_AGAIN_MS, Block, Want
 from auction.counters.counters import SHORT_KEPT_MS, Counters
 from auction.counters.embedded import EmbeddedValkey
-from auction.counters.link import CountersUnavailable, Link
+from auction.counters.faults import CountersUnavailable
+from auction.counters.link import Link
 from auction.market.model import Per
 from auction.market.reasons import Reason
 from auction.market.windows import CapRule

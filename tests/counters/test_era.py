@@ -10,7 +10,7 @@ import pytest
 
 from auction.counters.address import parse
 from auction.counters.era import Era, Gate, Server, server_of, unfit, where
-from auction.counters.link import CallError, CountersRebuilding, CountersUnavailable
+from auction.counters.faults import CallError, CountersRebuilding, CountersUnavailable
 from auction.errors import HouseError, OperatorError
 
 INFO = (

@@ -19,7 +19,8 @@ import uvloop
 
 from auction.counters import scripts
 from auction.counters.embedded import EmbeddedValkey
-from auction.counters.link import CallError, CountersUnavailable, Link
+from auction.counters.faults import CallError, CountersUnavailable
+from auction.counters.link import Link
 from auction.errors import OperatorError
 
 OpenLink = Callable[..., Awaitable[Link]]

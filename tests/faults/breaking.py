@@ -10,7 +10,7 @@ from typing import Any
 
 from auction.applying import apply_catalogue
 from auction.catalogue.reading import Source, read_catalogue
-from auction.counters.link import CountersUnavailable
+from auction.counters.faults import CountersUnavailable
 from auction.ledger.engine import open_engine
 from auction.ledger.faults import away
 from tests.house import NOON_MS, House, catalogue

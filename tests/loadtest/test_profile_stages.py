@@ -79,7 +79,7 @@ async def test_every_module_on_the_way_of_a_ping_and_a_post_has_a_stage(open_sql
         assert (await house.sell(offer["ping_id"]))["status"] == "sold"
     frames = frames_of(called)
     assert {frame.path for frame in frames} >= {
-        *("auction/ping/service.py", "auction/buyers/connection.py", "auction/counters/link.py"),
+        *("auction/ping/service.py", "auction/buyers/connection.py", "auction/counters/calls.py"),
         *("auction/post/service.py", "auction/buyers/delivery.py", "auction/ping/tally.py"),
     }, "the way was not seen"
     assert {frame.path for frame in frames if rule_of(frame) not in (*STAGES, CALLER)} == set()
