@@ -31,6 +31,7 @@ Argument = str | bytes | int
 # the stub of hiredis asks for a tuple of one
 pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
 _SECOND_LOOK_S = 0.001
+_NOT_SENT = float("inf")
 
 _AWAY = {
     *("NOSCRIPT", "LOADING", "BUSY", "READONLY", "OOM", "MISCONF"),
@@ -66,7 +67,7 @@ class Calls:
         self._stall_s = stall_ms / 1000
         self._max_pending = max_pending
         self._pending: deque[_Call] = deque()
-        self._outbox: list[bytes] = []
+        self._outbox: list[_Call] = []
         self._dropping = 0  # replies still to come for calls that are past their bound
         self._stalled_s = 0.0
         self._ready = False
@@ -110,7 +111,7 @@ class Calls:
             self._refuse(future)
         else:
             self.calls += 1
-            self._send(_Call(future, read, packed, monotonic(), script))
+            self._send(_Call(future, read, packed, _NOT_SENT, script))
         return future
 
     def _ask(self, *command: Argument) -> asyncio.Future[Any]:
@@ -119,7 +120,7 @@ class Calls:
 
     def _ask_packed(self, packed: bytes) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._send(_Call(future, None, packed, monotonic(), None))
+        self._send(_Call(future, None, packed, _NOT_SENT, None))
         return future
 
     def _refuse(self, future: asyncio.Future[Any]) -> None:
@@ -142,14 +143,19 @@ class Calls:
         self._pending.append(call)
         if not self._outbox:
             self._loop.call_soon(self._flush)
-        self._outbox.append(call.packed)
-        if self._timer is None and self._ready:
-            self._timer = self._loop.call_later(self._bound_s, self._watch)
+        self._outbox.append(call)
 
     def _flush(self) -> None:
         outbox = self._outbox
         if outbox and self._wire is not None:
-            self._wire.write(outbox[0] if len(outbox) == 1 else b"".join(outbox))
+            now_s = monotonic()
+            for (
+                call
+            ) in outbox:  # their time runs from now: how long our own loop took is not the server's fault
+                call.sent_s = now_s
+            self._wire.write(outbox[0].packed if len(outbox) == 1 else b"".join([c.packed for c in outbox]))
+            if self._timer is None and self._ready:
+                self._timer = self._loop.call_later(self._bound_s, self._watch)
         outbox.clear()
 
     def _replied(self, reply: Any) -> None:
@@ -186,7 +192,7 @@ class Calls:
         if kind == "NOSCRIPT" and script is not None and not self._guarded:
             # The server was restarted behind a proxy, or told SCRIPT FLUSH. Once: no script, no second time.
             self._reload(script)
-            self._send(_Call(call.future, call.read, call.packed, monotonic(), None))
+            self._send(_Call(call.future, call.read, call.packed, _NOT_SENT, None))
         elif kind in _AWAY:
             _fail(call.future, CountersUnavailable(f"the counters refuse: {error}"))
             # It was the primary once: its address may lead to the new one now. Without our scripts it is another run.
@@ -222,7 +228,7 @@ class Calls:
             self._dropping += 1
             self.late += 1
             _fail(pending.popleft().future, CountersUnavailable("the counters did not answer in time"))
-        waits = [pending[0].sent_s - due_s] if pending else []
+        waits = [pending[0].sent_s - due_s] if pending and pending[0].sent_s < _NOT_SENT else []
         if self._dropping:
             waits.append(self._stalled_s + self._stall_s - now_s)
         if waits:
