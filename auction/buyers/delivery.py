@@ -14,7 +14,7 @@ wait, and are told of time by their auction, where a post waits for its turn and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from time import monotonic
 
@@ -85,17 +85,21 @@ class Delivery:
         """Connections that were kept, and wait for a post."""
         return self._idle.held
 
-    async def post(self, request: PostRequest) -> Accepted | Rejected | Unknown | NotSent:
+    async def post(
+        self, request: PostRequest, may_send: Callable[[], bool] = lambda: True
+    ) -> Accepted | Rejected | Unknown | NotSent:
         """Sends `request` and reads the answer, by the table in `protocol`. Raises only when it is cancelled.
 
-        A cancelled post is an `Unknown` that nobody was told of: whoever cancels has to treat it as one.
+        `may_send` is asked right before the first byte of each sending; where it says no, nothing (more) leaves: the
+        reason is `WITHHELD`. A cancelled post is an `Unknown` that nobody was told of: whoever cancels has to treat it
+        as one.
         """
         if self.in_flight >= self._limits.in_flight:
             self.busy += 1
             return NotSent(Reason.BUSY, "too many posts in flight")
         self.in_flight += 1
         try:
-            return await self._post(request)
+            return await self._post(request, may_send)
         finally:
             self.in_flight -= 1
 
@@ -112,10 +116,12 @@ class Delivery:
         for origin in self._origins.values():
             origin.close()
 
-    async def _post(self, request: PostRequest) -> Accepted | Rejected | Unknown | NotSent:
+    async def _post(
+        self, request: PostRequest, may_send: Callable[[], bool]
+    ) -> Accepted | Rejected | Unknown | NotSent:
         try:
             target = _target(request.url, tuple(request.headers.items()), request.ca_file)
-            sending = Sending(frame(target.head, request.body, self._lines(request)))
+            sending = Sending(frame(target.head, request.body, self._lines(request)), may_send)
         except OperatorError as error:
             return NotSent(Reason.CONNECT_FAILED, error.detail)
         origin = self._origin(target)
@@ -158,6 +164,8 @@ class Delivery:
         self, sending: Sending, origin: Origin, connection: PostConnection, *, keep: bool
     ) -> None:
         try:
+            if not sending.may_send():
+                raise BuyerError(Reason.WITHHELD, "this worker may not send it any more")
             await connection.carry(sending)
             origin.answered(connection)
         finally:

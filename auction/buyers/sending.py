@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown, read_post, settles
 from auction.market.reasons import Reason
 
@@ -11,13 +13,14 @@ class Sending:
 
     `sent`: a byte of it may have left the house, over whichever connection. `heard`: a byte of an answer came.
     `repeated`: it left once before, and that answer was lost. `status`: of the answer whose head has come, else 0;
-    `body`: once it is whole.
+    `body`: once it is whole. `may_send` says whether a byte may leave at this moment.
     """
 
-    __slots__ = ("body", "heard", "repeated", "request", "sent", "status")
+    __slots__ = ("body", "heard", "may_send", "repeated", "request", "sent", "status")
 
-    def __init__(self, request: bytes) -> None:
+    def __init__(self, request: bytes, may_send: Callable[[], bool] = lambda: True) -> None:
         self.request = request
+        self.may_send = may_send
         self.sent = False
         self.heard = False
         self.repeated = False

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     BAD_ANSWER = "bad_answer"
     BAD_PRICE = "bad_price"
     TOO_LARGE = "answer_too_large"
+    WITHHELD = "withheld"  # a post: this worker lost its lease before the first byte
     CUT_OFF = "not_awaited"  # the auction closed early: this order could not have won any more
     # answered and refused
     NO_BID = "no_bid"

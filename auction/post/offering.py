@@ -23,6 +23,7 @@ from auction.errors import HouseError
 from auction.ledger.faults import TakenOver
 from auction.market.model import Buyer
 from auction.market.personal import repeats
+from auction.market.reasons import Reason
 from auction.ping.bids import Win
 from auction.ping.floor import Floor
 from auction.ping.holding import place_of
@@ -214,10 +215,13 @@ class Offering:
         return answer
 
     async def _send(self, draft: LeadDraft, request: PostRequest) -> Accepted | Rejected | Unknown | NotSent:
-        """One sending, if the lead is certainly in our hands still. Raises `TakenOver`."""
-        if not await self._lease.wait(draft.lead.worker):
-            raise TakenOver(draft.lead_id, "offered", "sent")
-        return await self._delivery.post(request)
+        """One sending, if the lead is certainly in our hands still when its first byte leaves. Raises `TakenOver`."""
+        worker = draft.lead.worker
+        while await self._lease.wait(worker):
+            answer = await self._delivery.post(request, lambda: self._lease.stands(worker))
+            if not (isinstance(answer, NotSent) and answer.reason is Reason.WITHHELD):
+                return answer
+        raise TakenOver(draft.lead_id, "offered", "sent")
 
 
 async def _all(calls: Sequence[asyncio.Future[T]]) -> list[T | Exception]:

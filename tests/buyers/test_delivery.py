@@ -219,6 +219,32 @@ async def test_a_kept_connection_that_loses_a_post_and_nobody_listens_now(
     assert delivery.repeated == 1
 
 
+async def test_nothing_leaves_where_it_may_not(serve: Serve, deliveries: Deliveries) -> None:
+    """P1: whoever lost its lease while the connection opened has not sent a byte."""
+    served, delivery = await serve(always(response(200, {"status": "accepted"}))), deliveries()
+    outcome = await delivery.post(to(served), lambda: False)
+    assert isinstance(outcome, NotSent)
+    assert outcome.reason is Reason.WITHHELD
+    await until(lambda: served.lines == 1)  # it was connected to, and asked nothing
+    assert served.requests == []
+
+
+async def test_a_repetition_at_once_is_withheld_too(serve: Serve, deliveries: Deliveries) -> None:
+    """What went over the kept connection may have been taken: not sent again, and unknown."""
+
+    async def loses_its_second(line: Line) -> None:
+        await line.request()
+        await line.write(response(200, {"status": "accepted"}))
+        await line.request()
+        line.reset()
+
+    served, delivery = await serve(loses_its_second), deliveries()
+    assert await delivery.post(to(served, idempotent=True)) == Accepted()
+    asked = iter([True, False])
+    assert isinstance(await delivery.post(to(served, idempotent=True), lambda: next(asked)), Unknown)
+    assert len(served.requests) == 2
+
+
 async def test_an_answer_that_had_begun_is_not_asked_for_again_at_once(
     serve: Serve, deliveries: Deliveries
 ) -> None:

@@ -78,6 +78,26 @@ async def test_a_repetition_that_the_buyer_answers_settles_it(
     assert answer["buyers"] == buyers
 
 
+async def test_a_worker_that_is_fenced_while_it_connects_sends_nothing(open_sqlite_house: Open) -> None:
+    """P1: between asking the lease and the first byte a machine may sleep for as long as it likes."""
+    house = await open_sqlite_house([order("a")], bids(a=30))
+    offer, lease = await house.ping(), house.exchange.lease
+    stood: list[str] = []
+
+    async def slept(worker: str) -> bool:
+        """It stands when it is asked, and not any more once the connection is open."""
+        stood.append(worker)
+        if len(stood) == 2:  # the first asks in whose name the lead is taken
+            lease.end()
+        return len(stood) <= 2
+
+    lease.wait = slept  # type: ignore[method-assign]
+    with pytest.raises(AssertionError, match="post_in_progress"):
+        await house.sell(offer["ping_id"])
+    assert len(stood) == 3
+    assert await house.seen("a-co", "post") == []
+
+
 @pytest.mark.parametrize("change", ["removed", "paused", "moved"])
 async def test_a_runner_up_whose_order_changed_hands_since_the_ping_is_not_offered_the_lead(
     open_sqlite_house: Open, change: str
