@@ -5,20 +5,22 @@ Files, the admin API and the console are hands on the same thing; this is what t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from auction.catalogue.changes import Changes, diff
-from auction.catalogue.documents import KINDS, SECTIONS, from_document, to_document
+from auction.catalogue.documents import KINDS, SECTIONS, Kind, from_document, to_document
+from auction.catalogue.one_entry import HOUSE, EntryMistakes, broken_rules, entry_of, with_entry
 from auction.catalogue.reading import Source, read_catalogue
 from auction.errors import OperatorError
 from auction.ledger import catalogue_store
 from auction.ledger.engine import transaction
-from auction.ledger.faults import CatalogueConflict
+from auction.ledger.faults import CatalogueConflict, away, is_away
 from auction.market.model import Catalogue, House
 
 TRIES = 3
@@ -90,6 +92,85 @@ def apply_catalogue(engine: Engine, catalogue: Catalogue, at_ms: int, note: str)
             if not tries_left:
                 raise
     raise AssertionError("the last try returns or raises")
+
+
+class EntryChange(msgspec.Struct, frozen=True):
+    """One entry before and after a change (None: it was not there, or is gone), and the version that now holds."""
+
+    kind: Kind
+    id: str
+    before: Any
+    after: Any
+    version: int
+
+
+Beside = Callable[[Connection, EntryChange], None]
+"""What is written in the same transaction as a change of an entry."""
+
+
+def change_entry(
+    engine: Engine,
+    kind: Kind,
+    id_: str,
+    make: Callable[[Any], Any],
+    at_ms: int,
+    note: str,
+    *,
+    expected_version: int | None = None,
+    beside: Beside | None = None,
+) -> EntryChange:
+    """Change one entry of the stored catalogue: `make` is given what is there (or None) and gives what is to be there
+    (or None: it is taken out). Blocks; a running server trades on it within a second.
+
+    The whole catalogue is held to the rules, as `auction apply` does. `make` may be called more than once, where
+    other changes come between; what it raises passes through. `beside` writes more in the same transaction (an audit,
+    a number, an answer that is kept), also where nothing changed. Raises `EntryMistakes` for broken rules;
+    `CatalogueConflict` where the catalogue is not at `expected_version`, or others came between every time;
+    `HouseError` where the ledger is away.
+    """
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return _change_entry(engine, kind, id_, make, at_ms, note, expected_version, beside)
+        except CatalogueConflict:
+            if not tries_left or expected_version is not None:
+                raise
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+            raise away() from error
+    raise AssertionError("the last try returns or raises")
+
+
+def _change_entry(
+    engine: Engine,
+    kind: Kind,
+    id_: str,
+    make: Callable[[Any], Any],
+    at_ms: int,
+    note: str,
+    expected_version: int | None,
+    beside: Beside | None,
+) -> EntryChange:
+    """One try: read, changed and checked before the transaction, which holds up the writers of a running server."""
+    with engine.connect() as conn:
+        version, catalogue, _ = stored_catalogue(conn)
+    if expected_version is not None and version != expected_version:
+        raise CatalogueConflict(expected_version, version)
+    before = entry_of(catalogue, kind, id_)
+    after = make(before)
+    if after is not None and kind != HOUSE and after.id != id_:
+        raise ValueError(f"{kind} {id_} cannot become {after.id}: an entry keeps its id")
+    if after != before:
+        mistakes = broken_rules(catalogue, with_entry(catalogue, kind, id_, after))
+        if mistakes:
+            raise EntryMistakes(mistakes)
+    document = None if after is None else to_document(after)
+    with transaction(engine) as conn:
+        changed_in = catalogue_store.change(conn, (kind, id_), document, at_ms, note, version)
+        change = EntryChange(kind, id_, before, after, changed_in)
+        if beside is not None:
+            beside(conn, change)
+    return change
 
 
 def documents_of(catalogue: Catalogue) -> dict[tuple[str, str], dict[str, object]]:

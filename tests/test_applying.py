@@ -7,13 +7,23 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from msgspec.structs import replace
+from sqlalchemy import Connection, Engine
 
 from auction import applying
-from auction.applying import Applied, apply_catalogue, read_files, stored_catalogue
+from auction.applying import (
+    Applied,
+    EntryChange,
+    apply_catalogue,
+    change_entry,
+    read_files,
+    stored_catalogue,
+)
 from auction.catalogue.changes import Changes, diff
+from auction.catalogue.one_entry import EntryMistakes
 from auction.catalogue.reading import Source, read_catalogue
 from auction.errors import OperatorError
 from auction.ledger.engine import open_engine
@@ -122,3 +132,71 @@ def test_files_with_nothing_in_them_are_refused(tmp_path: Path, text: str) -> No
     with pytest.raises(OperatorError) as refused:
         read_files([path])
     assert refused.value.code == "empty_catalogue"
+
+
+def paused(order: Any) -> Any:
+    """The order, paused."""
+    return replace(order, paused=True)
+
+
+def test_one_entry_is_changed(engine: Engine) -> None:
+    apply_catalogue(engine, market(1), 1, "before")
+    change = change_entry(engine, "order", "a", paused, 2, "pause")
+    assert (change.version, change.before.paused, change.after.paused) == (2, False, True)
+    version, found = stored(engine)
+    assert (version, found.orders, found.buyers) == (2, (change.after,), market(1).buyers)
+    assert change_entry(engine, "order", "a", paused, 3, "again").version == 2
+    with engine.connect() as conn:
+        assert stored_catalogue(conn, 1)[1] == market(1)
+    gone = change_entry(engine, "order", "a", lambda _: None, 4, "remove")
+    assert (gone.version, gone.before, gone.after) == (3, change.after, None)
+    assert stored(engine)[1].orders == ()
+    put = change_entry(engine, "order", "a", lambda _: change.before, 5, "put back")
+    assert (put.version, put.before) == (4, None)
+    assert stored(engine) == (4, market(1))
+
+
+def test_a_change_that_breaks_a_rule_changes_nothing(engine: Engine) -> None:
+    apply_catalogue(engine, market(1), 1, "before")
+    with pytest.raises(EntryMistakes) as refused:
+        change_entry(engine, "buyer", "ann", lambda _: None, 2, "remove")
+    assert [each.field for each in refused.value.mistakes] == ["orders[a].buyer"]
+    assert stored(engine) == (1, market(1))
+
+
+def test_a_change_is_made_of_what_another_left(engine: Engine) -> None:
+    """Two at once are one after the other, and neither is lost."""
+    apply_catalogue(engine, market(1), 1, "before")
+    others = iter([market(2)])
+
+    def make(order: Any) -> Any:
+        for other in others:
+            apply_catalogue(engine, other, 2, "another")
+        return paused(order)
+
+    change = change_entry(engine, "order", "a", make, 3, "pause")
+    assert (change.version, change.before) == (3, market(2).orders[0])
+    assert stored(engine)[1].orders == (paused(market(2).orders[0]),)
+
+
+def test_who_names_a_version_is_told_of_another(engine: Engine) -> None:
+    apply_catalogue(engine, market(1), 1, "before")
+    apply_catalogue(engine, market(2), 2, "another")
+    with pytest.raises(CatalogueConflict) as refused:
+        change_entry(engine, "order", "a", paused, 3, "late", expected_version=1)
+    assert (refused.value.expected, refused.value.found) == (1, 2)
+    assert change_entry(engine, "order", "a", paused, 3, "in time", expected_version=2).version == 3
+
+
+def test_what_is_written_beside_a_change_stands_or_falls_with_it(engine: Engine) -> None:
+    apply_catalogue(engine, market(1), 1, "before")
+    seen: list[EntryChange] = []
+
+    def broken(conn: Connection, change: EntryChange) -> None:
+        seen.append(change)
+        raise OperatorError("no", "not today")
+
+    with pytest.raises(OperatorError, match="not today"):
+        change_entry(engine, "order", "a", paused, 2, "pause", beside=broken)
+    assert seen[0].version == 2
+    assert stored(engine) == (1, market(1))

@@ -37,6 +37,11 @@ _ENTRIES = (
     )
     .order_by(catalogue_entries.c.kind, catalogue_entries.c.id)
 )
+_LIVE = select(catalogue_entries.c.document).where(
+    catalogue_entries.c.kind == bindparam("kind"),
+    catalogue_entries.c.id == bindparam("id"),
+    catalogue_entries.c.removed_in.is_(None),
+)
 _KEYS = (
     select(api_keys.c.kind, api_keys.c.holder, api_keys.c.hash)
     .where(api_keys.c.revoked_at_ms.is_(None))
@@ -120,6 +125,36 @@ def apply(
                 for kind, id_ in begun
             ],
         )
+    return version
+
+
+def change(
+    conn: Connection,
+    name: tuple[str, str],
+    document: Document | None,
+    at_ms: int,
+    note: str,
+    expected_version: int,
+) -> int:
+    """Makes the one entry of this kind and id be `document` (None: not be there); returns the catalogue's version,
+    a new one only if something changed.
+
+    Raises `CatalogueConflict` if the latest version is not `expected_version`.
+    """
+    latest = _lock(conn)
+    if expected_version != latest:
+        raise CatalogueConflict(expected_version, latest)
+    kind, id_ = name
+    before = conn.execute(_LIVE, {"kind": kind, "id": id_}).scalar()
+    after = None if document is None else _canonical(document)
+    if before == after:
+        return latest
+    version = _new_version(conn, latest, at_ms, note)
+    if before is not None:
+        conn.execute(_END_ENTRY, {"of_kind": kind, "of_id": id_, "version": version})
+    if after is not None:
+        row = {"kind": kind, "id": id_, "added_in": version, "document": after}
+        conn.execute(insert(catalogue_entries), row)
     return version
 
 
