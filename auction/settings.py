@@ -72,6 +72,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=1, le=100_000_000, description="Idempotency-Keys kept for a seller in a day; more get a 429."
         ),
     ] = 100_000
+    leads_per_minute: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Requests of one key to POST /api/leads in a minute.")
+    ] = 60
     counters_timeout_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long a step on the counters may take.")
     ] = 50

@@ -14,9 +14,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from auction import log
+from auction.api import leads, router
 from auction.api.describing import DescribingDoor
+from auction.api.leads import LeadsDoor
 from auction.api.metrics import MetricsDoor
 from auction.api.native import NativeDoor
+from auction.api.router import RouterDoor
+from auction.api.shaped import Shape, respond_shaped
 from auction.api.status import StatusDoor
 from auction.api.traffic import Traffic, families
 from auction.api.wire import respond_problem
@@ -26,7 +30,10 @@ from auction.tally import Family
 
 Door = Callable[[Scope, Receive, Send], Awaitable[int]]
 _DOORS = frozenset(
-    {"ping", "post", "direct", "leads", "pings", "healthz", "readyz", "metrics", "docs", "openapi.json"}
+    {
+        *("ping", "post", "direct", "leads", "pings", "api.php", "api"),
+        *("healthz", "readyz", "metrics", "docs", "openapi.json"),
+    }
 )
 
 
@@ -43,7 +50,10 @@ class App:
             "/ping": self.native.ping,
             "/post": self.native.post,
             "/direct": self.native.direct,
+            "/api.php": RouterDoor(exchange, self.native.bodies).lead,
+            "/api/leads": LeadsDoor(exchange, self.native.bodies).lead,
         }
+        self._shapes: dict[str, Shape] = {"/api.php": router.shaped, "/api/leads": leads.shaped}
         quiet = [self.status.routes(), self.metrics.routes(), DescribingDoor(exchange).routes()]
         self._rest = _rest(self.status, [route for door in quiet for route in door])
 
@@ -67,13 +77,18 @@ class App:
                 raise SellerError(405, "wrong_method", "Use POST.", headers=[("allow", "POST")])
         except ExchangeError as error:
             traffic.answered(path, error.status)
-            await respond_problem(send, error)
+            await self._refuse(path, send, error)
         except Exception:
             traffic.bugs += 1
             log.bug("request_failed", path=_door_of(path))
             if door is not None:  # Starlette has answered by `status.broken` before it let the error through
                 traffic.answered(path, 500)
-                await respond_problem(send, internal_error())
+                await self._refuse(path, send, internal_error())
+
+    async def _refuse(self, path: str, send: Send, error: ExchangeError) -> None:
+        """An error, in the shape of its door."""
+        shape = self._shapes.get(path)
+        await (respond_problem(send, error) if shape is None else respond_shaped(send, shape(error)))
 
     def _families(self) -> list[Family]:
         return [*families(self.traffic, self.native.bodies), *self.of_front()]

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from auction.catalogue.campaign_rules import campaign_problems
 from auction.catalogue.cap_rules import cap_problems
 from auction.catalogue.documents import SECTIONS
+from auction.catalogue.door_rules import door_problems
 from auction.catalogue.endpoint_rules import endpoint_problems
 from auction.catalogue.mistakes import Names, Path, Problem
 from auction.catalogue.price_rules import price_problems
@@ -57,6 +58,7 @@ class _Check:
         yield from self._zone(catalogue.exchange.timezone, ("exchange", "timezone"))
         for at, campaign in enumerate(catalogue.campaigns):
             yield from self._campaign(campaign, ("campaigns", at))
+        yield from door_problems(catalogue.campaigns, _by_id(catalogue.sellers), self._seller_ids)
         for at, seller in enumerate(catalogue.sellers):
             yield from self._seller(seller, ("sellers", at))
         for at, buyer in enumerate(catalogue.buyers):

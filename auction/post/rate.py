@@ -1,4 +1,5 @@
-"""How many posts a seller may send: in a window of their own, so that neither posts nor pings use up the others.
+"""How many posts a seller may send: in a window of their own, so that neither posts nor pings use up the others; and
+how many requests one key may, where a door says so.
 
 Every post that could be read counts, repeated and refused ones too: each costs the house a look at its stores. A
 direct lead is counted once, among the pings.
@@ -6,11 +7,13 @@ direct lead is counted once, among the pings.
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from auction.clock import Clock
-from auction.counters.answers import Limited
+from auction.counters.answers import Admitted, Limited
 from auction.counters.counters import Counters
 from auction.errors import SellerError
-from auction.market.market import TradedSeller
+from auction.market.market import Rate, TradedSeller
 from auction.ping.service import RateState, rate_headers
 
 
@@ -28,13 +31,41 @@ class PostRate:
         if rate is None:
             return None
         gate = await self._counters.admit_post(seller.id, rate, self._clock.now_ms())
-        assert gate.limit is not None
-        assert gate.remaining is not None
-        assert gate.reset_ms is not None
-        state = RateState(gate.limit, gate.remaining, gate.reset_ms)
+        state = _state(gate)
         if isinstance(gate, Limited):
             self.refused += 1
-            detail = f"More than {gate.limit} posts in the window of your rate limit."
-            headers = rate_headers(state, gate.retry_after_ms)
-            raise SellerError(429, "rate_limited", detail, headers=headers)
+            raise _too_many("posts", state, gate)
         return state
+
+
+class KeyRate:
+    """Counts the requests of each key at one door, the same over all workers. `refused` are those above the limit."""
+
+    def __init__(self, counters: Counters, clock: Clock, door: str, rate: Rate) -> None:
+        self._counters = counters
+        self._clock = clock
+        self._door = door
+        self._rate = rate
+        self.refused = 0
+
+    async def admit(self, seller: TradedSeller, key: str) -> RateState:
+        """Where this key of the seller's stands with this request. Raises `SellerError` 429."""
+        of = f"{self._door}:{sha256(key.encode()).hexdigest()[:16]}"
+        gate = await self._counters.admit_request(seller.id, of, self._rate, self._clock.now_ms())
+        state = _state(gate)
+        if isinstance(gate, Limited):
+            self.refused += 1
+            raise _too_many("requests", state, gate)
+        return state
+
+
+def _state(gate: Admitted | Limited) -> RateState:
+    assert gate.limit is not None
+    assert gate.remaining is not None
+    assert gate.reset_ms is not None
+    return RateState(gate.limit, gate.remaining, gate.reset_ms)
+
+
+def _too_many(what: str, state: RateState, gate: Limited) -> SellerError:
+    detail = f"More than {gate.limit} {what} in the window of your rate limit."
+    return SellerError(429, "rate_limited", detail, headers=rate_headers(state, gate.retry_after_ms))

@@ -1,0 +1,127 @@
+"""Answers in the shape of another API's document, errors too; and leads that come whole, by such a door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from starlette.types import Send
+
+from auction.api.idempotency import REPLAYED, is_answer, of_the_key, read_key
+from auction.api.native import hash_of
+from auction.api.wire import JSON_TYPE, Headers, encode_json, respond
+from auction.errors import ExchangeError, FieldMistake, HouseError, SellerError
+from auction.exchange import Exchange
+from auction.idempotency import Header, KeyedRequest, Reply
+from auction.market.market import CampaignMarket, TradedSeller
+from auction.ping.offer import PingRequest
+from auction.post.answer import PostAnswer, decode_post_answer
+from auction.post.claiming import LEASE_MS
+
+Shape = Callable[[ExchangeError], Reply]
+"""Makes an answer of an error."""
+
+
+def reply_of(status: int, body: object, headers: tuple[Header, ...] = ()) -> Reply:
+    """An answer as JSON."""
+    return Reply(status, encode_json(body), (JSON_TYPE, *headers))
+
+
+def sentences(mistakes: Iterable[FieldMistake]) -> dict[str, str]:
+    """Each bad field with the first thing that is wrong with it."""
+    told: dict[str, str] = {}
+    for mistake in mistakes:
+        told.setdefault(mistake.field, mistake.error)
+    return told
+
+
+def headers_of_error(error: ExchangeError) -> tuple[Header, ...]:
+    """The headers that belong to an error, whatever the shape of its body."""
+    told: list[tuple[str, str]] = []
+    if isinstance(error, SellerError):
+        told += error.headers
+        if error.status == 401:
+            told.append(("www-authenticate", "Bearer"))
+    elif isinstance(error, HouseError) and error.status == 503:
+        told.append(("retry-after", str(error.retry_after_s)))
+    return tuple((name.encode(), value.encode()) for name, value in told)
+
+
+async def respond_shaped(send: Send, reply: Reply) -> int:
+    """One whole response; gives its status."""
+    return await respond(send, reply.status, reply.body, headers_of_reply(reply))
+
+
+def headers_of_reply(reply: Reply) -> tuple[Header, ...]:
+    """All headers of an answer to this very request."""
+    return (*reply.headers, *reply.passing, *((REPLAYED,) if reply.replayed else ()))
+
+
+class WholeLead:
+    """One lead with all of its fields, as a door hands it in.
+
+    `data` is all that the request said, and tells it from another one with the same `Idempotency-Key`.
+    """
+
+    __slots__ = ("_arrived_s", "_campaign", "_data", "_door", "_exchange", "_key", "_request", "_seller")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        door: str,
+        seller: TradedSeller,
+        campaign: CampaignMarket,
+        request: PingRequest,
+        data: dict[str, Any],
+        headers: Headers,
+        arrived_s: float,
+    ) -> None:
+        """Raises `SellerError` 422 for a key that is none."""
+        raw = headers.get(b"idempotency-key")
+        self._exchange = exchange
+        self._door = door
+        self._seller = seller
+        self._campaign = campaign
+        self._request = request
+        self._data = data
+        self._key = None if raw is None else read_key(raw)
+        self._arrived_s = arrived_s
+
+    async def answer(self, told: Callable[[PostAnswer], Reply], shape: Shape) -> Reply:
+        """Sold, rejected or kept, as `told` puts it; with a key, once. An error that the same request would get again
+        is in its `shape`; others are raised."""
+        work = partial(self._shaped, told, shape)
+        if self._key is None:
+            return await work()
+        wait_ms = self._campaign.rules.tmax_ms + self._exchange.settings.post_wait_ms
+        keyed = KeyedRequest(
+            caller=f"seller:{self._seller.id}",
+            key=self._key,
+            door=self._door,
+            body_hash=hash_of(self._data),
+            give_up_s=self._arrived_s + wait_ms / 1000,
+            lease_ms=self._campaign.rules.tmax_ms + LEASE_MS,
+            by_ledger=True,
+        )
+        return await self._exchange.idempotency.once(keyed, work)
+
+    async def _shaped(self, told: Callable[[PostAnswer], Reply], shape: Shape) -> Reply:
+        try:
+            return told(await self._sold())
+        except SellerError as error:
+            if not is_answer(error):
+                raise
+            return shape(error)
+
+    async def _sold(self) -> PostAnswer:
+        posts, body_hash = self._exchange.posts, hash_of(self._data)
+        try:
+            pinged, body = await posts.direct(
+                self._seller, self._request, body_hash, self._arrived_s, self._key
+            )
+        except SellerError as error:
+            raise of_the_key(error) from None
+        if body is None:
+            return PostAnswer("", pinged.answer.ping_id, "rejected", reason=pinged.answer.reason)
+        return decode_post_answer(body)
