@@ -50,8 +50,9 @@ ROUNDS = 12
 FIRST_PAUSE_S = 0.005
 YOUNG_MS = 120_000
 """An offer that is out for less may be on its way to its place, or to its end without one."""
-GONE_MS = 60_000
-"""How long a place is still held whose lead the ledger does not know: its post may be repeated just now."""
+GONE_MS = 30_000
+"""How long a place is still held whose lead the ledger does not know: its post may be repeated just now. Three times as
+long as a post keeps its claim on the ping."""
 SETTLING_MS = 10_000
 """How long a worker may take to tell the counters what it wrote into the ledger."""
 GONE_AGAIN_S = 0.4
