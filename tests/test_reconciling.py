@@ -12,8 +12,9 @@ from msgspec import structs
 from auction import reconciling
 from auction.counters.answers import Kept
 from auction.counters.counters import Place
-from auction.ledger.leads import settle, take_lead, void_lead
+from auction.ledger.leads import settle
 from auction.ledger.records import NewOffer, NewSale, OfferResult, Settlement
+from auction.ledger.taking import take_lead, void_lead
 from auction.reconciling import Outcome, Reconciling
 from tests.house import NOON_MS, House
 from tests.ledger.rows import a_lead

@@ -9,11 +9,11 @@ Faults are raised as Core raises them, so `faults` reads both alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import ColumnElement, Connection, Dialect, literal_column
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import ClauseElement
 
@@ -65,6 +65,11 @@ class Statement:
         ready = str(compiled), _values(compiled.positiontup if compiled.positional else None, constants)
         self._ready[dialect.name] = ready
         return ready
+
+
+def words(states: Iterable[str]) -> list[ColumnElement[str]]:
+    """States as a statement's own text: PostgreSQL then sees which partial index they fit."""
+    return [literal_column(f"'{state}'") for state in states]
 
 
 def _row_count(cursor: Any) -> int:

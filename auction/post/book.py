@@ -15,9 +15,10 @@ from auction import log
 from auction.errors import HouseError
 from auction.ledger.faults import ImpossibleMove, SaleRefused, TakenOver
 from auction.ledger.lead_queries import find_lead
-from auction.ledger.leads import add_offers, settle, take_back, take_lead, void_lead
+from auction.ledger.leads import add_offers, settle
 from auction.ledger.reader import Reader
 from auction.ledger.records import AlreadyTaken, Refused, Settlement, Taken
+from auction.ledger.taking import take_back, take_lead, void_lead
 from auction.ledger.writer import Writer
 from auction.ping.bids import Win
 from auction.post.owed import Owed

@@ -17,7 +17,7 @@ import asyncio, sys
 from functools import partial
 from itertools import count
 from auction.ledger.engine import open_engine
-from auction.ledger.leads import take_lead
+from auction.ledger.taking import take_lead
 from auction.ledger.records import NewLead, NewOffer
 from auction.ledger.writer import Writer
 

@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 from auction.errors import OperatorError
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.house_keys import adopt_hash_key, reseal_hash_key
-from auction.ledger.leads import take_lead
 from auction.ledger.schema import house_keys
 from auction.ledger.sealing import KEY_BYTES, Sealer, first_hash_key
+from auction.ledger.taking import take_lead
 from tests.ledger.rows import a_lead
 
 OLD, NEW = b"o" * KEY_BYTES, b"n" * KEY_BYTES

@@ -18,9 +18,10 @@ from auction.ledger.lead_queries import (
     offers_of,
     sales_of,
 )
-from auction.ledger.leads import DAY_MS, add_offers, settle, take_lead, void_lead
+from auction.ledger.leads import add_offers, settle
 from auction.ledger.records import AlreadyTaken, NewLead, OfferResult, Refused, Settlement, Taken
 from auction.ledger.takeover import count_unsettled
+from auction.ledger.taking import DAY_MS, take_lead, void_lead
 from auction.ledger.writer import Writer
 from tests.ledger.rows import AT_MS, a_lead, a_sale, an_offer, sold
 

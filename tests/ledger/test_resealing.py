@@ -10,10 +10,11 @@ from sqlalchemy import Engine, update
 from auction.ledger import resealing
 from auction.ledger.engine import transaction
 from auction.ledger.lead_queries import find_lead
-from auction.ledger.leads import settle, take_lead
+from auction.ledger.leads import settle
 from auction.ledger.resealing import Resealed, left_old, reseal
 from auction.ledger.schema import leads
 from auction.ledger.sealing import KEY_BYTES, Sealer
+from auction.ledger.taking import take_lead
 from tests.ledger.rows import a_lead, an_offer, sold
 
 OLD, NEW, LOST = b"o" * KEY_BYTES, b"n" * KEY_BYTES, b"l" * KEY_BYTES

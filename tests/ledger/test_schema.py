@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, exc, insert, select, update
 
 from auction.ledger.engine import transaction
-from auction.ledger.leads import take_lead
 from auction.ledger.records import Taken
 from auction.ledger.schema import leads, sales
+from auction.ledger.taking import take_lead
 from tests.ledger.rows import a_lead, an_offer
 
 ORDERS = ("one-a", "two-a", "three-a", "four-a")

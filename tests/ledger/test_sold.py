@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from auction.ledger.engine import is_postgresql, transaction
-from auction.ledger.leads import settle, take_lead
+from auction.ledger.leads import settle
 from auction.ledger.records import LeadState, OfferResult, OfferState
 from auction.ledger.sold import (
     _LOST,
@@ -22,6 +22,7 @@ from auction.ledger.sold import (
     sold_between,
     verdicts,
 )
+from auction.ledger.taking import take_lead
 from tests.ledger.rows import AT_MS, a_lead, a_sale, an_offer, sold
 
 ONE = Sold(1, 31_500_000)

@@ -9,8 +9,9 @@ from sqlalchemy import Engine
 
 from auction.ledger.engine import transaction, writing
 from auction.ledger.lead_queries import find_lead_by_ping, offers_of
-from auction.ledger.leads import settle, take_back, take_lead
+from auction.ledger.leads import settle
 from auction.ledger.records import Lead, NewLead, OfferResult, Refused, Settlement, Taken
+from auction.ledger.taking import take_back, take_lead
 from tests.ledger.rows import AT_MS, a_lead, an_offer
 
 OFFERS = [an_offer("sunrise-tx")]

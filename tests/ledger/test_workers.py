@@ -13,7 +13,7 @@ from auction.ledger import takeover
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.faults import ImpossibleMove, TakenOver
 from auction.ledger.lead_queries import find_lead, lead_history_of, offers_of
-from auction.ledger.leads import add_offers, settle, take_back, take_lead, void_lead
+from auction.ledger.leads import add_offers, settle
 from auction.ledger.records import NewLead, OfferResult, Settlement, Stray, Worker
 from auction.ledger.takeover import (
     count_unsettled,
@@ -23,6 +23,7 @@ from auction.ledger.takeover import (
     take_over,
     unknown_offers,
 )
+from auction.ledger.taking import take_back, take_lead, void_lead
 from auction.ledger.workers import all_workers, beat, fence, leave, register
 from tests.ledger.rows import AT_MS, a_lead, an_offer, sold
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from auction.ledger.leads import take_lead
 from auction.ledger.schema import fingerprints, leads, offers, sales
+from auction.ledger.taking import take_lead
 from auction.post.claiming import LEASE_MS
 from tests.faults.breaking import AwayAt, CountersAwayAt, eventually
 from tests.house import PERSON, House, open_house

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from auction.ledger.engine import open_engine, transaction
-from auction.ledger.leads import settle, take_lead
+from auction.ledger.leads import settle
 from auction.ledger.records import NewLead, NewOffer, NewSale, OfferResult, Settlement
+from auction.ledger.taking import take_lead
 from buyers_mock.journal import Journal
 from buyers_mock.manner import Decision, Play
 from tests.faults.history import LeadRow, OfferRow, Received, SaleRow
