@@ -1,8 +1,8 @@
 """The outbox: moves of leads that their seller is to be told, written in the transaction of the move itself.
 
 So nothing that became of a lead can be forgotten on the way out, whoever wrote it: a post, another worker that
-finished it, a postback of a buyer, the command line. All of them come by `leads.settle` or `leads.take_lead`, and
-those come by here.
+finished it, a postback of a buyer, the command line. All of them write the lead's history (`history`), and that
+comes by here.
 
 Who hears of its leads is asked of the catalogue as it stands in this very database: its live entry of a seller names
 postbacks or it does not. That is a look at an index inside of the move's own statement, so that a seller without
@@ -21,7 +21,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal_column, select, update
 
 from auction.ledger.schema import catalogue_entries, lead_history, leads, outbox, postbacks
-from auction.ledger.statement import Statement
+from auction.ledger.statement import Statement, words
 
 TOLD: Final = ("sold", "rejected", "pending", "delivered", "converted", "returned")
 """States that a seller is told."""
@@ -43,7 +43,6 @@ _EVENT = select(
     leads.c.lead_id, _SEQ, leads.c.seller, leads.c.updated_at_ms, leads.c.state, leads.c.payout_micros
 ).where(
     leads.c.lead_id == bindparam("lead_id"),
-    leads.c.state.in_([literal_column(f"'{state}'") for state in TOLD]),
 )
 _COLUMNS = ["lead_id", "seq", "seller", "at_ms", "state", "payout_micros"]
 _TELL = Statement(insert(outbox).from_select(_COLUMNS, _EVENT))
@@ -74,7 +73,7 @@ _ANY_NEW = select(exists().where(outbox.c.addressed_at_ms.is_(None)))
 _UNFINISHED = exists().where(
     postbacks.c.lead_id == outbox.c.lead_id,
     postbacks.c.seq == outbox.c.seq,
-    postbacks.c.state.in_([literal_column("'behind'"), literal_column("'waiting'")]),
+    postbacks.c.state.in_(words(("behind", "waiting"))),
 )
 _OLD = (
     select(outbox.c.lead_id, outbox.c.seq)

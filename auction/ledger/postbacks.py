@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from auction.ledger.engine import is_postgresql
 from auction.ledger.outbox import Event, event_id
 from auction.ledger.schema import lead_history, leads, outbox, postbacks
+from auction.ledger.statement import words
 
 State = Literal["behind", "waiting", "delivered", "given_up"]
 
@@ -25,7 +26,7 @@ _KEY = (
     postbacks.c.seq == bindparam("of_seq"),
     postbacks.c.endpoint == bindparam("of_endpoint"),
 )
-_unfinished = postbacks.c.state.in_([literal_column("'behind'"), literal_column("'waiting'")])
+_unfinished = postbacks.c.state.in_(words(("behind", "waiting")))
 _waiting = postbacks.c.state == literal_column("'waiting'")
 _LOCK = (
     select(outbox.c.seq)

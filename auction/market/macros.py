@@ -20,6 +20,8 @@ MACROS: Final[Mapping[str, str]] = MappingProxyType(
         "ping_id": "its ping",
         "event_id": "this change of the lead's status, the same however often it is sent",
         "status": "sold, rejected, pending, delivered, converted or returned",
+        "told": "what a buyer told that changed it: delivered, converted, returned (by one buyer, a shared lead is "
+        "still sold)",
         "payout": "what the lead earns its seller now, such as 25.20",
         "currency": "of all amounts, such as USD",
         "value": "what a conversion was worth, as its buyer told",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from auction.ledger.postbacks import Due
-from auction.market.money import to_text, to_wire
+from auction.market.money import Budget, from_wire, to_text, to_wire
 from auction.ping.offer import iso_utc
 
 
 class LeadEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a lead. `payout` is what it earns its seller now, `value` what a conversion was worth."""
+    """What became of a lead. `payout` is what it earns its seller now, `value` what a conversion was worth. `told` is
+    what a buyer said that changed it: a shared lead that one buyer returned is still sold, for less."""
 
     event_id: str
     lead_id: str
@@ -22,6 +23,7 @@ class LeadEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     currency: str
     at: str
     test: bool
+    told: str | None = None
     reason: str | None = None
     value: float | None = None
     sub_id: str | None = None
@@ -37,7 +39,6 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
 def event_of(due: Due, currency: str) -> LeadEvent:
     """The event of a postback."""
-    value_micros = due.detail.get("value_micros")
     return LeadEvent(
         event_id=due.event_id,
         lead_id=due.lead_id,
@@ -49,8 +50,9 @@ def event_of(due: Due, currency: str) -> LeadEvent:
         currency=currency,
         at=iso_utc(due.at_ms),
         test=due.test,
+        told=due.detail.get("told"),
         reason=due.detail.get("reason"),
-        value=None if value_micros is None else to_wire(value_micros),
+        value=due.detail.get("value"),
         sub_id=due.sub_id,
     )
 
@@ -64,7 +66,6 @@ def body_of(due: Due, currency: str) -> bytes:
 def macro_values(due: Due, currency: str) -> dict[str, str]:
     """What each macro stands for."""
     event = event_of(due, currency)
-    value_micros = due.detail.get("value_micros")
     return {
         "lead_id": event.lead_id,
         "ping_id": event.ping_id,
@@ -72,7 +73,8 @@ def macro_values(due: Due, currency: str) -> dict[str, str]:
         "status": event.status,
         "payout": _amount(due.payout_micros),
         "currency": currency,
-        "value": "" if value_micros is None else _amount(value_micros),
+        "value": "" if event.value is None else _amount(from_wire(event.value, Budget.most_micros)),
+        "told": event.told or "",
         "reason": event.reason or "",
         "sub_id": event.sub_id or "",
         "campaign": event.campaign,
