@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, exists, func, literal_column, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Select, bindparam, exists, func, insert, literal_column, select, update
 
 from auction.ledger.engine import is_postgresql
 from auction.ledger.outbox import Event, event_id
@@ -42,6 +41,7 @@ _AN_EARLIER = select(
         _unfinished,
     )
 )
+_INSERT = insert(postbacks)
 _STATE = select(postbacks.c.state).where(*_KEY)
 _FINISH = (
     update(postbacks)
@@ -207,13 +207,14 @@ class Postback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def address(conn: Connection, event: Event, endpoints: Iterable[str], now_ms: int) -> int:
     """Writes the postbacks of an event, behind what these endpoints have not got yet; says how many are new."""
     _lock(conn, event.lead_id)
-    new: Any = (postgresql.insert if is_postgresql(conn) else sqlite.insert)(postbacks)
-    written = 0
+    count = 0
     for endpoint in endpoints:
-        row = {"lead_id": event.lead_id, "seq": event.seq, "endpoint": endpoint, "tries": 0}
-        row |= {"since_ms": now_ms, **_standing(conn, event, endpoint, now_ms)}
-        written += conn.execute(new.values(row).on_conflict_do_nothing()).rowcount
-    return written
+        if conn.execute(_STATE, _key(event.lead_id, event.seq, endpoint)).first() is None:
+            row = {"lead_id": event.lead_id, "seq": event.seq, "endpoint": endpoint, "tries": 0}
+            row |= {"since_ms": now_ms, **_standing(conn, event, endpoint, now_ms)}
+            conn.execute(_INSERT, row)
+            count += 1
+    return count
 
 
 def send_again(conn: Connection, event: Event, endpoints: Iterable[str], now_ms: int) -> int:
@@ -306,8 +307,8 @@ def list_postbacks(
         wanted = wanted.where(outbox.c.seller == seller)
     if failed:
         wanted = wanted.where(postbacks.c.state == literal_column("'given_up'"))
-    order = (outbox.c.at_ms.desc(), postbacks.c.lead_id.desc(), postbacks.c.seq.desc(), postbacks.c.endpoint)
-    rows = conn.execute(wanted.order_by(*order).limit(most)).mappings().all()
+    order = (outbox.c.at_ms, postbacks.c.lead_id, postbacks.c.seq, postbacks.c.endpoint)
+    rows = conn.execute(wanted.order_by(*(column.desc() for column in order)).limit(most)).mappings().all()
     return [Postback(**row) for row in reversed(rows)]
 
 
