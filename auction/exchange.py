@@ -59,6 +59,7 @@ from auction.post.service import PostService
 from auction.post.settling import Settling
 from auction.post.status import Status
 from auction.post.watching import Watching
+from auction.postbacks.sender import Postbacks
 from auction.process import host_name
 from auction.rebuilding import Rebuilding
 from auction.seeding import seed_caps
@@ -263,10 +264,23 @@ class Exchange:
         self.status = Status(self.reader)
         keys = CountedKeys(self.link, settings.most_request_keys)
         self.idempotency = Idempotency(keys, sealer, clock)
-        ages = Ages(settings.retain_pii_days, settings.retain_pings_days)
-        self.retention = Retention(self.writer, sealer, clock, f"{host_name()}:{os.getpid()}", ages)
+        me = f"{host_name()}:{os.getpid()}"
+        ages = Ages(settings.retain_pii_days, settings.retain_pings_days, settings.retain_postbacks_days)
+        self.retention = Retention(self.writer, sealer, clock, me, ages)
         self.retention.start()
         self._parts.push_async_callback(self.retention.close)
+        self.postbacks = Postbacks(
+            self.writer,
+            self.reader,
+            sealer,
+            lambda: self.floor.market,
+            clock,
+            me,
+            os.environ,
+            allow_private=settings.allow_private_buyers,
+        )
+        self.postbacks.start()
+        self._parts.push_async_callback(self.postbacks.close)
 
     async def _look(self) -> Floor | None:
         """The floor of the catalogue as it stands; None if this version was looked at before.

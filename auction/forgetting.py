@@ -30,6 +30,7 @@ from auction.ledger.forgetting import (
     record_erasure,
     take_chore,
 )
+from auction.ledger.outbox import drop_old_events
 from auction.ledger.sealing import Sealer
 from auction.ledger.writer import Writer
 from auction.ping.journal import without_words
@@ -41,7 +42,7 @@ LOOK_EVERY_S = 60.0
 FIRST_LOOK_S = 15.0
 LEASE_MS = 600_000
 """How long a worker has the chore before another may take it: it asks for it again at every look."""
-LEADS_A_BATCH, PINGS_A_BATCH = 100, 500
+LEADS_A_BATCH, PINGS_A_BATCH, EVENTS_A_BATCH = 100, 500, 500
 MOST_BATCHES = 2_000
 """In one look; what is left waits for the next."""
 PAUSE_S = 0.02
@@ -59,17 +60,19 @@ def words_of(sealer: Sealer) -> Words:
 
 
 class Ages(msgspec.Struct, frozen=True):
-    """How many days personal data and the log of pings are kept; 0: for good."""
+    """How many days personal data, the log of pings, and what sellers were told are kept; 0: for good."""
 
     pii_days: int
     pings_days: int
+    postbacks_days: int = 0
 
 
 class Retention:
-    """Erases what is too old, in one worker of all. Counts `leads`, `pings`, and looks that `failed`."""
+    """Erases what is too old, in one worker of all. Counts `leads`, `pings`, `postbacks` (events that sellers were
+    told), and looks that `failed`."""
 
     def __init__(self, writer: Writer, sealer: Sealer, clock: Clock, worker: str, ages: Ages) -> None:
-        self.leads = self.pings = self.failed = 0
+        self.leads = self.pings = self.postbacks = self.failed = 0
         self._writer = writer
         self._words = words_of(sealer)
         self._clock = clock
@@ -79,7 +82,7 @@ class Retention:
 
     def start(self) -> None:
         """Look from now on, if anything is ever too old."""
-        if self._ages.pii_days or self._ages.pings_days:
+        if self._ages != Ages(0, 0):
             self._task = asyncio.create_task(self._look_always(), name="retention")
 
     async def close(self) -> None:
@@ -101,6 +104,8 @@ class Retention:
         if self._ages.pings_days:
             before_ms = now_ms - self._ages.pings_days * DAY_MS
             erased += await self._batches(partial(drop_old_pings, before_ms=before_ms, most=PINGS_A_BATCH))
+        if self._ages.postbacks_days:
+            await self._drop_events(now_ms - self._ages.postbacks_days * DAY_MS)
         if erased != Erased():
             note = partial(
                 record_erasure, erasure_id=uuid_utils.uuid7().hex, at_ms=now_ms, asked="age", erased=erased
@@ -112,6 +117,17 @@ class Retention:
     def _leads_before(self, before_ms: int, now_ms: int, conn: Connection) -> Erased:
         ids = old_leads(conn, before_ms, LEADS_A_BATCH)
         return forget_leads(conn, ids, self._words, now_ms, duplicates_too=False)
+
+    async def _drop_events(self, before_ms: int) -> None:
+        """They name nobody: that they are gone is not an erasure."""
+        for _ in range(MOST_BATCHES):
+            dropped = await self._writer.write(
+                partial(drop_old_events, before_ms=before_ms, most=EVENTS_A_BATCH)
+            )
+            if not dropped:
+                return
+            self.postbacks += dropped
+            await asyncio.sleep(PAUSE_S)
 
     async def _batches(self, step: Callable[[Connection], Erased]) -> Erased:
         erased = Erased()

@@ -20,6 +20,7 @@ def families_of(exchange: Exchange) -> list[Family]:
         *_counters(exchange),
         *_ledger(exchange),
         *_workers(exchange),
+        *_postbacks(exchange),
     ]
 
 
@@ -260,9 +261,13 @@ def _ledger(exchange: Exchange) -> list[Family]:
         plain_counter("auction_ping_log_dropped", "Pings dropped from the log", writer.pings_dropped),
         counter(
             "auction_erased",
-            "What was erased for its age: leads' personal data, and pings of the log",
+            "What was erased for its age: leads' personal data, pings of the log, and events that sellers were told",
             ("what",),
-            {("leads",): float(exchange.retention.leads), ("pings",): float(exchange.retention.pings)},
+            {
+                ("leads",): float(exchange.retention.leads),
+                ("pings",): float(exchange.retention.pings),
+                ("postbacks",): float(exchange.retention.postbacks),
+            },
         ),
         plain_counter(
             "auction_retention_failed", "Looks for what is too old that failed", exchange.retention.failed
@@ -300,6 +305,32 @@ def _workers(exchange: Exchange) -> list[Family]:
             "Unknown offers that were settled, by who said so and what",
             ("by", "outcome"),
             _floats(exchange.settling.settled),
+        ),
+    ]
+
+
+def _postbacks(exchange: Exchange) -> list[Family]:
+    postbacks = exchange.postbacks
+    return [
+        plain_counter("auction_postbacks_delivered", "Postbacks that sellers took", postbacks.delivered),
+        counter(
+            "auction_postbacks_failed",
+            "Tries of postbacks that failed, by why",
+            ("why",),
+            _floats(postbacks.failed),
+        ),
+        plain_counter("auction_postbacks_given_up", "Postbacks that were given up", postbacks.given_up),
+        plain_counter(
+            "auction_postbacks_troubles",
+            "Steps of postbacks that the ledger did not take",
+            postbacks.troubles,
+        ),
+        gauge("auction_postbacks_running", "Postbacks being sent", postbacks.running),
+        gauge("auction_postbacks_waiting", "Postbacks on their way, told by one worker", postbacks.waiting),
+        gauge(
+            "auction_postbacks_oldest_seconds",
+            "How long the oldest postback is on its way",
+            postbacks.oldest_s,
         ),
     ]
 

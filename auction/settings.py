@@ -104,6 +104,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retain_pings_days: Annotated[
         int, Meta(ge=0, le=36_500, description="Days that the log of pings goes back; 0 keeps all of it.")
     ] = 30
+    retain_postbacks_days: Annotated[
+        int,
+        Meta(ge=0, le=36_500, description="Days that told events and their answers are kept; 0 keeps all."),
+    ] = 30
     clock_offset_ms: Annotated[
         int, Meta(ge=-_FIFTY_YEARS_MS, le=_FIFTY_YEARS_MS, description="Shifts the clock, for rehearsals.")
     ] = 0

@@ -119,7 +119,7 @@ async def test_one_worker_of_all_does_it(house: House) -> None:
 async def test_it_is_counted(house: House) -> None:
     house.exchange.retention.leads = 7
     values = {family.name: family.values for family in families_of(house.exchange)}
-    assert values["auction_erased"] == [(("leads",), 7.0), (("pings",), 0.0)]
+    assert values["auction_erased"] == [(("leads",), 7.0), (("pings",), 0.0), (("postbacks",), 0.0)]
     assert values["auction_retention_failed"] == [((), 0.0)]
 
 

@@ -86,14 +86,17 @@ class Origin:
         while self._kept:
             self._forget(self._kept[-1])
 
-    async def open(self) -> PostConnection:
-        """A fresh connection. Raises `BuyerError` (nothing was sent), `OperatorError` for a bad `ca_file`."""
+    async def open(self, reader: Callable[[int, int], AnswerReader] = AnswerReader) -> PostConnection:
+        """A fresh connection, whose answers `reader` (of its limits) reads.
+
+        Raises `BuyerError` (nothing was sent), `OperatorError` for a bad `ca_file`.
+        """
         target, loop = self._target, asyncio.get_running_loop()
         context = await self._contexts.of(target.ca_file) if target.scheme == "https" else None
         sock = await self._connect(loop)
         if context is not None:
             sock = await self._shake_hands(sock, context, loop)
-        return PostConnection(sock, AnswerReader(self._limits.head_limit, self._limits.body_limit), loop)
+        return PostConnection(sock, reader(self._limits.head_limit, self._limits.body_limit), loop)
 
     def answered(self, connection: PostConnection) -> None:
         """Keeps the TLS session of a connection that has answered: the next handshake is then a short one."""

@@ -45,12 +45,15 @@ def compile_target(
 
     Raises `OperatorError`, saying what to write instead.
     """
-    scheme, host, port, path = _split(url)
-    named = f"[{host}]" if ":" in host else host
-    authority = named if port == _PORTS[scheme] else f"{named}:{port}"
-    head = request_head("POST", authority, path, merged_headers(headers))
-    origin = f"{scheme}://{named}:{port}" + (f" ca={ca_file}" if ca_file else "")
+    scheme, host, port, path = split_url(url)
+    head = request_head("POST", authority_of(scheme, host, port), path, merged_headers(headers))
+    origin = f"{scheme}://{_named(host)}:{port}" + (f" ca={ca_file}" if ca_file else "")
     return Target(origin, scheme, host, port, head, timeout_ms, ca_file)
+
+
+def authority_of(scheme: str, host: str, port: int) -> str:
+    """The Host header: with the port where it is not the scheme's own."""
+    return _named(host) if port == _PORTS[scheme] else f"{_named(host)}:{port}"
 
 
 def merged_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -66,7 +69,8 @@ def merged_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in _DEFAULTS.items() if name.lower() not in given} | dict(headers)
 
 
-def _split(url: str) -> tuple[str, str, int, str]:
+def split_url(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port, and the path with its query, as they go on the wire. Raises `OperatorError`."""
     try:
         parts = urlsplit(url)
         host = (
@@ -87,6 +91,10 @@ def _split(url: str) -> tuple[str, str, int, str]:
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
     return parts.scheme, host, port or _PORTS[parts.scheme], f"{path}?{query}" if query else path
+
+
+def _named(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_ipv6(host: str | None) -> bool:

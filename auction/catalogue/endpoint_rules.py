@@ -23,21 +23,22 @@ _SET_BY_US = frozenset(
     )
 )
 _SECRET_BYTES = range(24, 65)  # Standard Webhooks: "between 24 and 64 bytes"
-_SIGNING_SHAPE = "expected `env:NAME`, or `whsec_` and 24 to 64 random bytes in base64"
+SIGNING_SHAPE = "expected `env:NAME`, or `whsec_` and 24 to 64 random bytes in base64"
 
 
 def endpoint_problems(buyer: Buyer, path: Path) -> Iterator[Problem]:
     """What is wrong with the URLs, headers and signing secret of the buyer at `path`."""
     for key, url in (("ping_url", buyer.ping_url), ("post_url", buyer.post_url)):
-        error = None if url is None else _url_error(url)
+        error = None if url is None else url_error(url)
         if error is not None:
             yield Problem((*path, key), error)
     yield from _header_problems(buyer.headers, (*path, "headers"))
-    if buyer.signing_secret is not None and not _is_secret(buyer.signing_secret):
-        yield Problem((*path, "signing_secret"), _SIGNING_SHAPE)
+    if buyer.signing_secret is not None and not is_secret(buyer.signing_secret):
+        yield Problem((*path, "signing_secret"), SIGNING_SHAPE)
 
 
-def _url_error(url: str) -> str | None:
+def url_error(url: str) -> str | None:
+    """What is wrong with the URL of an endpoint; nothing if it can be called."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -75,7 +76,8 @@ def _header_problems(headers: dict[str, str], path: Path) -> Iterator[Problem]:
             yield Problem((*path, name), "expected `env:NAME`, the name of an environment variable")
 
 
-def _is_secret(text: str) -> bool:
+def is_secret(text: str) -> bool:
+    """Whether a signing secret can be used, or names an environment variable."""
     if text.startswith("env:"):
         return _ENV.fullmatch(text) is not None
     if not text.startswith("whsec_"):

@@ -18,6 +18,7 @@ from auction.catalogue.documents import SECTIONS
 from auction.catalogue.door_rules import door_problems
 from auction.catalogue.endpoint_rules import endpoint_problems
 from auction.catalogue.mistakes import Names, Path, Problem
+from auction.catalogue.postback_rules import postback_problems
 from auction.catalogue.price_rules import price_problems
 from auction.catalogue.suppression_rules import suppression_problems
 from auction.market.filters import FilterMistakes
@@ -89,6 +90,7 @@ class _Check:
         if seller.code is not None:
             yield from self._used_once("code", seller.code, (*path, "code"), "seller")
         yield from self._keys(seller.keys, path)
+        yield from postback_problems(seller, path)
 
     def _keys(self, keys: tuple[str, ...], path: Path) -> Iterator[Problem]:
         """A key must lead to one caller: it is how a request is told whose it is."""

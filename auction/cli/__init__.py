@@ -12,6 +12,7 @@ from auction.cli.demo import demo
 from auction.cli.explain import explain, lead
 from auction.cli.forget import forget
 from auction.cli.keys import keys
+from auction.cli.postbacks import postbacks
 from auction.cli.reconcile import reconcile
 from auction.cli.reseal import reseal
 from auction.cli.serve import serve
@@ -67,6 +68,7 @@ for command in (
     lead,
     pending,
     settle,
+    postbacks,
     suppress,
     forget,
     reconcile,

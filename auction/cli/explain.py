@@ -14,9 +14,11 @@ from sqlalchemy import Connection
 
 from auction.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
+from auction.cli.postbacks import endpoints_of, postback_table, shown_postback
 from auction.errors import OperatorError
 from auction.ledger.lead_queries import find_lead, find_lead_by_ping, lead_history_of, offers_of, sales_of
 from auction.ledger.pings import find_ping
+from auction.ledger.postbacks import list_postbacks
 from auction.ledger.records import PingRow
 from auction.market.market import compile_market
 from auction.market.money import to_text
@@ -25,6 +27,7 @@ from auction.ping.explain import explain as explain_ping
 from auction.ping.offer import iso_utc
 
 FILE_WIDTH = 1_000
+MOST_POSTBACKS = 100
 
 
 @click.command()
@@ -44,7 +47,7 @@ def explain(ping_id: str, **flags: object) -> None:
 @click.argument("lead_id")
 @store_flags
 def lead(lead_id: str, **flags: object) -> None:
-    """Show one lead's whole life: states, offers, sales.
+    """Show one lead's whole life: states, offers, sales, and what its seller was told.
 
     LEAD_ID may also be the id of its ping. Nothing is shown that names the person.
     """
@@ -89,7 +92,7 @@ def print_ping(console: Console, row: PingRow, orders: Sequence[Explained]) -> N
 
 
 def print_lead(console: Console, conn: Connection, lead_id: str) -> None:
-    """A lead with its history, offers and sales. Raises `OperatorError` for one that is not there."""
+    """A lead with its history, offers, sales and postbacks. Raises `OperatorError` for one that is not there."""
     found = find_lead(conn, lead_id) or find_lead_by_ping(conn, lead_id)
     if found is None:
         raise OperatorError("unknown_lead", f"there is no lead {lead_id!r} in this ledger")
@@ -123,6 +126,12 @@ def print_lead(console: Console, conn: Connection, lead_id: str) -> None:
             to_text(sale.margin_micros),
         )
     console.print(sales)
+    endpoints = endpoints_of(conn)
+    told = [
+        shown_postback(one, endpoints) for one in list_postbacks(conn, MOST_POSTBACKS, lead_id=found.lead_id)
+    ]
+    if told:
+        console.print(postback_table(told))
 
 
 def _console() -> Console:

@@ -24,6 +24,7 @@ from auction.ledger.schema import (
     offers,
     people,
     pings,
+    postbacks,
 )
 
 IN_HAND: Final = ("received", "offered")
@@ -77,6 +78,11 @@ _FORGET_OFFERS = (
     update(offers)
     .where(offers.c.lead_id == bindparam("key"), offers.c.redirect_url.is_not(None))
     .values(redirect_url=None)
+)
+_FORGET_POSTBACKS = (
+    update(postbacks)
+    .where(postbacks.c.lead_id == bindparam("key"), postbacks.c.answer.is_not(None))
+    .values(answer=None)
 )
 _HISTORY = insert(lead_history).values(
     lead_id=bindparam("key"),
@@ -160,6 +166,7 @@ def forget_leads(
         stripped = None if row.answer is None else words.answer(known.lead_id, row.answer)
         conn.execute(_FORGET, {**key, "stripped": stripped})
         conn.execute(_FORGET_OFFERS, key)
+        conn.execute(_FORGET_POSTBACKS, key)
         conn.execute(_HISTORY, {**key, "at_ms": at_ms, "state": known.state})
         conn.execute(delete(people).where(people.c.lead_id == known.lead_id))
         if duplicates_too:
@@ -191,6 +198,11 @@ def take_chore(conn: Connection, name: str, holder: str, now_ms: int, for_ms: in
         update(chores).where(chores.c.name == name, mine).values(holder=holder, until_ms=now_ms + for_ms)
     )
     return taken.rowcount == 1
+
+
+def leave_chore(conn: Connection, name: str, holder: str) -> None:
+    """`holder` does not do this chore any more: another may begin at once."""
+    conn.execute(update(chores).where(chores.c.name == name, chores.c.holder == holder).values(until_ms=0))
 
 
 def _forget_ping(conn: Connection, ping_id: str, words: Words) -> int:

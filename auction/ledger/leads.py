@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from auction.ledger.faults import ImpossibleMove, SaleRefused, TakenOver
 from auction.ledger.history import append_history
 from auction.ledger.offers import insert_offers, record_result
+from auction.ledger.outbox import HEARS
 from auction.ledger.records import LeadState, NewOffer, NewSale, OfferResult, Settlement
 from auction.ledger.schema import leads, offers, sales
 from auction.ledger.statement import Statement, words
@@ -58,7 +59,7 @@ def _move(from_states: tuple[LeadState, ...]) -> Statement:
             places=func.coalesce(leads.c.places, bindparam("to_places")),
             plan=null(),
         )
-        .returning(leads.c.seller, leads.c.campaign, leads.c.test)
+        .returning(leads.c.seller, leads.c.campaign, leads.c.test, HEARS)
     )
 
 
@@ -85,7 +86,8 @@ def add_offers(
 
 
 def settle(conn: Connection, settlement: Settlement) -> None:
-    """Writes the outcomes of offers, the sales, the lead's new state, its history and the answer in one go.
+    """Writes the outcomes of offers, the sales, the lead's new state, its history, the answer, and what its seller is
+    to be told in one go.
 
     Raises `ImpossibleMove` if the lead is in none of `from_states` or an offer was answered otherwise before;
     `TakenOver` if it is not in the hands of the settlement's worker; `SaleRefused` if a sale breaks P1 or P8.
@@ -108,8 +110,8 @@ def settle(conn: Connection, settlement: Settlement) -> None:
         raise _refusal(conn, settlement.lead_id, settlement.state, settlement.worker)
     for result in settlement.results:
         record_result(conn, settlement.lead_id, result, again=settlement.worker is not None)
+    seller, campaign, test, hears = moved
     if settlement.sales:
-        seller, campaign, test = moved
         shared = {
             "lead_id": settlement.lead_id,
             "places": settlement.places,
@@ -122,7 +124,14 @@ def settle(conn: Connection, settlement: Settlement) -> None:
             _INSERT_SALE.each(conn, [shared | _sale_row(sale) for sale in settlement.sales])
         except IntegrityError as error:
             raise SaleRefused(settlement.lead_id) from error
-    append_history(conn, settlement.lead_id, settlement.at_ms, settlement.state, _history_of(settlement))
+    append_history(
+        conn,
+        settlement.lead_id,
+        settlement.at_ms,
+        settlement.state,
+        _history_of(settlement),
+        hears=bool(hears) and not settlement.quiet,
+    )
 
 
 def _history_of(settlement: Settlement) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Settlement(Row, frozen=True, kw_only=True, gc=False):
     The lead goes to `state` if it is in one of `from_states`. `places` (needed with sales) is into how many
     the lead may be sold: 1 when exclusive, the campaign's N when shared; it stays what the first sale made
     it. `payout_micros` and `answer` of None leave what is stored; `reason` is always replaced. With a `worker`
-    the lead must still be in its hands.
+    the lead must still be in its hands. `quiet`: nothing changes that its seller is told of.
     """
 
     lead_id: str
@@ -128,6 +128,7 @@ class Settlement(Row, frozen=True, kw_only=True, gc=False):
     answer: str | None = None
     detail: dict[str, Any] = {}
     worker: str | None = None
+    quiet: bool = False
 
 
 class Taken(Row, frozen=True, kw_only=True, gc=False):

@@ -45,6 +45,7 @@ LEAD_STATES: Final = (
 )
 KEY_KINDS: Final = ("seller", "buyer", "admin")
 OFFER_STATES: Final = ("sent", "accepted", "rejected", "unknown")
+POSTBACK_STATES: Final = ("behind", "waiting", "delivered", "given_up")
 MOST_PLACES: Final = 20
 """The highest `max_buyers` that a campaign may have."""
 
@@ -236,6 +237,63 @@ lead_history = Table(
     Column("detail", Text, nullable=False),
     sqlite_with_rowid=False,
 )
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("lead_id", Text, ForeignKey(leads.c.lead_id), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("seller", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("payout_micros", BigInteger, nullable=False),
+    Column("addressed_at_ms", BigInteger),
+    Index("ix_outbox_at_ms", "at_ms"),
+    Index(
+        "ix_outbox_new",
+        "at_ms",
+        sqlite_where=text("addressed_at_ms IS NULL"),
+        postgresql_where=text("addressed_at_ms IS NULL"),
+    ),
+    sqlite_with_rowid=False,
+)
+"""Moves that their seller is to be told (`ledger/outbox.py`). `seq` is that of the line in the lead's history, which
+has the reason; what else is told of the lead stands with the lead. `addressed_at_ms`: its postbacks are written."""
+
+postbacks = Table(
+    "postbacks",
+    metadata,
+    Column("lead_id", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("endpoint", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("next_at_ms", BigInteger),
+    Column("last_at_ms", BigInteger),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("answer", Text),
+    ForeignKeyConstraint(["lead_id", "seq"], [outbox.c.lead_id, outbox.c.seq]),
+    _one_of("state", POSTBACK_STATES),
+    Index(
+        "ix_postbacks_unfinished",
+        "endpoint",
+        "next_at_ms",
+        sqlite_where=text("state IN ('behind', 'waiting')"),
+        postgresql_where=text("state IN ('behind', 'waiting')"),
+    ),
+    Index(
+        "ix_postbacks_given_up",
+        "last_at_ms",
+        sqlite_where=text("state = 'given_up'"),
+        postgresql_where=text("state = 'given_up'"),
+    ),
+    sqlite_with_rowid=False,
+)
+"""Events of the outbox on their way to one endpoint each, and how that went (`ledger/postbacks.py`). `endpoint` names a
+seller's URL (`postbacks/endpoints.py`); `behind`: an earlier one of the same lead is not done yet. `since_ms` is when
+it could first be sent. `next_at_ms` is there while it is `waiting`."""
 
 workers = Table(
     "workers",

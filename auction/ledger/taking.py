@@ -18,7 +18,15 @@ from auction.ledger.faults import ImpossibleMove
 from auction.ledger.history import begin_history
 from auction.ledger.offers import insert_offers
 from auction.ledger.records import AlreadyTaken, LeadState, NewLead, NewOffer, Refused, Taken
-from auction.ledger.schema import fingerprints, lead_history, leads, offers, people
+from auction.ledger.schema import (
+    fingerprints,
+    lead_history,
+    leads,
+    offers,
+    outbox,
+    people,
+    postbacks,
+)
 from auction.ledger.statement import Statement, words
 
 DAY_MS: Final = 86_400_000
@@ -64,7 +72,7 @@ _IN_HAND = (
 )
 _VOID = tuple(
     delete(table).where(table.c.lead_id == bindparam("key"))
-    for table in (lead_history, fingerprints, people, offers, leads)
+    for table in (postbacks, outbox, lead_history, fingerprints, people, offers, leads)
 )
 
 

@@ -168,6 +168,7 @@ def settle_offer(
         payout_micros=payout,
         answer=answers.seal(lead_id, _answer(lead, now, reason, buyers, payout, currency, answers)),
         detail={"by": said.by},
+        quiet=now is state and not said.accepted,
     )
     settle(conn, settlement)
     return Settled(

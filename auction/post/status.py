@@ -10,11 +10,14 @@ from sqlalchemy import Connection
 from auction.errors import SellerError
 from auction.ledger.lead_queries import find_lead, find_lead_by_ping, lead_history_of, sales_of
 from auction.ledger.pings import find_ping
+from auction.ledger.postbacks import Postback, list_postbacks
 from auction.ledger.reader import Reader
 from auction.market.money import to_wire
 from auction.ping.offer import iso_utc
 
 V = TypeVar("V")
+MOST_POSTBACKS = 100
+"""Shown of one lead: the latest."""
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -23,6 +26,18 @@ class Happened(msgspec.Struct, frozen=True):
     at: str
     status: str
     reason: str | None = None
+
+
+class PostbackView(msgspec.Struct, frozen=True):
+    """A postback to the seller itself: which status it told, how it stands (`waiting`, `behind` an earlier one,
+    `delivered`, `given_up`), and what was answered (`http_status`) the last time, if anything."""
+
+    event_id: str
+    status: str
+    state: str
+    tries: int
+    http_status: int | None
+    next_at: str | None
 
 
 class LeadView(msgspec.Struct, frozen=True):
@@ -38,6 +53,7 @@ class LeadView(msgspec.Struct, frozen=True):
     sub_id: str | None
     test: bool
     history: tuple[Happened, ...]
+    postbacks: tuple[PostbackView, ...] = ()
 
 
 class PingView(msgspec.Struct, frozen=True):
@@ -82,6 +98,7 @@ class Status:
                 sub_id=lead.sub_id,
                 test=lead.test,
                 history=history,
+                postbacks=tuple(map(_told, list_postbacks(conn, MOST_POSTBACKS, lead_id=lead_id))),
             )
             return lead.seller, view
 
@@ -117,3 +134,8 @@ def _own(seller_id: str, found: tuple[str, V] | None, kind: str) -> V:
     if found[0] != seller_id:
         raise SellerError(403, f"not_your_{kind}", f"This {kind} is another seller's.")
     return found[1]
+
+
+def _told(one: Postback) -> PostbackView:
+    next_at = None if one.next_at_ms is None else iso_utc(one.next_at_ms)
+    return PostbackView(one.event_id, one.told, one.state, one.tries, one.status, next_at)

@@ -49,6 +49,9 @@ NAMES = {
     *("auction_leads_pending", "auction_leads_recovered", "auction_leads_taken_over"),
     *("auction_offers_settled", "auction_offers_unknown"),
     *("auction_recoveries_running", "auction_recoveries_stuck", "auction_recovery_waits"),
+    *("auction_postbacks_delivered", "auction_postbacks_failed", "auction_postbacks_given_up"),
+    *("auction_postbacks_troubles", "auction_postbacks_running"),
+    *("auction_postbacks_waiting", "auction_postbacks_oldest_seconds"),
     *("auction_http_connected", "auction_http_connections", "auction_http_refused"),
     *("auction_http_responses", "auction_http_bodies_refused", "auction_bugs"),
 }

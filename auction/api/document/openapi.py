@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 
 from auction.api.document import leads, native, router
+from auction.api.document import webhooks as sent
 from auction.api.document.fields import Schema
 from auction.errors import FieldMistake
+from auction.ledger.outbox import TOLD
 from auction.market.model import Campaign, House
 
 ABOUT = """A ping-post exchange for leads.
@@ -56,6 +58,7 @@ def document(house: House, campaigns: Sequence[Campaign] = ()) -> dict[str, Any]
             {"name": "Running", "description": "For those who run it."},
         ],
         "paths": {path: told for door in DOORS for path, told in door.paths(campaigns).items()},
+        "webhooks": sent.webhooks(),
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -67,10 +70,11 @@ def document(house: House, campaigns: Sequence[Campaign] = ()) -> dict[str, Any]
 
 
 def _schemas() -> Schema:
-    told = [Problem, *(struct for door in DOORS for struct in door.STRUCTS)]
+    told = [Problem, *sent.STRUCTS, *(struct for door in DOORS for struct in door.STRUCTS)]
     _, schemas = msgspec.json.schema_components(told, ref_template="#/components/schemas/{name}")
     for schema in schemas.values():
         schema["description"] = _FOR_THE_HOUSE.sub("", schema["description"])
     schemas["PingAnswer"]["properties"]["status"]["enum"] = list(_PING_STATES)
     schemas["PostAnswer"]["properties"]["status"]["enum"] = list(_POST_STATES)
+    schemas["LeadEvent"]["properties"]["status"]["enum"] = list(TOLD)
     return schemas

@@ -1,0 +1,198 @@
+"""`auction postbacks`: what sellers were told, what they answered, and telling them again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+import click
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from sqlalchemy import Connection, Engine
+
+from auction.applying import stored_catalogue
+from auction.cli.options import open_ledger, settings_of, store_flags
+from auction.clock import SystemClock
+from auction.errors import OperatorError
+from auction.ledger.engine import transaction
+from auction.ledger.outbox import Event, events_of
+from auction.ledger.postbacks import Postback, address, list_postbacks, send_again
+from auction.ping.offer import iso_utc
+from auction.postbacks.endpoints import Endpoints
+
+MOST_SHOWN, MOST_AGAIN, BATCH = 1_000, 1_000_000, 200
+FILE_WIDTH = 1_000
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """One line of `auction postbacks list --json`."""
+
+    event_id: str
+    lead_id: str
+    seller: str
+    status: str
+    happened_at: str
+    endpoint: str
+    host: str | None
+    state: str
+    tries: int
+    answered: int | None
+    why: str | None
+    answer: str | None
+    last_at: str | None
+    next_at: str | None
+
+
+@click.group()
+def postbacks() -> None:
+    """What sellers were told of their leads, and telling them again."""
+
+
+@postbacks.command("list")
+@click.option("--failed", is_flag=True, help="Only those that were given up.")
+@click.option("--lead", "lead_id", metavar="LEAD_ID", help="Only those of this lead.")
+@click.option("--seller", metavar="SELLER", help="Only those to this seller.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@store_flags
+def list_command(
+    failed: bool, lead_id: str | None, seller: str | None, as_json: bool, **flags: object
+) -> None:
+    """List postbacks, those of the latest events, the oldest first.
+
+    One is `waiting` for its next try, or `behind` an earlier one of its lead; it ends `delivered` or `given_up`.
+    """
+    with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
+        endpoints = endpoints_of(conn)
+        found = list_postbacks(conn, MOST_SHOWN + 1, lead_id=lead_id, seller=seller, failed=failed)
+    shown = [shown_postback(one, endpoints) for one in found[-MOST_SHOWN:]]
+    if as_json:
+        for one in shown:
+            click.echo(msgspec.json.encode(one))
+    elif shown:
+        console = Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
+        console.print(postback_table(shown), markup=False)
+    else:
+        click.echo("nothing was given up" if failed else "nobody was told anything")
+    if len(found) > MOST_SHOWN:
+        click.echo(f"only the latest {MOST_SHOWN:,} are shown", err=True)
+
+
+@postbacks.command()
+@click.argument("what", required=False, metavar="[LEAD_ID | EVENT_ID]")
+@click.option("--failed", is_flag=True, help="Everything that was given up.")
+@click.option("--seller", metavar="SELLER", help="With --failed: only to this seller.")
+@store_flags
+def redeliver(what: str | None, failed: bool, seller: str | None, **flags: object) -> None:
+    """Send postbacks again: of a lead, of one event, or all that were given up.
+
+    They go to the endpoints of now, with the same webhook-id as before, in the order of each lead; a running house
+    begins within a second. What was given up for an endpoint that is no longer there goes to those that are.
+    """
+    if (what is None) == (not failed) or (seller is not None and not failed):
+        raise click.UsageError("write a LEAD_ID or an EVENT_ID, or --failed (with --seller for one seller's)")
+    settings = settings_of(**flags)
+    now_ms = SystemClock(settings.clock_offset_ms).now_ms()
+    with open_ledger(settings) as engine:
+        with engine.connect() as conn:
+            endpoints = endpoints_of(conn)
+            steps = list(_failed(conn, seller, endpoints) if what is None else _named(conn, what, endpoints))
+        count = _run(engine, steps, now_ms)
+    click.echo(f"{count} {'postback' if count == 1 else 'postbacks'} will be sent again")
+
+
+Step = Callable[[Connection, int], int]
+"""Marks some postbacks to be sent again, at this time; says how many."""
+
+
+def _run(engine: Engine, steps: Sequence[Step], now_ms: int) -> int:
+    count = 0
+    for start in range(0, len(steps), BATCH):
+        with transaction(engine) as conn:
+            count += sum(step(conn, now_ms) for step in steps[start : start + BATCH])
+    return count
+
+
+def _named(conn: Connection, what: str, endpoints: Endpoints) -> Iterator[Step]:
+    """Of a lead, or of one event of it. Raises `OperatorError` where there is none."""
+    events = events_of(conn, what)
+    if not events:
+        lead_id, _, seq = what.rpartition("-")
+        events = [event for event in events_of(conn, lead_id) if str(event.seq) == seq]
+    if not events:
+        raise OperatorError(
+            "nothing_told",
+            f"there is no event of a lead {what!r}: its seller had no postbacks then, or it is too long ago",
+        )
+    for event in events:
+        yield _again(event, endpoints.told(event.seller, event.state))
+
+
+def _failed(conn: Connection, seller: str | None, endpoints: Endpoints) -> Iterator[Step]:
+    found = list_postbacks(conn, MOST_AGAIN, seller=seller, failed=True)
+    for _, of_event in groupby(found, key=lambda one: (one.lead_id, one.seq)):
+        given_up = list(of_event)
+        event = Event(given_up[0].lead_id, given_up[0].seq, given_up[0].seller, 0, given_up[0].told)
+        there = [one.endpoint for one in given_up if one.endpoint in endpoints.by_id]
+        if there:
+            yield _again(event, there)
+        if len(there) < len(given_up):
+            yield _anew(event, endpoints.told(event.seller, event.state))
+
+
+def _again(event: Event, to: Sequence[str]) -> Step:
+    return lambda conn, now_ms: send_again(conn, event, to, now_ms)
+
+
+def _anew(event: Event, to: Sequence[str]) -> Step:
+    return lambda conn, now_ms: address(conn, event, to, now_ms)
+
+
+def endpoints_of(conn: Connection) -> Endpoints:
+    """The endpoints of the catalogue as it stands."""
+    version, catalogue, _ = stored_catalogue(conn)
+    return Endpoints(version, catalogue, os.environ)
+
+
+def shown_postback(one: Postback, endpoints: Endpoints) -> Shown:
+    """A postback as it is shown. `host` is None where its endpoint was taken out of the catalogue."""
+    endpoint = endpoints.by_id.get(one.endpoint)
+    return Shown(
+        event_id=one.event_id,
+        lead_id=one.lead_id,
+        seller=one.seller,
+        status=one.told,
+        happened_at=iso_utc(one.at_ms),
+        endpoint=one.endpoint,
+        host=endpoint.host if endpoint is not None else None,
+        state=one.state,
+        tries=one.tries,
+        answered=one.status,
+        why=one.error,
+        answer=one.answer,
+        last_at=None if one.last_at_ms is None else iso_utc(one.last_at_ms),
+        next_at=None if one.next_at_ms is None else iso_utc(one.next_at_ms),
+    )
+
+
+def postback_table(shown: Sequence[Shown]) -> Table:
+    """Postbacks, a line each."""
+    table = Table(
+        "event", "seller", "told", "to", "state", "tries", "answer", "next", box=None, pad_edge=False
+    )
+    for one in shown:
+        said = " ".join(str(part) for part in (one.answered, one.why, one.answer) if part is not None)
+        table.add_row(
+            one.event_id,
+            one.seller,
+            one.status,
+            one.host or "(removed)",
+            one.state,
+            str(one.tries),
+            escape(said),
+            one.next_at or "",
+        )
+    return table
