@@ -30,6 +30,7 @@ from auction.ledger.forgetting import (
     record_erasure,
     take_chore,
 )
+from auction.ledger.refused import drop_old_refused
 from auction.ledger.sealing import Sealer
 from auction.ledger.writer import Writer
 from auction.ping.journal import without_words
@@ -45,6 +46,8 @@ LEADS_A_BATCH, PINGS_A_BATCH = 100, 500
 MOST_BATCHES = 2_000
 """In one look; what is left waits for the next."""
 PAUSE_S = 0.02
+MOST_REFUSED = 1_000
+"""Refused postbacks that one look drops: they are kept as long as the log of pings."""
 
 
 def words_of(sealer: Sealer) -> Words:
@@ -101,6 +104,9 @@ class Retention:
         if self._ages.pings_days:
             before_ms = now_ms - self._ages.pings_days * DAY_MS
             erased += await self._batches(partial(drop_old_pings, before_ms=before_ms, most=PINGS_A_BATCH))
+            await self._writer.write(
+                partial(drop_old_refused, before_ms=before_ms, most=MOST_REFUSED)
+            )  # what is left waits for the next look
         if erased != Erased():
             note = partial(
                 record_erasure, erasure_id=uuid_utils.uuid7().hex, at_ms=now_ms, asked="age", erased=erased

@@ -14,6 +14,7 @@ from auction.cli.forget import forget
 from auction.cli.keys import keys
 from auction.cli.reconcile import reconcile
 from auction.cli.reseal import reseal
+from auction.cli.returning import refused, return_lead
 from auction.cli.serve import serve
 from auction.cli.settling import pending, settle
 from auction.cli.suppress import suppress
@@ -67,6 +68,8 @@ for command in (
     lead,
     pending,
     settle,
+    return_lead,
+    refused,
     suppress,
     forget,
     reconcile,
