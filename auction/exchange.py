@@ -54,6 +54,7 @@ from auction.post.lease import Lease
 from auction.post.offering import Offering
 from auction.post.rate import PostRate
 from auction.post.recovery import Recovery
+from auction.post.reporting import Reporting
 from auction.post.selling import Selling
 from auction.post.service import PostService
 from auction.post.settling import Settling
@@ -171,6 +172,15 @@ class Exchange:
             raise SellerError(401, "unknown_key", "Send the key of a buyer as Authorization: Bearer KEY.")
         return buyer
 
+    def signing_buyer(self, buyer_id: str) -> tuple[Buyer, str]:
+        """A buyer that signs, and its secret. Raises `SellerError` 401 for one that does not, or is none of ours."""
+        buyer, secret = self.floor.market.buyers.get(buyer_id), self.floor.secret_of(buyer_id)
+        if buyer is None or secret is None:
+            raise SellerError(
+                401, "unknown_key", "Name in `buyer` who signed: a buyer with a signing_secret."
+            )
+        return buyer, secret
+
     def admin_of(self, key: str | None) -> Admin:
         """Which operator calls with this key. Raises `SellerError` 401."""
         admin = self.floor.market.admin_of_key(key) if key else None
@@ -236,6 +246,15 @@ class Exchange:
             answers,
             lambda: self.floor.market.house.currency,
             book.owed,
+            claiming.owed,
+            clock,
+        )
+        self.reporting = Reporting(
+            self.writer,
+            self.counters,
+            self.settling,
+            sealer,
+            lambda: self.floor.market,
             claiming.owed,
             clock,
         )

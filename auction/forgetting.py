@@ -31,6 +31,7 @@ from auction.ledger.forgetting import (
     take_chore,
 )
 from auction.ledger.outbox import drop_old_events
+from auction.ledger.refused import drop_old_refused
 from auction.ledger.sealing import Sealer
 from auction.ledger.writer import Writer
 from auction.ping.journal import without_words
@@ -46,6 +47,8 @@ LEADS_A_BATCH, PINGS_A_BATCH, EVENTS_A_BATCH = 100, 500, 500
 MOST_BATCHES = 2_000
 """In one look; what is left waits for the next."""
 PAUSE_S = 0.02
+MOST_REFUSED = 1_000
+"""Refused postbacks that one look drops: they are kept as long as the log of pings."""
 
 
 def words_of(sealer: Sealer) -> Words:
@@ -104,6 +107,8 @@ class Retention:
         if self._ages.pings_days:
             before_ms = now_ms - self._ages.pings_days * DAY_MS
             erased += await self._batches(partial(drop_old_pings, before_ms=before_ms, most=PINGS_A_BATCH))
+            refused = partial(drop_old_refused, before_ms=before_ms, most=MOST_REFUSED)
+            await self._writer.write(refused)  # what is left waits for the next look
         if self._ages.postbacks_days:
             await self._drop_events(now_ms - self._ages.postbacks_days * DAY_MS)
         if erased != Erased():

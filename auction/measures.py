@@ -306,6 +306,26 @@ def _workers(exchange: Exchange) -> list[Family]:
             ("by", "outcome"),
             _floats(exchange.settling.settled),
         ),
+        *_told_by_buyers(exchange),
+    ]
+
+
+def _told_by_buyers(exchange: Exchange) -> list[Family]:
+    reporting = exchange.reporting
+    returned = {labels: micros / MICROS for labels, micros in reporting.returned_micros.items()}
+    return [
+        counter(
+            "auction_postbacks",
+            "Postbacks of buyers by what they told: changed something, told the same again, were refused, or limited",
+            ("status", "outcome"),
+            _floats(reporting.heard),
+        ),
+        counter(
+            "auction_money_returned",
+            "Taken back by returns, no tests: price, payout and margin in units of the house's currency",
+            ("campaign", "what"),
+            returned,
+        ),
     ]
 
 

@@ -6,6 +6,10 @@ one moment. Instead a buyer's counters are looked at, then the ledger is read, t
 nothing was kept or sold there since the look (`mend.lua`); a buyer too busy for that is tried again. Nor are leads
 in flight a difference: a lead that was settled just now still has its place, and its worker will see to that.
 
+A return that frees its cap is told to both stores too. One that the counters were not told of yet is no
+difference while it is young; an older one is given back by the change itself, which marks it (`return.lua`), so whoever
+owes it to the counters does not give it back again.
+
 Of an offer that is out, the ledger cannot say whether its place was kept already. Where its place is missing
 it is taken all the same if the offer is old, its answer was lost, or (`all_open`) the counters were: a place too many
 errs on the side of the cap, and goes when the lead is settled.
@@ -24,8 +28,9 @@ from typing import TypeVar
 import msgspec
 from sqlalchemy import Connection
 
-from auction.counters.counters import Counters
-from auction.counters.mending import Entry, Fate, Look, Mending, OpenPlace, WindowMend
+from auction.counters.counters import MARKED_MS, RETURN_TOLD_MS, RETURNS, Counters
+from auction.counters.mending import Entry, Fate, Look, Mending, OpenPlace, WindowMend, mark_of
+from auction.ledger.afterwards import Freed, freed_since
 from auction.ledger.engine import is_postgresql
 from auction.ledger.reader import Reader
 from auction.ledger.sold import (
@@ -58,9 +63,12 @@ SETTLING_MS = 10_000
 GONE_AGAIN_S = 0.4
 """A place whose lead is not there is looked at twice, so far apart: its post may be repeated just now."""
 STATEMENT_MS = 60_000
+FREED_MS = RETURN_TOLD_MS + 600_000
+"""Returns that are older are told by nobody any more."""
 
 T = TypeVar("T")
 Takes = Callable[[OpenOffer], bool]
+Leaves = Callable[[Freed], bool]
 
 
 class OwnedCap(msgspec.Struct, frozen=True):
@@ -71,7 +79,7 @@ class OwnedCap(msgspec.Struct, frozen=True):
     owner_id: str
     rule: CapRule
 
-    def entry(self, offer: OpenOffer, now_ms: int) -> Entry | None:
+    def entry(self, offer: OpenOffer | Freed, now_ms: int) -> Entry | None:
         """What this offer takes of it; None if nothing, or in a window that is over."""
         if self.owner == "order" and self.owner_id != offer.order_id:
             return None
@@ -121,6 +129,7 @@ class Facts(msgspec.Struct, frozen=True):
     sold: dict[tuple[Owner, str, Window], Sold]
     open: dict[str, list[OpenOffer]]
     said: dict[str, Said]
+    freed: dict[str, list[Freed]]
 
 
 def caps_of(market: Market) -> dict[tuple[str, str, str], OwnedCap]:
@@ -148,6 +157,7 @@ class Reconciling:
         self._now_ms = now_ms
         self._repair = repair
         self._all_open = all_open
+        self._some = False  # of the caps only
         self._back: set[str] = set()  # places that were let go as gone, and are not
         self._missing: dict[str, float] = {}  # since when places are seen whose leads are not there
         self.outcome = Outcome()
@@ -157,6 +167,7 @@ class Reconciling:
 
         Raises `HouseError` where a store is away: then some may be mended, and it is safe to do it again.
         """
+        self._some = caps is not None
         everything = by_buyer(caps_of(market).values())
         wanted = everything if caps is None else by_buyer(caps)
         steps = [
@@ -180,13 +191,16 @@ class Reconciling:
 
     async def _round(self, steps: Sequence[Step]) -> list[Step]:
         """One look, one reading, one change: the steps that have to be done again."""
-        names = [[_name(cap.rule, cap.rule.window(self._now_ms)) for cap in step.caps] for step in steps]
+        names = [
+            [RETURNS, *(_name(cap.rule, cap.rule.window(self._now_ms)) for cap in step.caps)]
+            for step in steps
+        ]
         looks = await self._looks(steps, names)
         places = [place for look in looks for place in look.kept]
         facts = await self._reader.read(partial(_facts, steps=steps, places=places, now_ms=self._now_ms))
         fates = [{place: self._fate(place, facts.said[place]) for place in look.kept} for look in looks]
         plans = [
-            plan_of(step, look, facts, fate, self._now_ms, self._takes)
+            plan_of(step, look, facts, fate, self._now_ms, self._takes, self._leaves)
             for step, look, fate in zip(steps, looks, fates, strict=True)
         ]
         unsure = [
@@ -261,11 +275,26 @@ class Reconciling:
         old = self._now_ms - offer.sent_at_ms >= YOUNG_MS
         return self._all_open or offer.answered or old or place_of(offer) in self._back
 
+    def _leaves(self, freed: Freed) -> bool:
+        """Whether a return that the counters do not know is left to the worker that is about to tell them.
+
+        Not where only new caps are counted: that worker may not know of them.
+        """
+        young = freed.returned_at_ms > self._now_ms - SETTLING_MS
+        return young and not (self._all_open or self._some)
+
 
 def plan_of(
-    step: Step, look: Look, facts: Facts, kept: dict[str, Fate], now_ms: int, takes: Takes
+    step: Step,
+    look: Look,
+    facts: Facts,
+    kept: dict[str, Fate],
+    now_ms: int,
+    takes: Takes,
+    leaves: Leaves = lambda freed: False,
 ) -> tuple[Mending, list[Difference]]:
     """What has to become of one buyer's windows, and which of them differ. Pure."""
+    counted_yet, marks = _untold(step, look, facts, kept, now_ms, leaves)
     shift: defaultdict[str, int] = defaultdict(int)
     settling: defaultdict[str, list[int]] = defaultdict(list)  # prices of sales that their places count yet
     for place, fate in kept.items():
@@ -286,7 +315,7 @@ def plan_of(
             opened.append(OpenPlace(place, has is None, tuple(entries)))
             for entry in entries:
                 shift[entry.name] += entry.amount
-    windows, differences = [], []
+    windows, differences = [WindowMend(RETURNS, 0, look.windows[RETURNS].sold, 0)], []
     for cap in step.caps:
         window = cap.rule.window(now_ms)
         name = _name(cap.rule, window)
@@ -294,14 +323,37 @@ def plan_of(
         sold = facts.sold.get((cap.owner, cap.owner_id, window), Sold(0, 0))
         spend, yet = cap.rule.kind == "spend", settling[name]
         told = sold.micros - sum(yet) if spend else sold.leads - len(yet)
-        more = told - found.sold
+        more = told + counted_yet[name] - found.sold
         windows.append(WindowMend(name, window.end_ms, found.sold, more))
         if more + shift[name]:
             differences.append(_difference(cap, window, found.count + more + shift[name], found.count))
-    return Mending(windows, kept, opened, now_ms + GONE_MS), differences
+    mending = Mending(windows, kept, opened, now_ms + GONE_MS, marks, now_ms + MARKED_MS)
+    return mending, differences
 
 
-def place_of(offer: OpenOffer) -> str:
+def _untold(
+    step: Step, look: Look, facts: Facts, kept: dict[str, Fate], now_ms: int, leaves: Leaves
+) -> tuple[defaultdict[str, int], list[str]]:
+    """Returns that the counters do not know: what those count that are left to others, and the marks of the rest."""
+    counted_yet: defaultdict[str, int] = defaultdict(int)
+    marks = []
+    for freed in facts.freed.get(step.buyer_id, ()):
+        place = place_of(freed)
+        for cap in step.caps:
+            entry = cap.entry(freed, now_ms)
+            if entry is None or mark_of(place, entry.name) in look.returned:
+                continue
+            in_place = entry.name in look.kept.get(place, ())
+            if in_place and kept[place] == "open":  # it goes with its place
+                continue
+            if not in_place and leaves(freed):
+                counted_yet[entry.name] += entry.amount
+            else:
+                marks.append(mark_of(place, entry.name))
+    return counted_yet, marks
+
+
+def place_of(offer: OpenOffer | Freed) -> str:
     """The name of its place in the counters."""
     return f"{offer.ping_id}/{offer.order_id}"
 
@@ -354,7 +406,10 @@ def _facts(conn: Connection, steps: Sequence[Step], places: Sequence[str], now_m
             found = sold_between(conn, owner, some, window.start_ms, window.end_ms)
             sold |= {(owner, owner_id, window): amounts for owner_id, amounts in found.items()}
     opened: defaultdict[str, list[OpenOffer]] = defaultdict(list)
+    returned: defaultdict[str, list[Freed]] = defaultdict(list)
     for some in batches(sorted({step.buyer_id for step in steps}), MOST_OWNERS):
         for offer in open_offers(conn, some):
             opened[offer.buyer_id].append(offer)
-    return Facts(sold, dict(opened), verdicts(conn, places))
+        for freed in freed_since(conn, some, now_ms - FREED_MS):
+            returned[freed.buyer_id].append(freed)
+    return Facts(sold, dict(opened), verdicts(conn, places), dict(returned))

@@ -19,6 +19,7 @@ from auction.api.describing import DescribingDoor
 from auction.api.leads import LeadsDoor
 from auction.api.metrics import MetricsDoor
 from auction.api.native import NativeDoor
+from auction.api.postbacks import PostbacksDoor
 from auction.api.router import RouterDoor
 from auction.api.shaped import Shape, respond_shaped
 from auction.api.status import StatusDoor
@@ -31,7 +32,7 @@ from auction.tally import Family
 Door = Callable[[Scope, Receive, Send], Awaitable[int]]
 _DOORS = frozenset(
     {
-        *("ping", "post", "direct", "leads", "pings", "api.php", "api"),
+        *("ping", "post", "direct", "leads", "pings", "postback", "api.php", "api"),
         *("healthz", "readyz", "metrics", "docs", "openapi.json"),
     }
 )
@@ -55,6 +56,7 @@ class App:
         }
         self._shapes: dict[str, Shape] = {"/api.php": router.shaped, "/api/leads": leads.shaped}
         quiet = [self.status.routes(), self.metrics.routes(), DescribingDoor(exchange).routes()]
+        quiet.append(PostbacksDoor(exchange, self.native.bodies).routes())
         self._rest = _rest(self.status, [route for door in quiet for route in door])
 
     @property

@@ -62,7 +62,11 @@ class StatusDoor:
 
     async def wrong_method(self, request: Request, error: Exception) -> Response:
         """The path is there, for another method."""
-        wrong = SellerError(405, "wrong_method", "Use GET.", headers=[("allow", "GET, HEAD")])
+        told = getattr(error, "headers", None) or {}
+        allowed = sorted(one.strip() for one in told.get("Allow", "GET, HEAD").split(","))
+        usual = " or ".join(one for one in allowed if one != "HEAD")
+        allow = ("allow", ", ".join(allowed))
+        wrong = SellerError(405, "wrong_method", f"Use {usual}.", headers=[allow])
         return await self.problem(request, wrong)
 
     async def broken(self, request: Request, error: Exception) -> Response:

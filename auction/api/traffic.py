@@ -17,7 +17,7 @@ OTHER = "other"
 DOORS: Mapping[str, str] = {
     f"/{door}": door
     for door in (
-        *("ping", "post", "direct", "leads", "pings", "api.php", "api/leads"),
+        *("ping", "post", "direct", "leads", "pings", "postback", "api.php", "api/leads"),
         *("healthz", "readyz", "metrics", "openapi.json", "docs"),
     )
 }

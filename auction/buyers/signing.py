@@ -1,4 +1,4 @@
-"""Standard Webhooks signatures, so that a buyer can tell our requests from anybody else's.
+"""Standard Webhooks signatures, so that a buyer can tell our requests from anybody else's, and we a buyer's postbacks.
 
 The scheme is https://www.standardwebhooks.com: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
 Made with `hmac` directly: a signature per buyer and ping has to cost microseconds.
@@ -15,6 +15,12 @@ from auction.errors import OperatorError
 
 _PREFIX = "whsec_"
 _ENV = "env:"
+_MOST_DIGITS = 12
+TOLERANCE_S = 300
+"""How far the time of a message may lie from ours, as Standard Webhooks recommends."""
+MOST_ID = 256
+MOST_SIGNATURES = 16
+"""A sender that changes its secret signs with both for a while."""
 
 
 class Signer:
@@ -42,6 +48,19 @@ class Signer:
             "webhook-timestamp": str(timestamp_s),
             "webhook-signature": f"v1,{digest}",
         }
+
+    def signed(self, headers: Mapping[bytes, bytes], body: bytes, now_s: int) -> bool:
+        """Whether these headers sign this body, at about this time. Which of it failed, nobody is told."""
+        message_id = headers.get(b"webhook-id", b"")
+        stamp = headers.get(b"webhook-timestamp", b"")
+        given = headers.get(b"webhook-signature", b"").split(b" ")
+        if not 0 < len(message_id) <= MOST_ID or not stamp.isdigit() or len(stamp) > _MOST_DIGITS:
+            return False
+        if abs(now_s - int(stamp)) > TOLERANCE_S or len(given) > MOST_SIGNATURES:
+            return False
+        digest = hmac.digest(self._key, b"%b.%b.%b" % (message_id, stamp, body), "sha256")
+        ours = b"v1," + base64.b64encode(digest)
+        return any(hmac.compare_digest(ours, one) for one in given)
 
     def lines(self, message_id: str, timestamp_s: int, body: bytes) -> bytes:
         """The same as header lines for `Fanout.ask`."""

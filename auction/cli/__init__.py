@@ -15,6 +15,7 @@ from auction.cli.keys import keys
 from auction.cli.postbacks import postbacks
 from auction.cli.reconcile import reconcile
 from auction.cli.reseal import reseal
+from auction.cli.returning import refused, return_lead
 from auction.cli.serve import serve
 from auction.cli.settling import pending, settle
 from auction.cli.suppress import suppress
@@ -69,6 +70,8 @@ for command in (
     pending,
     settle,
     postbacks,
+    return_lead,
+    refused,
     suppress,
     forget,
     reconcile,

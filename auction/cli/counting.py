@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import click
 
 from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.embedded import EmbeddedValkey
 from auction.counters.link import Link
-from auction.errors import OperatorError
+from auction.errors import ExchangeError, OperatorError
 from auction.settings import Settings
 
 BOUND_MS = 2_000
@@ -33,6 +36,20 @@ def counters_url(chosen: Settings) -> Iterator[str]:
         yield valkey.url
     finally:
         valkey.stop()  # does nothing to another's
+
+
+def tell_counters(settings: Settings, step: Callable[[Counters], Awaitable[object]], else_what: str) -> None:
+    """Does this step. What is in the ledger stays so if the counters are away: then `else_what` is said."""
+
+    async def tell(url: str) -> None:
+        async with open_counters(url) as counters:
+            await step(counters)
+
+    try:
+        with counters_url(settings) as url:
+            asyncio.run(tell(url))
+    except (ExchangeError, OSError) as error:
+        click.echo(f"the counters could not be told, so {else_what}: {error}", err=True)
 
 
 @contextlib.asynccontextmanager

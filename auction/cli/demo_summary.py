@@ -78,7 +78,9 @@ def _campaigns(conn: Connection, rows: list[PingRow]) -> Table:
                 func.sum(sales.c.price_micros).label("price"),
                 func.sum(sales.c.payout_micros).label("payout"),
                 func.sum(sales.c.margin_micros).label("margin"),
-            ).group_by(sales.c.campaign)
+            )
+            .where(sales.c.returned_at_ms.is_(None))
+            .group_by(sales.c.campaign)
         )
     }
     for campaign in sorted(pings):

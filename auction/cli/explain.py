@@ -19,7 +19,7 @@ from auction.errors import OperatorError
 from auction.ledger.lead_queries import find_lead, find_lead_by_ping, lead_history_of, offers_of, sales_of
 from auction.ledger.pings import find_ping
 from auction.ledger.postbacks import list_postbacks
-from auction.ledger.records import PingRow
+from auction.ledger.records import PingRow, Sale
 from auction.market.market import compile_market
 from auction.market.money import to_text
 from auction.ping.explain import Explained
@@ -116,7 +116,7 @@ def print_lead(console: Console, conn: Connection, lead_id: str) -> None:
             took_ms,
         )
     console.print(offers)
-    sales = Table("sold to", "order", "price", "payout", "margin", box=None, pad_edge=False)
+    sales = Table("sold to", "order", "price", "payout", "margin", "then", box=None, pad_edge=False)
     for sale in sales_of(conn, found.lead_id):
         sales.add_row(
             sale.buyer_id,
@@ -124,6 +124,7 @@ def print_lead(console: Console, conn: Connection, lead_id: str) -> None:
             to_text(sale.price_micros),
             to_text(sale.payout_micros),
             to_text(sale.margin_micros),
+            escape(_then(sale)),
         )
     console.print(sales)
     endpoints = endpoints_of(conn)
@@ -132,6 +133,20 @@ def print_lead(console: Console, conn: Connection, lead_id: str) -> None:
     ]
     if told:
         console.print(postback_table(told))
+
+
+def _then(sale: Sale) -> str:
+    """What became of a sale, in the order in which it was told."""
+    told = []
+    if sale.delivered_at_ms is not None:
+        told.append(f"delivered {iso_utc(sale.delivered_at_ms)}")
+    if sale.converted_at_ms is not None:
+        value = "" if sale.value_micros is None else f", worth {to_text(sale.value_micros)}"
+        told.append(f"converted {iso_utc(sale.converted_at_ms)}{value}")
+    if sale.returned_at_ms is not None:
+        cap = ", its place in the caps is free" if sale.cap_freed else ""
+        told.append(f"returned {iso_utc(sale.returned_at_ms)} ({sale.return_reason}){cap}")
+    return "; ".join(told)
 
 
 def _console() -> Console:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
 import sys
@@ -15,10 +14,10 @@ from rich.table import Table
 
 from auction.applying import stored_catalogue
 from auction.buyers.protocol import is_reason
-from auction.cli.counting import counters_url, open_counters
+from auction.cli.counting import tell_counters
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
-from auction.errors import ExchangeError, OperatorError
+from auction.errors import OperatorError
 from auction.exchange import sealer_of
 from auction.ledger.engine import transaction
 from auction.ledger.records import UnknownOffer
@@ -26,11 +25,12 @@ from auction.ledger.takeover import unknown_offers
 from auction.market.money import to_text, to_wire
 from auction.ping.offer import iso_utc
 from auction.post.answer import Answers
-from auction.post.settling import Said, Settled, free_place, settle_offer
-from auction.settings import Settings
+from auction.post.settling import Said, free_place, settle_offer
 
 MOST_SHOWN = 10_000
 FILE_WIDTH = 1_000
+STAYS_TAKEN = "its place in the caps stays taken"
+"""On the safe side of the cap."""
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ def settle(
     settings = settings_of(**flags)
     said = Said(
         accepted=outcome == "accepted",
-        by=f"operator {by or _user()}",
+        by=f"operator {by or user_name()}",
         order_id=named[0] if named else None,
         reason=reason,
         buyer_lead_id=buyer_lead_id,
@@ -122,28 +122,15 @@ def settle(
         f"lead {lead_id} is {settled.state}: {settled.order_id} {outcome}; "
         f"payout {to_text(settled.payout_micros)} {currency}"
     )
-    _tell_counters(settings, settled, now_ms)
+    tell_counters(settings, lambda counters: free_place(counters, settled, now_ms), STAYS_TAKEN)
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who sits there, as far as the machine knows."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container may run as somebody without a name
         return str(os.getuid())
-
-
-def _tell_counters(settings: Settings, settled: Settled, now_ms: int) -> None:
-    """What is settled stays settled if they are away: then the place stays taken, on the safe side of the cap."""
-
-    async def tell(url: str) -> None:
-        async with open_counters(url) as counters:
-            await free_place(counters, settled, now_ms)
-
-    try:
-        with counters_url(settings) as url:
-            asyncio.run(tell(url))
-    except (ExchangeError, OSError) as error:
-        click.echo(f"the counters could not be told, so its place in the caps stays taken: {error}", err=True)
 
 
 def _shown(offer: UnknownOffer, now_ms: int) -> Shown:

@@ -43,6 +43,12 @@ from auction.market.sellers import Rate
 from auction.market.windows import CapRule
 
 DAY_MS = 86_400_000
+RETURN_TOLD_MS = 3_600_000
+"""How long after a return it may be told here. Later it is left to whoever compares the counters with the ledger."""
+MARKED_MS = 2 * RETURN_TOLD_MS
+"""How long it is remembered that a return was told."""
+RETURNS = "returns"
+"""The count of changes by returns: no window's name (return.lua)."""
 MOST_WINDOWS = 64
 """The most windows that one hold may reach into: a day in hours, with clock changes, is well below."""
 SHORT_KEPT_MS = 60_000
@@ -175,6 +181,21 @@ class Counters:
         named = f"{place.ping_id}/{place.order_id}"
         return self.link.run(scripts.RELEASE, bool, *_buyer(place.buyer_id), now_ms, named)
 
+    def returned(self, place: Place, offered_at_ms: int, now_ms: int) -> Future[int]:
+        """A sale of this place does not count any more, in the windows of when it was offered that are open still.
+
+        In how many it was given back now: once each, however often it is told within `RETURN_TOLD_MS` of the return.
+        """
+        words: list[Argument] = []
+        for cap in place.caps:
+            amount = place.price_micros if cap.kind == "spend" else 1
+            window = cap.window(offered_at_ms)
+            if cap.kind != "pings" and amount and window.end_ms > now_ms:
+                words += (f"{cap.key}@{window.start_ms}", amount)
+        named = f"{place.ping_id}/{place.order_id}"
+        keys = _with_returns(place.buyer_id)
+        return self.link.run(scripts.RETURN, int, *keys, now_ms, named, now_ms + MARKED_MS, *words)
+
     def peek(self, buyer_id: str, caps: Sequence[CapRule], now_ms: int) -> Future[list[tuple[str, int, int]]]:
         """`(cap key, used, limit)` of each cap now: sold and held, or pings leased."""
 
@@ -205,14 +226,15 @@ class Counters:
         """What is counted in these windows (`<cap key>@<start_ms>`), and which places are kept, at one moment."""
 
         def read(reply: list[list[bytes]]) -> Look:
-            told, kept = reply
+            told, kept, marks = reply
             windows = {
                 name: Counted(int(told[2 * at]), int(told[2 * at + 1])) for at, name in enumerate(names)
             }
             records = zip(kept[::2], kept[1::2], strict=True)
-            return Look(windows, {place.decode(): amounts_of(packed) for place, packed in records})
+            places = {place.decode(): amounts_of(packed) for place, packed in records}
+            return Look(windows, places, frozenset(mark.decode() for mark in marks))
 
-        return self.link.run(scripts.LOOK, read, *_buyer(buyer_id), now_ms, *names)
+        return self.link.run(scripts.LOOK, read, *_with_returns(buyer_id), now_ms, *names)
 
     def mend(self, buyer_id: str, mending: Mending, now_ms: int) -> Future[Mended | None]:
         """Make the counters say what the ledger says; None, with nothing changed, if they moved on since the look."""
@@ -220,7 +242,7 @@ class Counters:
         def read(reply: list[int]) -> Mended | None:
             return Mended(*reply[1:]) if reply[0] else None
 
-        return self.link.run(scripts.MEND, read, *_buyer(buyer_id), now_ms, packed_mending(mending))
+        return self.link.run(scripts.MEND, read, *_with_returns(buyer_id), now_ms, packed_mending(mending))
 
     # -- open pings ----------------------------------------------------------------------------------
 
@@ -274,6 +296,11 @@ def _ping(ping_id: str) -> str:
 def _buyer(buyer_id: str) -> tuple[Argument, ...]:
     """The keys of `places.lua`, with their number in front."""
     return (4, *(f"{{buyer:{buyer_id}}}:{part}" for part in ("counts", "ends", "holds", "places")))
+
+
+def _with_returns(buyer_id: str) -> tuple[Argument, ...]:
+    """The same, and the marks of returns."""
+    return (5, *_buyer(buyer_id)[1:], f"{{buyer:{buyer_id}}}:returned")
 
 
 def _amounts(place: Place, now_ms: int, until_ms: int) -> list[Argument]:

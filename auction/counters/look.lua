@@ -1,9 +1,9 @@
 -- What a buyer's counters say at one moment: some windows, and the places that are kept.
 -- What a count holds beyond the places that stand in it was sold; so a look tells both apart.
 --
--- KEYS  see places.lua
+-- KEYS  see places.lua, and 5 returned: see return.lua
 -- ARGV  1 now_ms   2... names
--- reply {{count, of it in places, for each name}, {place, record, for each that is kept}}
+-- reply {{count, of it in places, for each name}, {place, record, for each that is kept}, {mark of a return, ...}}
 
 purge_all()
 local stand, kept = {}, {}
@@ -25,4 +25,4 @@ for at = 2, #ARGV do
   windows[#windows + 1] = redis.call('HGET', counts, ARGV[at]) or '0'
   windows[#windows + 1] = string.format('%.0f', stand[ARGV[at]] or 0)
 end
-return {windows, kept}
+return {windows, kept, redis.call('ZRANGE', KEYS[5], 0, -1)}

@@ -1,16 +1,18 @@
 -- Make a buyer's counters say what the ledger says; or change nothing, where they moved on since they were looked at.
 --
--- What was sold in a window (its count beyond the places that stand in it) only ever grows, and grows by a kept place
--- that becomes sold. So if it is what it was at the look, and no place is kept that was not, then nothing was
--- sold between the look and now; and what the ledger said after the look is the truth of now.
+-- What was sold in a window (its count beyond the places that stand in it) grows by a kept place that becomes sold, and
+-- falls by a return, which moves the count named 'returns' (it is among `windows`). So if all are what they were at the
+-- look, and no place is kept that was not, then nothing was sold or returned between the look and now; and what the
+-- ledger said after the look is the truth of now.
 --
--- KEYS  see places.lua
+-- KEYS  see places.lua, and 5 returned: see return.lua
 -- ARGV  1 now_ms   2 what is to be, packed by cmsgpack:
 --       windows  {name, end_ms, sold at the look, what is to be added to it (text, may be negative)}...
 --       kept     place -> 'open' (it stays), 'over' (sold or refused: counted in `windows`, or not at all), 'gone'
 --                (no such lead: taken back, or never written)
 --       open     {place, take it where it is not kept (bool), {key, spend, amount, name, end_ms}...}...
 --       until    places that are gone are held until then: were their post repeated, it would find them
+--       returned {mark...} of returns that `windows` gives back: nobody does it again before `marked`, an end_ms
 -- reply {1 done, places let go, places taken} | {0 moved on}
 
 local plan = cmsgpack.unpack(ARGV[2])
@@ -108,6 +110,9 @@ for _, window in ipairs(plan.windows) do
     shift(window[1], window[4])
     redis.call('ZADD', ends, window[2], window[1])
   end
+end
+for _, mark in ipairs(plan.returned) do
+  redis.call('ZADD', KEYS[5], 'NX', plan.marked, mark)
 end
 for name in pairs(touched) do
   if tonumber(redis.call('HGET', counts, name)) <= 0 then

@@ -27,10 +27,12 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """Windows by name; and the kept places (`<ping_id>/<order_id>`), each with what it takes in which window."""
+    """Windows by name; the kept places (`<ping_id>/<order_id>`), each with what it takes in which window; and the marks
+    of returns that were given back (`mark_of`)."""
 
     windows: dict[str, Counted]
     kept: dict[str, dict[str, int]]
+    returned: frozenset[str] = frozenset()
 
     @property
     def steady(self) -> tuple[dict[str, int], set[str]]:
@@ -66,18 +68,24 @@ class WindowMend(msgspec.Struct, frozen=True):
 
 
 class Mending(msgspec.Struct, frozen=True):
-    """What is to become of one buyer's counters. Places that are gone are held until `gone_until_ms`."""
+    """What is to become of one buyer's counters. Places that are gone are held until `gone_until_ms`.
+
+    `returned`: marks of returns that `windows` gives back, kept until `marked_until_ms`.
+    """
 
     windows: list[WindowMend]
     kept: dict[str, Fate]
     open: list[OpenPlace]
     gone_until_ms: int
+    returned: list[str] = []
+    marked_until_ms: int = 0
 
     @property
     def changes(self) -> bool:
         """Whether there is anything to do. (An open place that is kept already may be named all the same.)"""
         differs = any(window.more for window in self.windows)
-        return differs or bool(self.open) or any(said != "open" for said in self.kept.values())
+        told = bool(self.open) or bool(self.returned)
+        return differs or told or any(said != "open" for said in self.kept.values())
 
 
 class Mended(msgspec.Struct, frozen=True):
@@ -85,6 +93,11 @@ class Mended(msgspec.Struct, frozen=True):
 
     freed: int
     taken: int
+
+
+def mark_of(place: str, name: str) -> str:
+    """The mark that a place's return was given back in one window (return.lua)."""
+    return f"{place} {name}"
 
 
 def amounts_of(packed: bytes) -> dict[str, int]:
@@ -113,5 +126,7 @@ def packed_mending(mending: Mending) -> bytes:
             for each in mending.open
         ],
         "until": mending.gone_until_ms,
+        "returned": mending.returned,
+        "marked": mending.marked_until_ms,
     }
     return _pack(plain)

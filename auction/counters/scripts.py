@@ -39,6 +39,7 @@ HOLD = _script("hold", after="places")
 KEEP = _script("keep", after="places")
 SOLD = _script("sold", after="places")
 RELEASE = _script("release", after="places")
+RETURN = _script("return", after="places")
 PEEK = _script("peek", after="places")
 LEASE = _script("lease", after="places")
 LOOK = _script("look", after="places")
@@ -60,6 +61,7 @@ ALL = (
     KEEP,
     SOLD,
     RELEASE,
+    RETURN,
     PEEK,
     LEASE,
     LOOK,

@@ -23,7 +23,16 @@ from auction.ledger.records import LeadState, NewOffer, NewSale, OfferResult, Se
 from auction.ledger.schema import leads, offers, sales
 from auction.ledger.statement import Statement, words
 
-_INSERT_SALE = Statement(insert(sales))
+_LATER = (
+    "delivered_at_ms",
+    "converted_at_ms",
+    "value_micros",
+    "returned_at_ms",
+    "return_reason",
+    "cap_freed",
+)
+_NEW_SALE: dict[str, Any] = {one.name: bindparam(one.name) for one in sales.c if one.name not in _LATER}
+_INSERT_SALE = Statement(insert(sales).values(_NEW_SALE))
 _TOUCH = (
     update(leads)
     .where(

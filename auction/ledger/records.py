@@ -198,7 +198,7 @@ class Offer(Row, frozen=True, kw_only=True, gc=False):
 
 
 class Sale(Row, frozen=True, kw_only=True, gc=False):
-    """A sale: `price = payout + margin`."""
+    """A sale: `price = payout + margin`, owed while it stands. `value_micros` is what its buyer made of it."""
 
     lead_id: str
     place: int
@@ -214,6 +214,31 @@ class Sale(Row, frozen=True, kw_only=True, gc=False):
     sold_at_ms: int
     offered_at_ms: int
     test: bool
+    delivered_at_ms: int | None = None
+    converted_at_ms: int | None = None
+    value_micros: int | None = None
+    returned_at_ms: int | None = None
+    return_reason: str | None = None
+    cap_freed: bool = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether it was not returned."""
+        return self.returned_at_ms is None
+
+
+class RefusedPostback(Row, frozen=True, kw_only=True, gc=False):
+    """What a buyer told of a lead and could not be, however often. `lead_id` and `order_id` are empty where there is
+    none of ours."""
+
+    buyer_id: str
+    lead_id: str
+    order_id: str
+    status: str
+    code: str
+    times: int
+    first_at_ms: int
+    last_at_ms: int
 
 
 class Moment(Row, frozen=True, kw_only=True, gc=False):

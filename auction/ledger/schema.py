@@ -30,6 +30,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -194,6 +195,13 @@ offers = Table(
         sqlite_where=text("state = 'unknown'"),
         postgresql_where=text("state = 'unknown'"),
     ),
+    Index(
+        "ix_offers_buyer_lead_id",
+        "buyer_id",
+        "buyer_lead_id",
+        sqlite_where=text("buyer_lead_id IS NOT NULL"),
+        postgresql_where=text("buyer_lead_id IS NOT NULL"),
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -214,6 +222,12 @@ sales = Table(
     Column("sold_at_ms", BigInteger, nullable=False),
     Column("offered_at_ms", BigInteger, nullable=False),
     Column("test", Boolean, nullable=False),
+    Column("delivered_at_ms", BigInteger),
+    Column("converted_at_ms", BigInteger),
+    Column("value_micros", BigInteger),
+    Column("returned_at_ms", BigInteger),
+    Column("return_reason", Text),
+    Column("cap_freed", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("lead_id", "buyer_id"),
     ForeignKeyConstraint(["lead_id", "places"], [leads.c.lead_id, leads.c.places]),
     ForeignKeyConstraint(["lead_id", "order_id"], [offers.c.lead_id, offers.c.order_id]),
@@ -221,11 +235,47 @@ sales = Table(
     CheckConstraint("payout_micros >= 0 AND margin_micros >= 0", name="positive"),
     CheckConstraint(f"places <= {MOST_PLACES} AND place >= 1 AND place <= places", name="place"),
     CheckConstraint("NOT exclusive OR places = 1", name="exclusive"),
+    CheckConstraint("value_micros >= 0", name="value"),
+    CheckConstraint("NOT cap_freed OR returned_at_ms IS NOT NULL", name="freed"),
     Index("ix_sales_order_id_offered_at_ms", "order_id", "offered_at_ms"),
     Index("ix_sales_buyer_id_offered_at_ms", "buyer_id", "offered_at_ms"),
     Index("ix_sales_seller_sold_at_ms", "seller", "sold_at_ms"),
+    Index(
+        "ix_sales_returned",
+        "order_id",
+        "offered_at_ms",
+        sqlite_where=text("returned_at_ms IS NOT NULL"),
+        postgresql_where=text("returned_at_ms IS NOT NULL"),
+    ),
+    Index(
+        "ix_sales_freed",
+        "buyer_id",
+        "returned_at_ms",
+        sqlite_where=text("cap_freed"),
+        postgresql_where=text("cap_freed"),
+    ),
     sqlite_with_rowid=False,
 )
+"""A sale that was returned keeps its row, and with it its place (P1): the lead is not sold into it again. Its price,
+payout and margin stay what they were; they are owed while `returned_at_ms` is null. `cap_freed`: it does not count in
+the caps any more."""
+
+refused_postbacks = Table(
+    "refused_postbacks",
+    metadata,
+    Column("buyer_id", Text, primary_key=True),
+    Column("lead_id", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("first_at_ms", BigInteger, nullable=False),
+    Column("last_at_ms", BigInteger, nullable=False),
+    Index("ix_refused_postbacks_last_at_ms", "last_at_ms"),
+    sqlite_with_rowid=False,
+)
+"""What buyers told of leads that could not be: for the operator. The same again is counted in one row; `lead_id` and
+`order_id` are empty where there is none of ours, as what a caller made up may name anybody."""
 
 lead_history = Table(
     "lead_history",

@@ -1,7 +1,8 @@
 """What was sold to orders and buyers in a window, and what may yet be: what their caps have to count.
 
 An offer that may still turn out to be a sale counts too, as its place in the caps is kept until that is known: those
-of a lead that is not settled, and the unanswered ones of a shared lead that others bought.
+of a lead that is not settled, and the unanswered ones of a shared lead that others bought. A sale that was returned
+counts, unless its return freed the cap (`sales.cap_freed`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, func, literal_column, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, literal_column, select
 
 from auction.ledger.schema import leads, offers, sales
 
@@ -25,7 +26,8 @@ SETTLED: Final = ("sold", "delivered", "converted", "returned")
 
 
 Verdict = Literal["open", "sold", "refused", "gone"]
-"""Of an offer: it may still be a sale; it is one, or will be none, for good; the ledger has no such offer."""
+"""Of an offer: it may still be a sale; it is one; it is none for good, or none that counts; the ledger has no such
+offer."""
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -82,9 +84,8 @@ def verdicts(conn: Connection, places: Iterable[str]) -> dict[str, Said]:
         for row in conn.execute(_OFFERS_OF, {"ids": pings[first : first + MOST_OWNERS]}):
             place = f"{row.ping_id}/{row.order_id}"
             if place in said:
-                said[place] = Said(
-                    _verdict(row.lead_state, row.offer_state), row.answered_at_ms or 0, row.price_micros
-                )
+                verdict: Verdict = "refused" if row.cap_freed else _verdict(row.lead_state, row.offer_state)
+                said[place] = Said(verdict, row.answered_at_ms or 0, row.price_micros)
     return said
 
 
@@ -111,6 +112,7 @@ def _sold(owner: str) -> Select[Any]:
             sales.c.offered_at_ms >= bindparam("start_ms"),
             sales.c.offered_at_ms < bindparam("end_ms"),
             sales.c.test.is_(False),
+            sales.c.cap_freed.is_(False),
         )
         .group_by(of)
     )
@@ -153,7 +155,9 @@ _OFFERS_OF: Final = (
         offers.c.state.label("offer_state"),
         offers.c.answered_at_ms,
         offers.c.price_micros,
+        sales.c.cap_freed,
     )
     .join(offers, offers.c.lead_id == leads.c.lead_id)
+    .outerjoin(sales, and_(sales.c.lead_id == offers.c.lead_id, sales.c.order_id == offers.c.order_id))
     .where(leads.c.ping_id.in_(bindparam("ids", expanding=True)))
 )

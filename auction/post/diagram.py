@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from auction.post.sale import MOVE_MEANS, MOVES, STATE_MEANS, LeadState, Move
+from auction.post.sale import MOVE_MEANS, MOVES, SALE_MOVES, STATE_MEANS, LeadState, Move
 
 PAGE = Path(__file__).parents[2] / "docs" / "sale.md"
 COMMAND = "python -m auction.post.diagram"
@@ -47,9 +47,30 @@ pending` lists them.
 """
 
 
+_LATER = """
+## What buyers tell later
+
+A shared lead has a sale for each of its buyers, and each sale has a life of its own:
+"""
+_RULES = """
+The lead is as far as any of its buyers has told, and `returned` when the last of its sales was: while another buyer
+has it, a return takes back the payout of that one sale, and the lead stays what it is.
+
+A return is taken inside the order's window (`returns: {days: …}`, from the moment the lead was offered), and up to its
+`share` of what the order bought in as many days. The buyer is credited the price, the payout is taken back, and the
+house's margin with it. The sale keeps its place, so the lead is not sold into it again. With `frees_cap: true` the
+place in the caps of the order and of its buyer is free again, in the windows in which it counted.
+
+The same told twice is told once. What contradicts what is known, or comes in an impossible order, is refused, and kept:
+`auction refused` lists it. An operator says the same by `auction return LEAD_ID --reason WORD`, with `--force` beyond
+the window and the share.
+"""
+
+
 def page() -> str:
     """The whole page, as Markdown with a Mermaid diagram."""
-    return "\n".join([_INTRODUCTION, *_diagram(), "", *_states(), "", *_moves(), _CLOSING])
+    parts = [*_diagram(), "", *_states(), "", *_moves(), _CLOSING, _LATER, *_sale_moves(), _RULES]
+    return "\n".join([_INTRODUCTION, *parts]).replace("\n\n\n", "\n\n")
 
 
 def _diagram() -> list[str]:
@@ -76,6 +97,14 @@ def _states() -> list[str]:
 def _moves() -> list[str]:
     rows = [f"| {move} | {_ways(move)} | {MOVE_MEANS[move]} |" for move in Move]
     return ["| move | from → to | what happens |", "|---|---|---|", *rows]
+
+
+def _sale_moves() -> list[str]:
+    rows = [
+        f"| {source} | {move} | {'stays' if source is target else target} |"
+        for (source, move), target in SALE_MOVES.items()
+    ]
+    return ["| a sale that is | can | and is then |", "|---|---|---|", *rows]
 
 
 def _ways(move: Move) -> str:

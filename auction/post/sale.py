@@ -43,6 +43,7 @@ class Move(StrEnum):
     DELIVER = "deliver"
     CONVERT = "convert"
     RETURN = "return"
+    RETURN_PART = "return in part"
 
 
 S, M = LeadState, Move
@@ -71,9 +72,15 @@ MOVES: dict[tuple[LeadState, Move], LeadState] = {
     (S.SOLD, M.DELIVER): S.DELIVERED,
     (S.SOLD, M.CONVERT): S.CONVERTED,
     (S.SOLD, M.RETURN): S.RETURNED,
+    (S.SOLD, M.RETURN_PART): S.SOLD,
+    (S.DELIVERED, M.DELIVER): S.DELIVERED,
     (S.DELIVERED, M.CONVERT): S.CONVERTED,
     (S.DELIVERED, M.RETURN): S.RETURNED,
+    (S.DELIVERED, M.RETURN_PART): S.DELIVERED,
+    (S.CONVERTED, M.DELIVER): S.CONVERTED,
+    (S.CONVERTED, M.CONVERT): S.CONVERTED,
     (S.CONVERTED, M.RETURN): S.RETURNED,
+    (S.CONVERTED, M.RETURN_PART): S.CONVERTED,
 }
 """Every move that there is. What is not in the table is impossible. `docs/sale.md` is made from it."""
 
@@ -83,9 +90,9 @@ STATE_MEANS: dict[LeadState, str] = {
     S.SOLD: "one buyer at least certainly took it",
     S.REJECTED: "everybody who was offered it certainly refused, or nobody was",
     S.PENDING: "nobody certainly took it, and of one buyer at least it is not known",
-    S.DELIVERED: "a buyer reached the person",
-    S.CONVERTED: "a buyer did business with the person",
-    S.RETURNED: "the buyer gave it back",
+    S.DELIVERED: "a buyer reached the person, and a sale stands",
+    S.CONVERTED: "a buyer did business with the person, and a sale stands",
+    S.RETURNED: "every buyer that took it gave it back",
 }
 MOVE_MEANS: dict[Move, str] = {
     M.OFFER: "the intent to send it to one buyer or several is written, then it is sent",
@@ -95,10 +102,32 @@ MOVE_MEANS: dict[Move, str] = {
     M.LOSE: "every buyer has answered or will not, and of one at least nobody knows what it did",
     M.JOIN: "of a shared lead that others bought, an unknown offer turns out to be accepted",
     M.RULE_OUT: "an unknown offer turns out to be refused, and the lead stays what it was",
-    M.DELIVER: "a postback: the person was reached",
-    M.CONVERT: "a postback: there was business",
-    M.RETURN: "a postback: the buyer gives it back",
+    M.DELIVER: "a postback: a buyer reached the person",
+    M.CONVERT: "a postback: there was business, or its value",
+    M.RETURN: "a postback: the last buyer that had it gives it back",
+    M.RETURN_PART: "a postback: of a shared lead one buyer gives it back, and others keep it",
 }
+
+
+class SaleState(StrEnum):
+    """Where one sale of a lead stands; a shared lead has several."""
+
+    SOLD = "sold"
+    DELIVERED = "delivered"
+    CONVERTED = "converted"
+    RETURNED = "returned"
+
+
+SALE_MOVES: dict[tuple[SaleState, Move], SaleState] = {
+    (SaleState.SOLD, M.DELIVER): SaleState.DELIVERED,
+    (SaleState.SOLD, M.CONVERT): SaleState.CONVERTED,
+    (SaleState.SOLD, M.RETURN): SaleState.RETURNED,
+    (SaleState.DELIVERED, M.CONVERT): SaleState.CONVERTED,
+    (SaleState.DELIVERED, M.RETURN): SaleState.RETURNED,
+    (SaleState.CONVERTED, M.CONVERT): SaleState.CONVERTED,
+    (SaleState.CONVERTED, M.RETURN): SaleState.RETURNED,
+}
+"""Every move of one sale. Its lead is as far as any of its buyers has told, until no sale of it stands."""
 
 
 class ImpossibleMove(Exception):  # noqa: N818  (it says what was asked)
@@ -111,6 +140,22 @@ def moved(state: LeadState, move: Move) -> LeadState:
         return MOVES[state, move]
     except KeyError:
         raise ImpossibleMove(f"a lead that is {state} cannot {move}") from None
+
+
+def moved_later(
+    lead: LeadState, sale: SaleState, others: Iterable[SaleState], move: Move
+) -> tuple[SaleState, LeadState]:
+    """One of a lead's sales makes a `move`: what that sale is then, and what the lead. Raises `ImpossibleMove`.
+
+    `others` are the lead's other sales: a lead is returned when the last of its sales is.
+    """
+    try:
+        sale_now = SALE_MOVES[sale, move]
+    except KeyError:
+        raise ImpossibleMove(f"a sale that is {sale} cannot {move}") from None
+    if move is Move.RETURN and any(other is not SaleState.RETURNED for other in others):
+        move = Move.RETURN_PART
+    return sale_now, moved(lead, move)
 
 
 class OfferState(StrEnum):

@@ -92,13 +92,20 @@ class Settling:
             at_ms=now_ms,
         )
         settled = await self._writer.write(step)
-        self.settled[(said.by, "accepted" if said.accepted else "rejected")] += 1
-        log.event("offer_settled", lead_id=lead_id, order=settled.order_id, state=settled.state, by=said.by)
+        await self.follow(settled, said.by, now_ms)
+        return settled
+
+    async def follow(self, settled: Settled, by: str, now_ms: int) -> None:
+        """What comes after the durable step, whoever wrote it: the place in the caps, now or when the counters are
+        there."""
+        self.settled[(by, "accepted" if settled.accepted else "rejected")] += 1
+        log.event(
+            "offer_settled", lead_id=settled.lead_id, order=settled.order_id, state=settled.state, by=by
+        )
         try:
             await free_place(self._counters, settled, now_ms)
         except HouseError:
             self._owed_to_counters.add(lambda: free_place(self._counters, settled, now_ms))
-        return settled
 
     def late(self, lead_id: str, said: Said) -> None:
         """A clear answer to an offer of a lead that is in another's hands by now: settles it once it is unknown."""
@@ -145,8 +152,13 @@ def settle_offer(
     sold = sales_of(conn, lead_id)
     places = lead.places or 1
     payout = lead.payout_micros + (offer.payout_micros if said.accepted else 0)
-    buyers = [sale.buyer_id for sale in sold] + ([offer.buyer_id] if said.accepted else [])
+    buyers = [sale.buyer_id for sale in sold if sale.stands] + ([offer.buyer_id] if said.accepted else [])
     reason = (said.reason or "rejected") if now is LeadState.REJECTED else lead.reason
+    if (
+        state is LeadState.RETURNED and said.accepted
+    ):  # it is sold again: why others gave it back is in its history
+        reason = None
+    told_anew = said.accepted or state is LeadState.PENDING
     sale = NewSale(
         place=max((one.place for one in sold), default=0) + 1,
         order_id=offer.order_id,
@@ -166,7 +178,9 @@ def settle_offer(
         places=places,
         reason=reason,
         payout_micros=payout,
-        answer=answers.seal(lead_id, _answer(lead, now, reason, buyers, payout, currency, answers)),
+        answer=answers.seal(lead_id, _answer(lead, now, reason, buyers, payout, currency, answers))
+        if told_anew
+        else None,
         detail={"by": said.by},
         quiet=now is state and not said.accepted,
     )
@@ -238,7 +252,8 @@ def _answer(
 ) -> bytes:
     """What the seller is told from now on. A link for the consumer that it was given stays."""
     before = decode_post_answer(answers.open(lead.lead_id, lead.answer)) if lead.answer else None
-    answer = PostAnswer(lead.lead_id, lead.ping_id, state.value, test=lead.test)
+    status = LeadState.SOLD if buyers else state  # what came later is told of the lead, not of the post
+    answer = PostAnswer(lead.lead_id, lead.ping_id, status.value, test=lead.test)
     if buyers:
         answer = msgspec.structs.replace(
             answer,

@@ -12,6 +12,7 @@ from auction.ledger.lead_queries import find_lead, find_lead_by_ping, lead_histo
 from auction.ledger.pings import find_ping
 from auction.ledger.postbacks import Postback, list_postbacks
 from auction.ledger.reader import Reader
+from auction.ledger.records import Moment
 from auction.market.money import to_wire
 from auction.ping.offer import iso_utc
 
@@ -20,12 +21,19 @@ MOST_POSTBACKS = 100
 """Shown of one lead: the latest."""
 
 
-class Happened(msgspec.Struct, frozen=True):
-    """One line of a lead's history."""
+class Happened(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of a lead's history.
+
+    `told`: what a buyer (`by`) told then, of what `value`; `payout`: the lead's after it, where it changed.
+    """
 
     at: str
     status: str
-    reason: str | None = None
+    reason: str | None
+    told: str | None = None
+    by: str | None = None
+    value: float | None = None
+    payout: float | None = None
 
 
 class PostbackView(msgspec.Struct, frozen=True):
@@ -83,10 +91,7 @@ class Status:
             lead = find_lead(conn, lead_id)
             if lead is None:
                 return None
-            history = tuple(
-                Happened(iso_utc(moment.at_ms), moment.state, moment.detail.get("reason"))
-                for moment in lead_history_of(conn, lead_id)
-            )
+            history = tuple(_happened(moment) for moment in lead_history_of(conn, lead_id))
             view = LeadView(
                 lead_id=lead.lead_id,
                 ping_id=lead.ping_id,
@@ -94,7 +99,7 @@ class Status:
                 status=lead.state,
                 reason=lead.reason,
                 payout=to_wire(lead.payout_micros),
-                buyers=tuple(sale.buyer_id for sale in sales_of(conn, lead_id)),
+                buyers=tuple(sale.buyer_id for sale in sales_of(conn, lead_id) if sale.stands),
                 sub_id=lead.sub_id,
                 test=lead.test,
                 history=history,
@@ -126,6 +131,21 @@ class Status:
             return row.seller, view
 
         return _own(seller_id, await self._reader.read(read), "ping")
+
+
+def _happened(moment: Moment) -> Happened:
+    """Of who said it, a seller is told buyer or operator, not who sat there."""
+    detail = moment.detail
+    by = detail.get("by")
+    return Happened(
+        at=iso_utc(moment.at_ms),
+        status=moment.state,
+        reason=detail.get("reason"),
+        told=detail.get("told"),
+        by="operator" if by is not None and by.startswith("operator ") else by,
+        value=detail.get("value"),
+        payout=detail.get("payout"),
+    )
 
 
 def _own(seller_id: str, found: tuple[str, V] | None, kind: str) -> V:

@@ -48,6 +48,7 @@ NAMES = {
     ),
     *("auction_leads_pending", "auction_leads_recovered", "auction_leads_taken_over"),
     *("auction_offers_settled", "auction_offers_unknown"),
+    *("auction_postbacks", "auction_money_returned"),
     *("auction_recoveries_running", "auction_recoveries_stuck", "auction_recovery_waits"),
     *("auction_postbacks_delivered", "auction_postbacks_failed", "auction_postbacks_given_up"),
     *("auction_postbacks_troubles", "auction_postbacks_running"),

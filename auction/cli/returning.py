@@ -1,0 +1,150 @@
+"""`auction return` and `auction refused`: a lead that its buyer gives back, and postbacks that could not be taken."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from auction.applying import stored_catalogue
+from auction.buyers.protocol import is_reason
+from auction.cli.counting import tell_counters
+from auction.cli.options import open_ledger, setting, settings_of, store_flags
+from auction.cli.settling import FILE_WIDTH, STAYS_TAKEN, user_name
+from auction.clock import SystemClock
+from auction.errors import OperatorError
+from auction.exchange import sealer_of
+from auction.ledger.engine import transaction
+from auction.ledger.records import RefusedPostback
+from auction.ledger.refused import latest_refused
+from auction.market.market import compile_market
+from auction.market.money import to_text
+from auction.ping.offer import iso_utc
+from auction.post.entering import enter
+from auction.post.reporting import caps_of_order, free_returned, returns_of
+from auction.post.reports import Refusal, Report, Rules, Status
+
+MOST_SHOWN = 1_000
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """One line of `auction refused --json`. `lead_id` and `order` are null where it was none of ours."""
+
+    buyer: str
+    lead_id: str | None
+    order: str | None
+    status: str
+    code: str
+    times: int
+    first_at: str
+    last_at: str
+
+
+@click.command(name="return")
+@click.argument("lead_id")
+@click.option(
+    "--order", "order_id", metavar="ORDER_ID", help="Whose sale, where the lead was sold to several."
+)
+@click.option("--reason", metavar="WORD", required=True, help="Why, in one word; buyer and seller see it.")
+@click.option("--force", is_flag=True, help="Also where the order's window or share does not allow it.")
+@click.option("--by", metavar="NAME", help="Who says so; else your user name.")
+@store_flags
+@setting("redis_url", "URL")
+def return_lead(
+    lead_id: str, order_id: str | None, reason: str, force: bool, by: str | None, **flags: object
+) -> None:
+    """Take a sold lead back from its buyer, as a postback of the buyer would.
+
+    The buyer is credited the price, the seller's payout is taken back, and the lead is not sold again. Its place in the
+    caps is free again if the order says so (`returns: {frees_cap: true}`). It cannot be undone.
+    """
+    if not is_reason(reason):
+        raise OperatorError("bad_reason", f"--reason is one word such as wrong_number; was {reason!r}")
+    settings = settings_of(**flags)
+    report = Report(
+        status=Status.RETURNED,
+        by=f"operator {by or user_name()}",
+        buyer_id=None,
+        lead_id=lead_id,
+        order_id=order_id,
+        reason=reason,
+        beyond_terms=force,
+    )
+    clock = SystemClock(settings.clock_offset_ms)
+    with open_ledger(settings) as engine, transaction(engine) as conn:
+        version, catalogue, _ = stored_catalogue(conn)
+        market = compile_market(catalogue, version)
+        rules = Rules(partial(returns_of, market), market.house.currency, sealer_of(settings))
+        reported = enter(conn, report, rules, clock.now_ms())
+    if isinstance(reported, Refusal):
+        raise OperatorError(reported.code, reported.detail)
+    if not reported.changed:
+        click.echo(f"lead {lead_id} was returned by {reported.order_id} already")
+        return
+    money = f"{to_text(reported.price_micros)} credited, payout {to_text(reported.payout_micros)}"
+    click.echo(
+        f"lead {lead_id} is {reported.state}: returned by {reported.order_id}; {money} {market.house.currency}"
+    )
+    if reported.freed and not reported.test:
+        caps = caps_of_order(market, reported.order_id)
+        tell_counters(
+            settings, lambda counters: free_returned(counters, reported, caps, clock.now_ms()), STAYS_TAKEN
+        )
+
+
+@click.command()
+@click.option("--buyer", metavar="BUYER_ID", help="Those of one buyer.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@store_flags
+def refused(buyer: str | None, as_json: bool, **flags: object) -> None:
+    """List postbacks that were refused, the latest first.
+
+    A buyer told something of a lead that cannot be: out of order, against what is known, beyond what its order may
+    return, or of a lead that it was never offered. The same again is one line. They are kept as long as pings are
+    (AUCTION_RETAIN_PINGS_DAYS).
+    """
+    with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
+        found = latest_refused(conn, MOST_SHOWN + 1, buyer)
+    if as_json:
+        for one in found[:MOST_SHOWN]:
+            click.echo(msgspec.json.encode(_shown(one)))
+    elif found:
+        _print(found[:MOST_SHOWN])
+    else:
+        click.echo("no postback was refused")
+    if len(found) > MOST_SHOWN:
+        click.echo(f"only the latest {MOST_SHOWN:,} are shown", err=True)
+
+
+def _shown(told: RefusedPostback) -> Shown:
+    return Shown(
+        buyer=told.buyer_id,
+        lead_id=told.lead_id or None,
+        order=told.order_id or None,
+        status=told.status,
+        code=told.code,
+        times=told.times,
+        first_at=iso_utc(told.first_at_ms),
+        last_at=iso_utc(told.last_at_ms),
+    )
+
+
+def _print(found: Sequence[RefusedPostback]) -> None:
+    columns = ("last told", "buyer", "lead", "order", "told", "refused as", "times")
+    table = Table(*columns, box=None, pad_edge=False)
+    for told in found:
+        table.add_row(
+            iso_utc(told.last_at_ms),
+            told.buyer_id,
+            told.lead_id or "(none of ours)",
+            told.order_id,
+            told.status,
+            told.code,
+            str(told.times),
+        )
+    (Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)).print(table, markup=False)
