@@ -257,6 +257,7 @@ class Exchange:
             lambda: self.floor.market,
             claiming.owed,
             clock,
+            settings.postbacks_per_second,
         )
         selling = Selling(book, offering, claiming, self.settling, answers, clock)
         self.posts = PostService(

@@ -82,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=0, le=31_536_000, description="How often counters are compared with the ledger; 0 is never."),
     ] = 86_400
+    postbacks_per_second: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Postbacks of one buyer that a worker takes in a second.")
+    ] = 100
     post_wait_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long a repeated post waits for the first one's answer.")
     ] = 10_000

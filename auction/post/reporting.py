@@ -25,8 +25,6 @@ from auction.post.reports import Refusal, Report, Reported, Rules
 from auction.post.settling import Settling
 from auction.tally import counts
 
-MOST_A_SECOND: Final = 100
-"""Postbacks of one buyer that one worker takes."""
 _NOT_THERE: Final = frozenset({"unknown_lead", "unknown_order"})
 
 
@@ -51,6 +49,7 @@ class Reporting:
         market: Callable[[], Market],
         owed_to_counters: Owed,
         clock: Clock,
+        most_a_second: int,
     ) -> None:
         self.heard = counts()  # (status, changed or same or refused or limited)
         self.returned_micros = counts()  # (campaign, price or payout or margin)
@@ -61,22 +60,23 @@ class Reporting:
         self._market = market
         self._owed_to_counters = owed_to_counters
         self._clock = clock
+        self._most_a_second = most_a_second
         self._second = 0
         self._in_second = counts()  # (buyer,)
 
     def admit(self, buyer_id: str) -> None:
-        """One more postback of this buyer. Raises `SellerError` 429 above `MOST_A_SECOND`."""
+        """One more postback of this buyer. Raises `SellerError` 429 above what a second takes."""
         second = self._clock.now_ms() // 1_000
         if second != self._second:
             self._second = second
             self._in_second.clear()
         self._in_second[buyer_id,] += 1
-        if self._in_second[buyer_id,] > MOST_A_SECOND:
+        if self._in_second[buyer_id,] > self._most_a_second:
             self.heard["any", "limited"] += 1
             raise SellerError(
                 429,
                 "rate_limited",
-                f"More than {MOST_A_SECOND} postbacks in a second.",
+                f"More than {self._most_a_second} postbacks in a second.",
                 headers=[("retry-after", "1")],
             )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,12 @@ negative_data_rejection.expected-statuses = [400, 404, 405, 409, 410, 413, 415, 
 include-path = "/api/leads"
 [operations.checks]
 positive_data_acceptance.expected-statuses = ["2xx", 400, 409, 422]
+
+[[operations]]  # a buyer's key; tokens and signatures that a schema makes up are nobody's
+include-path = "/postback"
+headers = { Authorization = "Bearer a-buyers-key" }
 """
+BUYER_KEY = f"sha256:{sha256(b'a-buyers-key').hexdigest()}"
 EVERY_TYPE = {
     **CAMPAIGN,
     "doors": {"router": {"keyless": "acme"}, "leads": {"name": "Solar"}},
@@ -57,7 +63,8 @@ async def house(tmp_path: Path, emptied_valkey: str, sqlite_ledger: str) -> Asyn
         manners,
         campaign=EVERY_TYPE,
         more_campaigns=[LAX],
-        settings={"leads_per_minute": 1_000_000},
+        buyers={"a-co": {"keys": [BUYER_KEY]}},
+        settings={"leads_per_minute": 1_000_000, "postbacks_per_second": 1_000_000},
     ) as one:
         yield one
 
