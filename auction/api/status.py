@@ -62,7 +62,10 @@ class StatusDoor:
 
     async def wrong_method(self, request: Request, error: Exception) -> Response:
         """The path is there, for another method."""
-        wrong = SellerError(405, "wrong_method", "Use GET.", headers=[("allow", "GET, HEAD")])
+        allowed = sorted((getattr(error, "headers", None) or {}).get("Allow", "GET, HEAD").split(", "))
+        wrong = SellerError(
+            405, "wrong_method", f"Use {' or '.join(allowed)}.", headers=[("allow", ", ".join(allowed))]
+        )
         return await self.problem(request, wrong)
 
     async def broken(self, request: Request, error: Exception) -> Response:

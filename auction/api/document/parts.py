@@ -14,12 +14,13 @@ PROBLEMS: Final = {
     400: "Not JSON (`bad_json`, `not_an_object`, `too_deep`), not a form (`bad_form`), not HTTP (`bad_http`), cut "
     "off (`cut_off`), or a list asked for wrongly (`bad_query`).",
     401: "No key, or none of ours: `unknown_key`.",
-    403: "Another's: `not_your_campaign`, `not_your_ping`, `not_your_lead`.",
-    404: "Not there: `unknown_campaign`, `unknown_ping`, `unknown_lead`, `no_such_path`. Another "
+    403: "Another's: `not_your_campaign`, `not_your_ping`, `not_your_lead`, `not_your_route`, `not_your_team`, "
+    "`not_your_source`.",
+    404: "Not there: `unknown_campaign`, `unknown_ping`, `unknown_lead`, `unknown_route`, `no_such_path`. Another "
     "method gets 405, `wrong_method`.",
     408: "The request took too long to come: `too_slow`.",
     409: "Under way, or said otherwise before: `ping_in_progress`, `post_in_progress`, `used_ping`, "
-    "`request_in_progress`, `idempotency_conflict`.",
+    "`request_in_progress`, `idempotency_conflict`, `too_many_routes`, `catalogue_changing`.",
     410: "The offer is over: `offer_expired`, `no_offer`.",
     413: "The body is too large: `too_large`.",
     415: "Not `application/json`: `not_json`.",
