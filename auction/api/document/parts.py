@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from auction.api.document.fields import Schema
+from auction.api.listing import MOST_LIMIT, MOST_SKIP, Reading, read_flag, read_whole
 
 MOST_TEXT = 128
+MOST_WHOLE = 10**15 - 1
 TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MOST_TEXT}
 
 PROBLEMS: Final = {
@@ -78,6 +80,46 @@ def problems(statuses: Sequence[int]) -> Schema:
             "content": {"application/problem+json": {"schema": ref("Problem")}},
         }
         for status in sorted(statuses)
+    }
+
+
+_FLAG: Final[Schema] = {"type": "boolean"}
+_WORD: Final[Schema] = {"type": "string"}
+
+
+def listing(fields: Mapping[str, Reading]) -> list[Schema]:
+    """The parameters of a list: `$limit`, `$skip`, and for each field equality, `$ne`, `$in` and `$nin`."""
+    whole: Schema = {
+        "anyOf": [
+            {"type": "integer", "minimum": -MOST_WHOLE, "maximum": MOST_WHOLE},
+            {"const": "null"},
+        ]
+    }
+    told = [
+        _parameter("$limit", {"type": "integer", "minimum": 0, "maximum": MOST_LIMIT}, "How many are shown."),
+        _parameter(
+            "$skip", {"type": "integer", "minimum": 0, "maximum": MOST_SKIP}, "How many are left out."
+        ),
+    ]
+    for name, reading in fields.items():
+        of = whole if reading is read_whole else _FLAG if reading is read_flag else _WORD
+        several = {"type": "array", "minItems": 1, "items": of}
+        told += [
+            _parameter(name, of, "Is this."),
+            _parameter(f"{name}[$ne]", of, "Is not this."),
+            _parameter(f"{name}[$in]", several, "Is one of these."),
+            _parameter(f"{name}[$nin]", several, "Is none of these."),
+        ]
+    return told
+
+
+def _parameter(name: str, schema: Schema, description: str) -> Schema:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": schema,
     }
 
 
