@@ -62,8 +62,9 @@ def with_owners_routes(files: Catalogue, stored: Catalogue) -> Catalogue:
         sources,
         campaigns,
     )
+    said = {route.number for route in files.lead_routes}
     kept = [
-        route
+        replace(route, number=None) if route.number in said else route
         for route in stored.lead_routes
         if route.made_by == "owner" and route.id not in named and not any(route_problems(route, (), known))
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from auction.errors import SellerError
 from auction.lead_routes import MOST_ROUTES, RouteTerms
 from auction.ledger.engine import open_engine
 from auction.market.routes import LeadRoute
-from tests.house import House
+from tests.house import CAMPAIGN, House
 
 FILE = Path(__file__).parents[1] / "doors" / "003" / "catalogue.yaml"
 AGENT, OTHER, STRANGER = "agent-key", "other-key", "stranger-key"
@@ -211,6 +212,44 @@ async def test_an_apply_leaves_what_owners_made(house: House) -> None:
     assert {route.id for route in stored.lead_routes} > {"zillow-buyers", "to-change", "to-remove"}
     _, answer = await house.ask("GET", "/lead-routes", AGENT)
     assert [route["id"] for route in answer["data"]] == [1, mine["id"]]
+
+
+async def test_a_route_acts_within_a_second_of_its_answer(
+    open_sqlite_house: Callable[..., Awaitable[House]],
+) -> None:
+    """Made, changed and taken out: each is traded on, with no restart."""
+    house = await open_sqlite_house(
+        [{"id": "a", "buyer": "ann"}, {"id": "b", "buyer": "ben"}],
+        {"ann": {"bid": {"price": 30}}, "ben": {"bid": {"price": 20}}},
+        campaign={
+            "fields": [*CAMPAIGN["fields"], {"name": "source", "type": "text", "ping": True}],
+            "routed_by": {"source": "source"},
+        },
+        buyers={"ben": {"keys": [f"sha256:{sha256(b'ben-key').hexdigest()}"]}},
+        sections={"sources": [{"id": "web", "name": "Web", "buyers": ["ben"]}]},
+    )
+
+    async def offered(payout: float | None) -> None:
+        """Within a second (and some, for a machine that is busy) a ping is offered that."""
+        async with asyncio.timeout(5):
+            at = 0
+            while True:
+                answer = await house.ping(lead={"state": "TX", "source": "web"}, sub_id=f"{payout}-{at}")
+                if answer.get("payout") == payout:
+                    return
+                at += 1
+                await asyncio.sleep(0.02)
+
+    await offered(30)
+    mine = {"lead_source_id": 1, "distribution_target": "Myself"}
+    status, answer = await house.ask("POST", "/lead-routes", "ben-key", json=mine)
+    assert status == 201, answer
+    await offered(20)
+    path = f"/lead-routes/{answer['id']}"
+    assert (await house.ask("PATCH", path, "ben-key", json={"distribution_target": "None"}))[0] == 200
+    await offered(None)
+    assert (await house.ask("DELETE", path, "ben-key"))[0] == 200
+    await offered(30)
 
 
 async def test_numbers_stay(house: House) -> None:

@@ -38,6 +38,16 @@ def test_a_file_that_names_one_says_what_it_is() -> None:
     assert with_owners_routes(said, stored) == said
 
 
+def test_a_number_that_a_file_gives_to_another_is_not_kept() -> None:
+    stored = replace(OPERATORS, lead_routes=(replace(MINE, number=7), replace(MINE, id="also", number=8)))
+    said = replace(OPERATORS, lead_routes=(replace(TEAM, number=7),))
+    assert [(one.id, one.number) for one in with_owners_routes(said, stored).lead_routes] == [
+        ("x", 7),
+        ("mine", None),
+        ("also", 8),
+    ]
+
+
 def test_what_a_buyer_may_name() -> None:
     files = replace(OPERATORS, sources=tuple(replace(one, buyers=("ben",)) for one in OPERATORS.sources))
     assert nameable_by("ann", files).sources == {}
