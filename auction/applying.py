@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from auction.catalogue.changes import Changes, diff
 from auction.catalogue.documents import KINDS, SECTIONS, Kind, from_document, to_document
 from auction.catalogue.one_entry import HOUSE, EntryMistakes, broken_rules, entry_of, with_entry
+from auction.catalogue.owned_routes import with_owners_routes
 from auction.catalogue.reading import Source, read_catalogue
 from auction.errors import OperatorError
 from auction.ledger import catalogue_store
@@ -74,17 +75,17 @@ def stored_catalogue(conn: Connection, version: int | None = None) -> Stored:
 
 
 def apply_catalogue(engine: Engine, catalogue: Catalogue, at_ms: int, note: str) -> Applied:
-    """Make what is stored match `catalogue`, in one transaction.
+    """Make what is stored match `catalogue`, in one transaction. Lead routes that their owners made stay.
 
     It is read and compared before that transaction, which holds up the writers of a running server: so
     the transaction is short. Where another change comes between, all is done again. Raises
     `CatalogueConflict` when that happens every time.
     """
-    documents = documents_of(catalogue)
     for tries_left in reversed(range(TRIES)):
         with engine.connect() as conn:
             version, before, _ = stored_catalogue(conn)
-        changes = diff(before, catalogue)
+        after = with_owners_routes(catalogue, before)
+        changes, documents = diff(before, after), documents_of(after)
         try:
             with transaction(engine) as conn:
                 return Applied(changes, catalogue_store.apply(conn, documents, at_ms, note, version))

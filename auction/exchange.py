@@ -21,6 +21,7 @@ from auction.applying import stored_catalogue
 from auction.buyers.delivery import Delivery
 from auction.buyers.fanout import Fanout
 from auction.buyers.health import Health
+from auction.changing import Changing
 from auction.clock import Clock, SystemClock
 from auction.counters import scripts
 from auction.counters.allowances import Allowances
@@ -31,6 +32,7 @@ from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError, SellerError
 from auction.forgetting import Ages, Retention
 from auction.idempotency import Idempotency
+from auction.lead_routes import LeadRoutes
 from auction.ledger import catalogue_store
 from auction.ledger.engine import open_engine
 from auction.ledger.house_keys import adopt_hash_key
@@ -282,6 +284,9 @@ class Exchange:
         self._parts.push_async_callback(self.posts.close)
         self._parts.push_async_callback(self.recovery.close)
         self.status = Status(self.reader)
+        self.changing = Changing(self._engine, clock)
+        self._parts.push_async_callback(self.changing.close)
+        self.lead_routes = LeadRoutes(floor, self.reader, self.writer, self.changing)
         keys = CountedKeys(self.link, settings.most_request_keys)
         self.idempotency = Idempotency(keys, sealer, clock)
         me = f"{host_name()}:{os.getpid()}"

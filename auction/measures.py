@@ -16,6 +16,7 @@ def families_of(exchange: Exchange) -> list[Family]:
         *_pings(exchange),
         *_posts(exchange),
         *_request_keys(exchange),
+        *_changes(exchange),
         *_buyers(exchange),
         *_counters(exchange),
         *_ledger(exchange),
@@ -111,6 +112,21 @@ def _request_keys(exchange: Exchange) -> list[Family]:
         ),
         gauge(
             "auction_keyed_requests_waiting", "Requests that wait for another with their key", keyed.waiting
+        ),
+    ]
+
+
+def _changes(exchange: Exchange) -> list[Family]:
+    changing = exchange.changing
+    return [
+        counter(
+            "auction_catalogue_changes",
+            "Changes of single entries of the catalogue, by what became of them",
+            ("outcome",),
+            _floats(changing.outcomes),
+        ),
+        gauge(
+            "auction_catalogue_changes_waiting", "Changes that run or wait for their turn", changing.waiting
         ),
     ]
 

@@ -54,9 +54,12 @@ def catalogue(
     sellers: list[dict[str, Any]] | None = None,
     more_campaigns: Sequence[Mapping[str, Any]] = (),
     suppression_lists: Sequence[Mapping[str, Any]] = (),
+    sections: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     mock_url: str = "http://127.0.0.1:1",
 ) -> str:
-    """A catalogue file of one campaign (and more without orders): orders name their buyers, who live at the mock."""
+    """A catalogue file of one campaign (and more without orders): orders name their buyers, who live at the mock.
+    `sections` are those that no order needs, such as `teams`.
+    """
     of_campaign = {**CAMPAIGN, **(campaign or {})}
     of_campaign["auction"] = {**of_campaign["auction"], **(auction or {})}
     names = sorted({order["buyer"] for order in orders})
@@ -77,6 +80,7 @@ def catalogue(
             ],
             "suppression_lists": list(map(dict, suppression_lists)),
             "orders": [{"campaign": of_campaign["id"], "price": {"live": True}, **order} for order in orders],
+            **{name: list(map(dict, entries)) for name, entries in (sections or {}).items()},
         },
         sort_keys=False,
     )
@@ -101,6 +105,12 @@ class House:
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
         sent = {"content-type": "application/json", **headers}
         async with self._session.post(self.url + path, data=data, headers=sent) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def ask(self, method: str, path: str, key: str, **sent: Any) -> tuple[int, dict[str, Any]]:
+        """One request of the holder of another key, as aiohttp is told to send it: status and answer."""
+        bearer = {"authorization": f"Bearer {key}"}
+        async with aiohttp.request(method, self.url + path, headers=bearer, **sent) as response:
             return response.status, await response.json(content_type=None)
 
     async def get(self, path: str, **headers: str) -> tuple[int, dict[str, Any]]:
@@ -150,13 +160,16 @@ async def open_house(
     manners: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     settings: Mapping[str, Any] | None = None,
+    text: str | None = None,
     **catalogue_changes: Any,
 ) -> AsyncIterator[House]:
-    """Start everything, give the house, end everything. `manners`: buyer → how the mock plays it."""
+    """Start everything, give the house, end everything. `manners`: buyer → how the mock plays it. `text`: a whole
+    catalogue file, in place of one made of the orders.
+    """
     names = sorted({order["buyer"] for order in orders})
     script = yaml.safe_dump({"buyers": {name: dict((manners or {}).get(name, {})) for name in names}})
     async with listening(read_script(script), host="127.0.0.1", ports=(0,)) as mock:
-        text = catalogue(orders, mock_url=mock.url, **catalogue_changes)
+        text = text or catalogue(orders, mock_url=mock.url, **catalogue_changes)
         await asyncio.to_thread(_apply, ledger_url, text)  # the way to the ledger may be a proxy on this loop
         clock = MovedClock(NOON_MS)
         plain = {

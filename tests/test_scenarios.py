@@ -5,6 +5,7 @@ A file holds a list of scenarios, each run in a whole house (real sockets, real 
 - `what`: the sentence that is tested.
 - `auction`, `seller`, `fields`: what differs from the plainest campaign and seller.
 - `orders`: a buyer of its own each (`<id>-co`) unless it names one.
+- `sections`: other sections of the catalogue, such as `teams`.
 - `buyers`: how the mock plays them (`{bid: {price: 30}}`), or a number: what they bid. `terms`: their catalogue entry.
 - `steps`: `ping` (changes to the plain ping) with `offer` (must be in the answer) and `why` (order → reason), then
   `post` with `sale`; `wait_s` moves the clock; `sent` counts what each buyer was posted. `status` if not 200.
@@ -58,6 +59,7 @@ def _house(
         campaign=scenario.get("campaign"),
         auction=scenario.get("auction"),
         buyers=scenario.get("terms"),
+        sections=scenario.get("sections"),
         sellers=[{**SELLER, **scenario.get("seller", {})}],
     )
 

@@ -21,21 +21,16 @@ from auction.api.metrics import MetricsDoor
 from auction.api.native import NativeDoor
 from auction.api.postbacks import PostbacksDoor
 from auction.api.router import RouterDoor
+from auction.api.routes import RoutesDoor
 from auction.api.shaped import Shape, respond_shaped
 from auction.api.status import StatusDoor
-from auction.api.traffic import Traffic, families
+from auction.api.traffic import OTHER, Traffic, door_of, families
 from auction.api.wire import respond_problem
 from auction.errors import ExchangeError, SellerError, internal_error
 from auction.exchange import Exchange
 from auction.tally import Family
 
 Door = Callable[[Scope, Receive, Send], Awaitable[int]]
-_DOORS = frozenset(
-    {
-        *("ping", "post", "direct", "leads", "pings", "postback", "api.php", "api"),
-        *("healthz", "readyz", "metrics", "docs", "openapi.json"),
-    }
-)
 
 
 class App:
@@ -55,8 +50,13 @@ class App:
             "/api/leads": LeadsDoor(exchange, self.native.bodies).lead,
         }
         self._shapes: dict[str, Shape] = {"/api.php": router.shaped, "/api/leads": leads.shaped}
-        quiet = [self.status.routes(), self.metrics.routes(), DescribingDoor(exchange).routes()]
-        quiet.append(PostbacksDoor(exchange, self.native.bodies).routes())
+        quiet = [
+            self.status.routes(),
+            self.metrics.routes(),
+            DescribingDoor(exchange).routes(),
+            PostbacksDoor(exchange, self.native.bodies).routes(),
+            RoutesDoor(exchange, self.native.bodies).routes(),
+        ]
         self._rest = _rest(self.status, [route for door in quiet for route in door])
 
     @property
@@ -72,6 +72,9 @@ class App:
         door = self._hot.get(path)
         try:
             if door is None:
+                if path.startswith("//"):  # as the lead routes' document writes them
+                    path = "/" + path.lstrip("/")
+                    scope = {**scope, "path": path}
                 await self._rest(scope, receive, traffic.watched(path, send))
             elif scope["method"] == "POST":
                 traffic.answered(path, await door(scope, receive, send))
@@ -98,8 +101,8 @@ class App:
 
 def _door_of(path: str) -> str:
     """Which door a path leads to, for the log: the rest of it is the sender's, and may name anybody."""
-    first = path.split("/", 2)[1] if path.startswith("/") else ""
-    return f"/{first}" if first in _DOORS else "(none)"
+    door = door_of(path)
+    return "(none)" if door == OTHER else f"/{door}"
 
 
 def _rest(status: StatusDoor, routes: Sequence[Route]) -> Starlette:

@@ -20,6 +20,14 @@ from auction.catalogue.endpoint_rules import endpoint_problems
 from auction.catalogue.mistakes import Names, Path, Problem
 from auction.catalogue.postback_rules import postback_problems
 from auction.catalogue.price_rules import price_problems
+from auction.catalogue.route_rules import (
+    RouteNames,
+    number_problems,
+    route_problems,
+    routed_by_problems,
+    source_problems,
+    team_problems,
+)
 from auction.catalogue.suppression_rules import suppression_problems
 from auction.market.filters import FilterMistakes
 from auction.market.filters import parse as parse_filter
@@ -48,6 +56,7 @@ class _Check:
         self._campaign_ids = Names((*self._campaigns, *unread.get("campaigns", ())))
         self._seller_ids = Names((*_by_id(catalogue.sellers), *unread.get("sellers", ())))
         self._buyer_ids = Names((*self._buyers, *unread.get("buyers", ())))
+        self._unread = unread
         self._doubtful_fields: set[str] = set()
         self._buyers_with_orders = {order.buyer for order in catalogue.orders}
         self._first_uses: dict[tuple[str, str], Path] = {}
@@ -68,6 +77,7 @@ class _Check:
             yield from self._order(order, ("orders", at))
         for at, one in enumerate(catalogue.suppression_lists):
             yield from self._suppression_list(one, ("suppression_lists", at))
+        yield from self._routes()
         for at, admin in enumerate(catalogue.admins):
             yield from self._keys(admin.keys, ("admins", at))
         for section, kind in SECTIONS.items():
@@ -77,6 +87,8 @@ class _Check:
         problems = list(campaign_problems(campaign, path))
         if any(problem.path[2:3] == ("fields",) for problem in problems):
             self._doubtful_fields.add(campaign.id)
+        else:
+            problems += routed_by_problems(campaign, path)
         yield from problems
 
     def _seller(self, seller: Seller, path: Path) -> Iterator[Problem]:
@@ -138,6 +150,25 @@ class _Check:
         yield from _unknown("campaign", one.campaigns, self._campaign_ids, (*path, "campaigns"))
         if not self._doubtful_fields and all(name in self._campaigns for name in one.campaigns):
             yield from suppression_problems(one, self._catalogue.campaigns, path)
+
+    def _routes(self) -> Iterator[Problem]:
+        """Teams, sources, and the lead routes that name them."""
+        catalogue = self._catalogue
+        for at, team in enumerate(catalogue.teams):
+            yield from team_problems(team, ("teams", at), self._buyer_ids)
+        yield from source_problems(catalogue.sources, self._buyer_ids)
+        sources = _by_id(catalogue.sources)
+        known = RouteNames(
+            self._buyer_ids,
+            Names((*_by_id(catalogue.teams), *self._unread.get("teams", ()))),
+            Names((*sources, *self._unread.get("sources", ()))),
+            self._campaign_ids,
+            sources,
+            self._campaigns,
+        )
+        for at, route in enumerate(catalogue.lead_routes):
+            yield from route_problems(route, ("lead_routes", at), known)
+        yield from number_problems(catalogue)
 
     def _zone(self, name: str, path: Path) -> Iterator[Problem]:
         if not _is_zone(name):

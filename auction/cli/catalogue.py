@@ -9,6 +9,7 @@ import click
 from auction.applying import apply_catalogue, read_files, stored_catalogue
 from auction.catalogue.changes import diff
 from auction.catalogue.documents import SECTIONS
+from auction.catalogue.owned_routes import with_owners_routes
 from auction.catalogue.reading import write_catalogue
 from auction.cli.options import FILES, open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
@@ -46,14 +47,17 @@ def check(files: tuple[Path, ...]) -> None:
 def apply(files: tuple[Path, ...], dry_run: bool, **flags: object) -> None:
     """Make the stored catalogue match these files.
 
-    The files say all there is: what they do not name is removed. The differences are printed, `+` for added,
+    The files say all there is: what they do not name is removed, but for lead routes that buyers made for
+    themselves. The differences are printed, `+` for added,
     `~` for changed, `-` for removed. A running server trades on the new terms within a second; files with a
     mistake change nothing.
     """
     catalogue = read_files(files)
     settings = settings_of(**flags)
     if dry_run:
-        changes, told = diff(_stored(settings), catalogue), "dry run: nothing was changed"
+        stored = _stored(settings)
+        changes = diff(stored, with_owners_routes(catalogue, stored))
+        told = "dry run: nothing was changed"
     else:
         note = "apply " + " ".join(map(str, files))
         now_ms = SystemClock(settings.clock_offset_ms).now_ms()

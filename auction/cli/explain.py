@@ -22,7 +22,7 @@ from auction.ledger.postbacks import list_postbacks
 from auction.ledger.records import PingRow, Sale
 from auction.market.market import compile_market
 from auction.market.money import to_text
-from auction.ping.explain import Explained
+from auction.ping.explain import Explained, routed
 from auction.ping.explain import explain as explain_ping
 from auction.ping.offer import iso_utc
 
@@ -72,6 +72,8 @@ def print_ping(console: Console, row: PingRow, orders: Sequence[Explained]) -> N
     )
     console.print(f"[bold]ping {row.ping_id}[/bold]  {row.campaign}  from {row.seller}  {iso_utc(row.at_ms)}")
     console.print(f"{outcome}; own time {row.own_us / 1000:.2f} ms, buyers {row.wait_us / 1000:.1f} ms")
+    if (route := routed(row)) is not None:
+        console.print(f"lead route: {route}", markup=False)
     lead = ", ".join(f"{name}={value}" for name, value in row.lead.items()) or "(nothing is kept of it)"
     console.print(f"lead: {lead}", markup=False)
     table = Table(

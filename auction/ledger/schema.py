@@ -107,6 +107,17 @@ api_keys = Table(
     Index("ix_api_keys_kind_holder", "kind", "holder"),
 )
 
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    UniqueConstraint("kind", "number"),
+    sqlite_with_rowid=False,
+)
+"""Entries of the catalogue by number, for doors whose documents number them: see `ledger/numbers.py`."""
+
 pings = Table(
     "pings",
     metadata,

@@ -14,6 +14,7 @@ from auction.market.masks import Bounds, mask_of, pack, unpack
 from auction.market.model import AuctionRules, Campaign, FieldValue, SuppressionList
 from auction.market.orders import TradedOrder
 from auction.market.reasons import Reason
+from auction.market.routing import EVERYONE, Routing
 from auction.market.windows import FOREVER_MS
 
 
@@ -25,6 +26,7 @@ class Eligibility(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
 
     all: int
+    routed: int = 0
     seller: int
     paused: int
     closed: int
@@ -39,6 +41,7 @@ class Eligibility(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         """Why this order is not asked; None if it is eligible (or not of this market)."""
         place = 1 << bit
         for mask, reason in (
+            (self.routed, Reason.ROUTE),
             (self.seller, Reason.SELLER),
             (self.paused, Reason.PAUSED),
             (self.closed, Reason.CLOSED),
@@ -54,7 +57,7 @@ class Eligibility(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     def to_bytes(self) -> bytes:
         """Compact, for the auction log: `filtered` is what the other masks leave, so it is left out."""
-        kept = (
+        kept: tuple[int, ...] = (
             self.seller,
             self.paused,
             self.closed,
@@ -64,6 +67,8 @@ class Eligibility(msgspec.Struct, frozen=True, gc=False, kw_only=True):
             self.below_floor,
             self.eligible,
         )
+        if self.routed:  # last, and only where there is one: rows from before there were routes have none
+            kept += (self.routed,)
         return msgspec.msgpack.encode((self.all.bit_length(), [pack(mask) for mask in kept]))
 
     @classmethod
@@ -71,15 +76,16 @@ class Eligibility(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         """What `to_bytes` wrote. Raises `msgspec.MsgspecError` or `ValueError` for anything else."""
         count, packed = _PACKED.decode(data)
         masks = [unpack(part) for part in packed]
-        if len(masks) != 8:
+        if len(masks) not in (8, 9):
             raise ValueError("not an eligibility")
         everyone = (1 << count) - 1
         named = 0
         for mask in masks:
             named |= mask
-        seller, paused, closed, full, unhealthy, exclusive_only, below_floor, eligible = masks
+        seller, paused, closed, full, unhealthy, exclusive_only, below_floor, eligible, *routed = masks
         return cls(
             all=everyone,
+            routed=routed[0] if routed else 0,
             seller=seller,
             paused=paused,
             closed=closed,
@@ -117,6 +123,7 @@ class CampaignMarket:
         "id",
         "orders",
         "ping_fields",
+        "routing",
         "rules",
         "suppression_lists",
         "tier_masks",
@@ -128,6 +135,7 @@ class CampaignMarket:
         campaign: Campaign,
         orders: Sequence[TradedOrder],
         suppression_lists: Sequence[SuppressionList] = (),
+        routing: Routing | None = None,
     ) -> None:
         assert [order.bit for order in orders] == list(range(len(orders)))
         self.id: str = campaign.id
@@ -140,6 +148,7 @@ class CampaignMarket:
         )
         self.orders: tuple[TradedOrder, ...] = tuple(orders)
         self.suppression_lists: tuple[SuppressionList, ...] = tuple(suppression_lists)
+        self.routing = routing
         width = len(orders)
         self._all = (1 << width) - 1
         self._paused = mask_of((order.bit for order in orders if order.paused), width)
@@ -162,6 +171,16 @@ class CampaignMarket:
         """The orders within their hours."""
         return self._openings.mask(now_ms)
 
+    def turns(self, eligible: int, first: int = 0) -> list[int]:
+        """The masks of those that are asked together, one after the other: by tiers, those of `first` before all
+        others.
+        """
+        masks = self.tier_masks.values()
+        if not first:
+            return _turns(masks, eligible)
+        ahead = eligible & first
+        return _turns(masks, ahead) + _turns(masks, eligible ^ ahead)
+
     def eligible(
         self,
         values: Mapping[str, FieldValue],
@@ -171,13 +190,17 @@ class CampaignMarket:
         full: int,
         unhealthy: int,
         lowest_price_micros: int,
+        allowed: int = EVERYONE,
     ) -> Eligibility:
         """Who may be asked to bid for a lead with these ping values.
 
         `full` and `unhealthy` are masks of what the caller knows of caps and buyers; `lowest_price_micros` is
         the lowest price at which anything can be sold here, so an order that can never bid it is not asked.
+        `allowed` is the mask of those that a lead route leaves.
         """
-        left = self._all
+        left, routed = self._all, 0
+        if allowed != EVERYONE:
+            left ^= (routed := left & ~allowed)
         left ^= (seller := left & self._excluded.get(seller_id, self._excluded_others))
         left ^= (paused := left & self._paused)
         left ^= (closed := left ^ (left & self._openings.mask(now_ms)))
@@ -188,6 +211,7 @@ class CampaignMarket:
         left ^= (below_floor := left & self._maxima.below(lowest_price_micros))
         return Eligibility(
             all=self._all,
+            routed=routed,
             seller=seller,
             paused=paused,
             closed=closed,
@@ -198,6 +222,10 @@ class CampaignMarket:
             below_floor=below_floor,
             eligible=left,
         )
+
+
+def _turns(masks: Iterable[int], eligible: int) -> list[int]:
+    return [turn for mask in masks if (turn := eligible & mask)]
 
 
 def _excluded(orders: Sequence[TradedOrder]) -> tuple[dict[str, int], int]:

@@ -18,6 +18,7 @@ from auction.market.campaigns import CampaignMarket, Eligibility
 from auction.market.entry import KeyKind
 from auction.market.model import Admin, Buyer, Campaign, Catalogue, House, Order, Seller
 from auction.market.orders import OrderCompiler, TradedOrder
+from auction.market.routing import compile_routing
 from auction.market.sellers import Rate, TradedSeller, traded_seller
 
 __all__ = [
@@ -93,7 +94,8 @@ def compile_market(
                 raise ValueError(f"order {order.id}: unknown buyer {order.buyer}")
             traded.append(compiler.compile(bit, order, buyer, fields))
         lists = [one for one in catalogue.suppression_lists if one.covers(campaign)]
-        campaigns[campaign_id] = CampaignMarket(campaign, traded, lists)
+        routing = compile_routing(campaign, traded, catalogue)
+        campaigns[campaign_id] = CampaignMarket(campaign, traded, lists, routing)
     if of_campaign:
         raise ValueError(f"orders of unknown campaigns: {', '.join(sorted(of_campaign))}")
     all_campaigns = frozenset(campaigns)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 
 from auction.market.doors import Doors
-from auction.market.entry import Entry, FieldName, Id, KeyHash, RateText
+from auction.market.entry import Entry, FieldName, Id, KeyHash, Number, RateText
 from auction.market.money import Budget, Micros
 from auction.market.routes import LeadRoute, RoutedBy, Source, Team
 
@@ -88,7 +88,8 @@ class Campaign(Entry, frozen=True, kw_only=True):
 
     `filter` is the inbound one: a ping that it does not let through is offered to nobody. `pending_hours` is how long
     a lead that came by a door with no second ping is tried again where no buyer is there yet. `doors` says how the
-    campaign is spoken of at other APIs' doors, `routed_by` which fields lead routes look at.
+    campaign is spoken of at other APIs' doors, `routed_by` which fields lead routes look at, `number` what those call
+    it that know numbers.
     """
 
     id: Id
@@ -101,6 +102,7 @@ class Campaign(Entry, frozen=True, kw_only=True):
     pending_hours: Annotated[int, Meta(ge=1, le=720)] | None = None
     doors: Doors = Doors()
     routed_by: RoutedBy | None = None
+    number: Number | None = None
 
 
 class Cap(Entry, frozen=True, kw_only=True):

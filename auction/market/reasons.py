@@ -22,6 +22,7 @@ class Reason(StrEnum):
     """Why an order did not win one ping (or that it did)."""
 
     # not asked
+    ROUTE = "route"  # a lead route sends the lead to others, or to nobody
     SELLER = "seller_excluded"
     PAUSED = "paused"
     CLOSED = "closed_hours"

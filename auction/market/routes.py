@@ -6,7 +6,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from auction.market.entry import Entry, FieldName, Id
+from auction.market.entry import Entry, FieldName, Id, Number
+
+
+def folded(word: str) -> str:
+    """A word as it is compared: whatever its case, and the space around it."""
+    return word.strip().casefold()
 
 
 class RoutedBy(Entry, frozen=True, kw_only=True):
@@ -32,6 +37,7 @@ class Team(Entry, frozen=True, kw_only=True):
     is_sharing_contacts: bool = False
     order_method: Annotated[int, Meta(ge=0, le=100)] = 1
     mins_until_next_alert: Annotated[int, Meta(ge=0, le=10_080)] = 0
+    number: Number | None = None
 
 
 class Source(Entry, frozen=True, kw_only=True):
@@ -45,13 +51,21 @@ class Source(Entry, frozen=True, kw_only=True):
     kind: Literal["lead", "contact"] = "lead"
     values: tuple[str, ...] = ()
     buyers: tuple[Id, ...] = ()
+    number: Number | None = None
+
+    @property
+    def words(self) -> frozenset[str]:
+        """All that a lead may say for it, as `folded`."""
+        return frozenset(map(folded, (self.id, self.name, *self.values)))
 
 
 class LeadRoute(Entry, frozen=True, kw_only=True):
     """Leads of `source` (and `contact_source`, `campaign`, `filter`, where they are named) go first to a team, or to
     the owner alone (`myself`), or to nobody (`none`).
 
-    The team is `team` itself (`select: team`) or the one whose zip codes cover the lead (`select: zip`).
+    The team is `team` itself (`select: team`) or the one whose zip codes cover the lead (`select: zip`). `made_by`
+    tells routes that the owner made at the lead routes' door: the owner alone changes them there, and files that do
+    not name them leave them alone.
     """
 
     id: Id
@@ -63,3 +77,5 @@ class LeadRoute(Entry, frozen=True, kw_only=True):
     contact_source: Id | None = None
     campaign: Id | None = None
     filter: str | None = None
+    made_by: Literal["operator", "owner"] = "operator"
+    number: Number | None = None

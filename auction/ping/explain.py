@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -14,7 +15,9 @@ from auction.ping.journal import read_detail
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """One order in one auction. `said` is the filter's clause that failed, the cap on pings, or the buyer's words."""
+    """One order in one auction. `said` is the filter's clause that failed, the cap on pings, the lead route, or the
+    buyer's words.
+    """
 
     order_id: str
     buyer_id: str
@@ -44,19 +47,42 @@ def explain(row: PingRow, campaign: CampaignMarket) -> list[Explained]:
         )
     reasons = {dropped.bit: dropped.reason for dropped in detail.dropped}
     eligibility = Eligibility.from_bytes(detail.eligibility)
+    put_off = _put_off(campaign, detail.team, found.keys() | reasons.keys())
     for bit in bits(eligibility.all):
         if bit not in found:
-            # An eligible order that was not asked, and not dropped, was in a tier that the auction never got to.
-            reason = reasons.get(bit) or eligibility.why_not(bit) or Reason.TIER_NOT_REACHED
-            found[bit] = _not_asked(row, campaign, bit, reason)
+            # An eligible order that was not asked, and not dropped, was in a tier that the auction never got to: its
+            # own, or behind the team of a lead route.
+            late = Reason.ROUTE if put_off >> bit & 1 else Reason.TIER_NOT_REACHED
+            reason = reasons.get(bit) or eligibility.why_not(bit) or late
+            found[bit] = _not_asked(row, campaign, bit, reason, detail.route)
     return sorted(found.values(), key=_nearest_first)
 
 
-def _not_asked(row: PingRow, campaign: CampaignMarket, bit: int, reason: Reason) -> Explained:
+def _put_off(campaign: CampaignMarket, team: str | None, reached: AbstractSet[int]) -> int:
+    """The orders outside of the team that a lead route put first, where the auction ended with that team."""
+    ahead = campaign.routing.team_masks.get(team, 0) if campaign.routing is not None and team else 0
+    if not ahead or any(not ahead >> bit & 1 for bit in reached):
+        return 0
+    return ~ahead
+
+
+def routed(row: PingRow) -> str | None:
+    """The lead route that acted, and the team that it put first; None where none did."""
+    detail = read_detail(row.detail)
+    if detail.route is None:
+        return None
+    return detail.route if detail.team is None else f"{detail.route}, team {detail.team} first"
+
+
+def _not_asked(
+    row: PingRow, campaign: CampaignMarket, bit: int, reason: Reason, route: str | None
+) -> Explained:
     order = campaign.orders[bit]
     said = None
     if reason is Reason.FILTERED and order.filter is not None and row.lead:  # a forgotten lead says nothing
         said = order.filter.failing(row.lead)
+    elif reason is Reason.ROUTE:
+        said = route
     elif reason in (Reason.PING_BUDGET, Reason.PING_CAP):
         short = reason is Reason.PING_BUDGET
         said = ", ".join(f"{rule.limit} per {rule.per}" for rule in order.ping_caps if rule.short == short)

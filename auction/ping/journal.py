@@ -16,6 +16,7 @@ from auction.ledger.records import PingRow
 from auction.market.market import Eligibility, TradedOrder, TradedSeller
 from auction.market.model import FieldValue
 from auction.market.reasons import Reason
+from auction.market.routing import Routed
 from auction.ping.auction import Outcome
 from auction.ping.hashes import NOTHING, Hashed
 from auction.ping.offer import OpenPing, PingAnswer, PingRequest
@@ -29,12 +30,16 @@ class Dropped(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class PingDetail(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The part of a ping's row that `explain` reads: the eligibility masks and what became of every ask."""
+    """The part of a ping's row that `explain` reads: the eligibility masks, what became of every ask, and the lead
+    route that acted (with the team that it put first). Rows from before there were routes have none.
+    """
 
     eligibility: bytes
     outcomes: list[Outcome]
     dropped: list[Dropped]
     saved_ms: float
+    route: str | None = None
+    team: str | None = None
 
 
 class Stage:
@@ -71,6 +76,7 @@ class Trace:
         "outcomes",
         "ping_id",
         "request",
+        "routed",
         "saved_ms",
         "seller",
         "values",
@@ -101,6 +107,7 @@ class Trace:
         self._lap_s = arrived_s
         self.saved_ms = 0.0
         self.eligibility: Eligibility | None = None
+        self.routed: Routed | None = None
         self.adaptive = False
         self.asked: list[TradedOrder] = []
         self.outcomes: list[Outcome] = []
@@ -135,6 +142,8 @@ class Trace:
     def why_no_bid(self) -> str:
         """One code for the seller: the nearest that anybody came to an offer."""
         outcomes = self.outcomes
+        if self.routed is not None and self.routed.target == "none":
+            return "routed_to_nobody"
         if not outcomes:
             return self.dropped[0].reason.value if self.dropped else "no_eligible_order"
         reasons = {outcome.reason for outcome in outcomes}
@@ -182,7 +191,7 @@ class PingJournal:
 
     def keep(self, trace: Trace, answer: PingAnswer, open_ping: OpenPing | None, own_us: int) -> None:
         """Queue the row of one ping; counted by the ledger where its queue is full."""
-        request = trace.request
+        request, routed = trace.request, trace.routed
         self._tally.note(trace, answer.reason or answer.status, own_us)
         self._log.log_ping(
             PingRow(
@@ -202,6 +211,8 @@ class PingJournal:
                     trace.outcomes,
                     trace.dropped,
                     trace.saved_ms,
+                    None if routed is None else routed.route,
+                    None if routed is None else routed.team,
                 ),
                 own_us=own_us,
                 wait_us=trace.buyers_us,

@@ -21,6 +21,7 @@ from auction.counters.counters import Counters
 from auction.errors import HouseError, SellerError
 from auction.market.market import CampaignMarket, Eligibility, TradedSeller
 from auction.market.model import FieldValue
+from auction.market.routing import EVERYONE
 from auction.ping.asking import Asking
 from auction.ping.auction import Auction
 from auction.ping.bids import Terms
@@ -163,7 +164,9 @@ class PingService:
     async def _auction(
         self, floor: Floor, campaign: CampaignMarket, trace: Trace, deadline_s: float, print_of: bytes | None
     ) -> tuple[OpenPing | None, PingAnswer]:
-        """One auction: eligible orders are asked tier by tier until the places of a winning mix are held."""
+        """One auction: eligible orders are asked tier by tier, a lead route's team before the others, until the places
+        of a winning mix are held.
+        """
         if self.running >= self._most_auctions:
             self.turned_away += 1
             raise HouseError("house_full", "Too many auctions are running; try again shortly.")
@@ -173,11 +176,10 @@ class PingService:
             eligible = self._eligible(floor, campaign, trace, terms)
             book = Auction(terms)
             trace.asked, trace.outcomes = book.asked, book.outcomes
-            tiers = [tier for tier in campaign.tiers if eligible & campaign.tier_masks[tier]]
-            for place, tier in enumerate(tiers):
+            turns = campaign.turns(eligible, trace.routed.first if trace.routed is not None else 0)
+            for place, mask in enumerate(turns):
                 left_ms = (deadline_s - perf_counter()) * 1000
-                share_s = tier_share_ms(left_ms, len(tiers) - place) / 1000
-                mask = eligible & campaign.tier_masks[tier]
+                share_s = tier_share_ms(left_ms, len(turns) - place) / 1000
                 await self._asking.ask_tier(floor, campaign, trace, book, mask, share_s)
                 held = await self.holding.hold_best(
                     floor, campaign, trace, book, print_of, self._clock.now_ms()
@@ -226,6 +228,8 @@ class PingService:
             rate = None  # it was counted once
 
     def _eligible(self, floor: Floor, campaign: CampaignMarket, trace: Trace, terms: Terms) -> int:
+        routed = None if campaign.routing is None else campaign.routing.of(trace.values)
+        trace.routed = routed
         found: Eligibility = campaign.eligible(
             trace.values,
             trace.at_ms,
@@ -235,6 +239,7 @@ class PingService:
             else floor.known_full(campaign, trace.at_ms, terms.lowest_price_micros),
             unhealthy=self._asking.sick(floor, campaign, trace.ping_id),
             lowest_price_micros=terms.lowest_price_micros,
+            allowed=EVERYONE if routed is None else routed.allowed,
         )
         trace.eligibility = found
         trace.lap(Stage.ELIGIBLE)

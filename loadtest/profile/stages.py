@@ -145,6 +145,8 @@ RULES: Sequence[Rule] = (
     Rule(BOOK, "auction/ledger/"),
     # around it all
     Rule(KEEPING, "auction/applying.py"),
+    Rule(KEEPING, "auction/changing.py"),
+    Rule(KEEPING, "auction/lead_routes.py"),
     Rule(KEEPING, "auction/seeding.py"),
     Rule(KEEPING, "auction/rebuilding.py"),
     Rule(KEEPING, "auction/reconciling.py"),

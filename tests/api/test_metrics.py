@@ -39,6 +39,7 @@ NAMES = {
     *("auction_ping_log_written", "auction_ping_log_dropped"),
     *("auction_ledger_waiting", "auction_ping_log_waiting"),
     *("auction_keyed_requests", "auction_keyed_requests_waiting"),
+    *("auction_catalogue_changes", "auction_catalogue_changes_waiting"),
     *("auction_pings_allowed", "auction_pings_leased", "auction_pings_withheld"),
     *(
         "auction_beats_missed",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.conftest import Run
+from tests.house import CAMPAIGN
 
 ORDERS = [
     {"id": "asked", "buyer": "ann", "price": {"live": True, "max": 80.00}},
@@ -31,6 +32,38 @@ async def test_every_order_is_told_with_its_reason(
     assert "state in [CA]: was TX" in told["elsewhere"]
     assert "paused" in told["resting"]
     assert told["ping"].startswith(f"ping {ping_id}  solar  from acme  2026-01-01T12:00:00")
+
+
+async def test_the_route_that_acted_is_told(auction: Run, open_test_house: Any, ledger_url: str) -> None:
+    house = await open_test_house(
+        ORDERS,
+        {"ann": {"bid": {"price": 30}}},
+        campaign={
+            "fields": [*CAMPAIGN["fields"], {"name": "source", "type": "text", "ping": True}],
+            "routed_by": {"source": "source"},
+        },
+        sections={
+            "teams": [{"id": "home", "name": "Home", "buyers": ["ben"]}],
+            "sources": [{"id": "web", "name": "Web"}],
+            "lead_routes": [
+                {
+                    "id": "r1",
+                    "owner": "ben",
+                    "target": "team",
+                    "select": "team",
+                    "team": "home",
+                    "source": "web",
+                }
+            ],
+        },
+    )
+    ping_id = (await house.ping(lead={"state": "TX", "source": "web"}))["ping_id"]
+    await house.exchange.writer.flush()
+    result = auction("explain", ping_id, "--database-url", ledger_url)
+    told = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line.strip()}
+    assert "lead route: r1, team home first" in result.stdout
+    assert "won" in told["cheap"]
+    assert told["asked"][-2:] == ["route", "r1"]
 
 
 async def test_an_auction_is_explained_on_the_market_that_it_ran_on(

@@ -164,6 +164,17 @@ def test_every_order_is_in_exactly_one_place(
     assert Eligibility.from_bytes(found.to_bytes()) == found
 
 
+def test_a_row_from_before_there_were_routes_is_read() -> None:
+    market = solar(order("a"), order("b", paused=True))
+    found = ask(market)
+    count, masks = msgspec.msgpack.decode(found.to_bytes())
+    assert (count, len(masks)) == (2, 8), "who has no routes writes what was written before"
+    routed = ask(market, allowed=0b10)
+    assert len(msgspec.msgpack.decode(routed.to_bytes())[1]) == 9
+    assert Eligibility.from_bytes(routed.to_bytes()) == routed
+    assert (routed.routed, routed.paused, routed.eligible) == (0b01, 0b10, 0)
+
+
 def test_an_eligibility_that_nobody_wrote_is_refused() -> None:
     for data in (b"", b"\x00", msgspec.msgpack.encode((3, [[0]]))):
         with pytest.raises((msgspec.MsgspecError, ValueError)):

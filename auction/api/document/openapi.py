@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from auction.api.document import leads, native, postbacks, router
+from auction.api.document import leads, native, postbacks, router, routes
 from auction.api.document import webhooks as sent
 from auction.api.document.fields import Schema
 from auction.errors import FieldMistake
@@ -26,7 +26,7 @@ ABOUT = """A ping-post exchange for leads.
 lead against that ping. Business outcomes are 200; errors are `application/problem+json` (RFC 9457) with a `code` that
 never changes its meaning, and every bad field named at once."""
 
-DOORS = (native, postbacks, router, leads)
+DOORS = (native, postbacks, router, leads, routes)
 """Each tells its `paths(campaigns)`, and the `STRUCTS` that they name."""
 
 _FOR_THE_HOUSE = re.compile(r" \(DESIGN [0-9.]+\)")
@@ -54,6 +54,7 @@ def document(house: House, campaigns: Sequence[Campaign] = ()) -> dict[str, Any]
         "tags": [
             {"name": "Selling", "description": "Pings and posts."},
             {"name": "Other doors", "description": "The same exchange, as other APIs speak."},
+            {"name": "Lead routes", "description": "For buyers: whose leads come to them first."},
             {"name": "Looking up", "description": "A seller's own pings and leads."},
             {"name": "Buying", "description": "What buyers tell of the leads that they were offered."},
             {"name": "Running", "description": "For those who run it."},

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from auction.api.document.fields import Schema
+from auction.api.listing import MOST_LIMIT, MOST_SKIP, Reading, read_flag, read_whole
 
 MOST_TEXT = 128
+MOST_WHOLE = 10**15 - 1
 TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MOST_TEXT}
 
 PROBLEMS: Final = {
     400: "Not JSON (`bad_json`, `not_an_object`, `too_deep`), not a form (`bad_form`), not HTTP (`bad_http`), cut "
     "off (`cut_off`), or a list asked for wrongly (`bad_query`).",
     401: "No key, or none of ours: `unknown_key`.",
-    403: "Another's: `not_your_campaign`, `not_your_ping`, `not_your_lead`.",
-    404: "Not there: `unknown_campaign`, `unknown_ping`, `unknown_lead`, `no_such_path`. Another "
+    403: "Another's: `not_your_campaign`, `not_your_ping`, `not_your_lead`, `not_your_route`, `not_your_team`, "
+    "`not_your_source`.",
+    404: "Not there: `unknown_campaign`, `unknown_ping`, `unknown_lead`, `unknown_route`, `no_such_path`. Another "
     "method gets 405, `wrong_method`.",
     408: "The request took too long to come: `too_slow`.",
     409: "Under way, or said otherwise before: `ping_in_progress`, `post_in_progress`, `used_ping`, "
-    "`request_in_progress`, `idempotency_conflict`.",
+    "`request_in_progress`, `idempotency_conflict`, `too_many_routes`, `catalogue_changing`.",
     410: "The offer is over: `offer_expired`, `no_offer`.",
     413: "The body is too large: `too_large`.",
     415: "Not `application/json`: `not_json`.",
@@ -77,6 +80,46 @@ def problems(statuses: Sequence[int]) -> Schema:
             "content": {"application/problem+json": {"schema": ref("Problem")}},
         }
         for status in sorted(statuses)
+    }
+
+
+_FLAG: Final[Schema] = {"type": "boolean"}
+_WORD: Final[Schema] = {"type": "string"}
+
+
+def listing(fields: Mapping[str, Reading]) -> list[Schema]:
+    """The parameters of a list: `$limit`, `$skip`, and for each field equality, `$ne`, `$in` and `$nin`."""
+    whole: Schema = {
+        "anyOf": [
+            {"type": "integer", "minimum": -MOST_WHOLE, "maximum": MOST_WHOLE},
+            {"const": "null"},
+        ]
+    }
+    told = [
+        _parameter("$limit", {"type": "integer", "minimum": 0, "maximum": MOST_LIMIT}, "How many are shown."),
+        _parameter(
+            "$skip", {"type": "integer", "minimum": 0, "maximum": MOST_SKIP}, "How many are left out."
+        ),
+    ]
+    for name, reading in fields.items():
+        of = whole if reading is read_whole else _FLAG if reading is read_flag else _WORD
+        several = {"type": "array", "minItems": 1, "items": of}
+        told += [
+            _parameter(name, of, "Is this."),
+            _parameter(f"{name}[$ne]", of, "Is not this."),
+            _parameter(f"{name}[$in]", several, "Is one of these."),
+            _parameter(f"{name}[$nin]", several, "Is none of these."),
+        ]
+    return told
+
+
+def _parameter(name: str, schema: Schema, description: str) -> Schema:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": schema,
     }
 
 
