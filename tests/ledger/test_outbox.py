@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import Connection, Engine
 
@@ -54,7 +56,7 @@ def test_pending_and_what_it_came_to_are_told(engine: Engine) -> None:
     let_hear(engine, "acme")
     take(engine)
     unknown = OfferResult(order_id="sunrise-tx", state="unknown", answered_at_ms=AT_MS + 40)
-    known = {"results": (unknown,), "sales": (), "payout_micros": 0}
+    known: dict[str, Any] = {"results": (unknown,), "sales": (), "payout_micros": 0}
     move(engine, sold(state="pending", **known))
     assert [state for _, _, state, _ in events(engine)] == ["pending"]
     move(engine, sold(from_states=("pending",)))
