@@ -12,11 +12,12 @@ import pytest
 from msgspec.structs import replace
 
 from auction.api.routes import read_terms
-from auction.applying import apply_catalogue, read_files, stored_catalogue
+from auction.applying import TRIES, EntryChange, apply_catalogue, read_files, stored_catalogue
 from auction.catalogue.one_entry import with_entry
 from auction.errors import SellerError
 from auction.lead_routes import MOST_ROUTES, RouteTerms
 from auction.ledger.engine import open_engine
+from auction.market.model import Catalogue
 from auction.market.routes import LeadRoute
 from tests.house import CAMPAIGN, House
 
@@ -263,6 +264,49 @@ async def test_many_at_once_are_all_made(house: House) -> None:
     answers = await asyncio.gather(*(made(house, MINE) for _ in range(8)))
     assert sorted(answer["id"] for answer in answers) == list(range(94, 102))
     assert house.exchange.changing.outcomes["made",] == 8
+
+
+def change_between(
+    house: House, monkeypatch: pytest.MonkeyPatch, times: int, change: Callable[[Catalogue, int], Catalogue]
+) -> None:
+    """So many times, another process applies a change between what the door reads and what it stores."""
+    store, left = house.exchange.changing.now, iter(range(times))
+
+    def apply_another(at: int) -> None:
+        engine = open_engine(house.exchange.settings.ledger_url)
+        try:
+            with engine.connect() as conn:
+                stored = stored_catalogue(conn)[1]
+            apply_catalogue(engine, change(stored, at), 1, "another")
+        finally:
+            engine.dispose()
+
+    async def now(*args: Any, **named: Any) -> EntryChange:
+        for at in left:
+            await asyncio.to_thread(apply_another, at)
+            break
+        return await store(*args, **named)
+
+    monkeypatch.setattr(house.exchange.changing, "now", now)
+
+
+async def test_a_source_that_was_closed_meanwhile_is_closed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(stored: Catalogue, _: int) -> Catalogue:
+        return replace(stored, sources=tuple(replace(source, buyers=()) for source in stored.sources))
+
+    change_between(house, monkeypatch, 1, closed)
+    assert await refused(house, "POST", "/lead-routes", MINE) == (403, "not_your_source")
+
+
+async def test_who_never_gets_through_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def renamed(stored: Catalogue, at: int) -> Catalogue:
+        return replace(stored, exchange=replace(stored.exchange, name=f"Name {at}"))
+
+    change_between(house, monkeypatch, TRIES, renamed)
+    assert await refused(house, "POST", "/lead-routes", MINE) == (409, "catalogue_changing")
+    assert (await made(house, MINE))["id"] == 94
 
 
 async def test_one_buyer_has_so_many_and_no_more(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -62,6 +63,19 @@ async def test_remove(house: House) -> None:
     assert await house.ask("DELETE", "//lead-routes/92", OTHER) == (200, example("remove.answer"))
     status, answer = await house.ask("DELETE", "//lead-routes/92", OTHER)
     assert (status, answer["code"]) == (404, "unknown_route")
+
+
+async def test_a_bare_space_is_not_http(house: House) -> None:
+    """What the document writes has to be encoded, as every client does: a line that can be read in two ways is not."""
+    host, port = house.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    line = "GET /lead-routes?distribution_target[$ne]=Team Rollout HTTP/1.1"
+    writer.write(f"{line}\r\nHost: x\r\nAuthorization: Bearer {AGENT}\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"bad_http"' in answer
 
 
 @pytest.mark.parametrize("query", QUERIES)
