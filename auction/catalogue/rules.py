@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from auction.catalogue.campaign_rules import campaign_problems
 from auction.catalogue.cap_rules import cap_problems
+from auction.catalogue.distro_rules import distro_problems
 from auction.catalogue.documents import SECTIONS
 from auction.catalogue.door_rules import door_problems
 from auction.catalogue.endpoint_rules import endpoint_problems
@@ -69,6 +70,7 @@ class _Check:
             yield from self._suppression_list(one, ("suppression_lists", at))
         for at, admin in enumerate(catalogue.admins):
             yield from self._keys(admin.keys, ("admins", at))
+        yield from distro_problems(catalogue.campaigns)
         for section, kind in SECTIONS.items():
             yield from _twice(kind.replace("_", " "), section, getattr(catalogue, section))
 

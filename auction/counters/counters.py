@@ -137,6 +137,15 @@ class Counters:
         """Let the same ping be auctioned anew. False if the marker is not its own by now."""
         return self.link.run(scripts.FORGET, bool, 1, _mark(seller_id, fingerprint), ping_id)
 
+    def offer_of(self, seller_id: str, fingerprints: Sequence[bytes], now_ms: int) -> Future[str | None]:
+        """The newest ping of the seller with one of these fingerprints whose offer stands."""
+
+        def read(reply: bytes) -> str | None:
+            return reply.decode() or None
+
+        keys = [_mark(seller_id, one) for one in fingerprints]
+        return self.link.run(scripts.OFFER_OF, read, len(keys), *keys, now_ms)
+
     # -- places in caps ------------------------------------------------------------------------------
 
     def hold(self, place: Place, now_ms: int, until_ms: int) -> Future[Held | Full]:

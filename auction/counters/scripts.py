@@ -35,6 +35,7 @@ def _script(name: str, *, after: str | None = None) -> Script:
 ADMIT = _script("admit")
 REMEMBER = _script("remember")
 FORGET = _script("forget")
+OFFER_OF = _script("offer_of")
 HOLD = _script("hold", after="places")
 KEEP = _script("keep", after="places")
 SOLD = _script("sold", after="places")
@@ -56,6 +57,7 @@ ALL = (
     ADMIT,
     REMEMBER,
     FORGET,
+    OFFER_OF,
     HOLD,
     KEEP,
     SOLD,

@@ -99,7 +99,7 @@ class CampaignMarket:
     """One campaign with its orders. Immutable, but for what it remembers of the hours.
 
     `orders` are sorted by id, and an order's bit is its place. `ping_fields` are those that buyers are sent
-    in pings, `hashed_fields` those of which they are sent a hash.
+    in pings, `hashed_fields` those of which they are sent a hash, `later_fields` all others.
     """
 
     __slots__ = (
@@ -115,6 +115,7 @@ class CampaignMarket:
         "decoder",
         "hashed_fields",
         "id",
+        "later_fields",
         "orders",
         "ping_fields",
         "rules",
@@ -137,6 +138,9 @@ class CampaignMarket:
         self.ping_fields: tuple[str, ...] = tuple(spec.name for spec in campaign.fields if spec.in_ping)
         self.hashed_fields: tuple[str, ...] = tuple(
             spec.name for spec in campaign.fields if spec.hashed_in_ping
+        )
+        self.later_fields: frozenset[str] = frozenset(
+            spec.name for spec in campaign.fields if not (spec.in_ping or spec.hashed_in_ping)
         )
         self.orders: tuple[TradedOrder, ...] = tuple(orders)
         self.suppression_lists: tuple[SuppressionList, ...] = tuple(suppression_lists)

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     ASK_LIMIT = "ask_limit"
     TIER_NOT_REACHED = "tier_not_reached"
     NO_TIME = "no_time_left"
+    DUPLICATE = "duplicate"  # it bought an equal lead not long ago
+    NOT_CHOSEN = "not_chosen"  # the seller named another buyer
     # asked and failed
     TIMEOUT = "timeout"
     CONNECT_FAILED = "connect_failed"

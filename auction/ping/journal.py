@@ -136,7 +136,8 @@ class Trace:
         """One code for the seller: the nearest that anybody came to an offer."""
         outcomes = self.outcomes
         if not outcomes:
-            return self.dropped[0].reason.value if self.dropped else "no_eligible_order"
+            whys = (drop.reason for drop in self.dropped if drop.reason is not Reason.NOT_CHOSEN)
+            return next(whys, "no_eligible_order")
         reasons = {outcome.reason for outcome in outcomes}
         for telling, code in _TELLING:
             if telling in reasons:

@@ -89,7 +89,7 @@ class Offering:
 
     async def _offer(self, floor: Floor, draft: LeadDraft, win: Win, kept: bool, at_ms: int) -> Told:
         buyer = floor.market.buyers.get(win.bid.buyer_id)
-        objection = objection_to(floor.market, draft, win, buyer, kept)
+        objection = objection_to(floor.market, draft, win, buyer, kept, at_ms)
         if objection is not None or buyer is None:
             state = OfferState.NOT_SENT if kept else OfferState.FULL
             return Told(win, state, at_ms, at_ms, kept, reason=objection)
@@ -161,6 +161,11 @@ class Offering:
         if draft.ping.test:
             return
         steps: list[Callable[[], asyncio.Future[bool]]] = []
+        offered = {one.win.bid.order_id for one in told}
+        for win in draft.ping.wins:
+            if win.bid.order_id not in offered:  # the seller chose another
+                place = place_of(floor, draft.ping, win.bid.order_id, win.price_micros)
+                steps.append(partial(self._release, place))
         for one in told:
             place = place_of(floor, draft.ping, one.win.bid.order_id, one.win.price_micros)
             if one.state is OfferState.ACCEPTED:

@@ -189,6 +189,7 @@ class Recovery:
             ping.terms,
             "stop" if over or campaign is None else campaign.rules.on_reject,
             [(_win(offer, ping), OfferState(offer.state)) for offer in offers],
+            None if over else ping.chosen,
         )
         told = [_told(offer, ping) for offer in offers if offer.state != "sent"]
         at_ms = max((offer.sent_at_ms for offer in offers), default=now_ms)
