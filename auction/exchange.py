@@ -44,6 +44,7 @@ from auction.market.model import Admin, Buyer, Catalogue
 from auction.ping.asking import Asking
 from auction.ping.floor import Floor
 from auction.ping.hashes import Hashes
+from auction.ping.inbound import Inbound
 from auction.ping.journal import PingJournal
 from auction.ping.service import PingService
 from auction.ping.tally import PingTally
@@ -222,6 +223,7 @@ class Exchange:
             floor,
             self.counters,
             Asking(self.fanout, self.allowances, self.health),
+            Inbound(self.counters, self.shelf),
             PingJournal(self.writer, self.ping_tally),
             clock,
             settings.most_auctions,

@@ -10,7 +10,7 @@ again, and what was taken in vain expires.
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -43,6 +43,8 @@ from auction.market.sellers import Rate
 from auction.market.windows import CapRule
 
 DAY_MS = 86_400_000
+ANYBODY = "#"
+"""Stands for any order, in who bought what."""
 MOST_WINDOWS = 64
 """The most windows that one hold may reach into: a day in hours, with clock changes, is well below."""
 SHORT_KEPT_MS = 60_000
@@ -260,6 +262,34 @@ class Counters:
         """Nothing was offered: the ping opens again, if it still lives. False if not this claimant's."""
         return self.link.run(scripts.UNCLAIM, bool, 1, _ping(ping_id), claimant)
 
+    # -- who bought what -----------------------------------------------------------------------------
+
+    def bought(
+        self,
+        campaign_id: str,
+        prints: Sequence[bytes],
+        order_ids: Sequence[str],
+        at_ms: int,
+        keep_ms: int,
+    ) -> Future[bool]:
+        """These orders bought a lead that is known by these prints (one at least). Safe to say again."""
+        keys = [_known_by(campaign_id, one) for one in prints]
+        return self.link.run(scripts.BOUGHT, bool, len(keys), *keys, at_ms, keep_ms, *order_ids)
+
+    def who_bought(self, campaign_id: str, prints: Mapping[int, bytes]) -> Future[dict[int, dict[str, int]]]:
+        """By the keys of `prints` (one at least): who bought a lead that is known by it, and when last. `ANYBODY` is
+        there as often as anybody is."""
+
+        def read(reply: list[list[bytes]]) -> dict[int, dict[str, int]]:
+            return {
+                at: {who.decode(): int(at_ms) for who, at_ms in zip(told[::2], told[1::2], strict=True)}
+                for at, told in zip(prints, reply, strict=True)
+                if told
+            }
+
+        keys = [_known_by(campaign_id, one) for one in prints.values()]
+        return self.link.run(scripts.WHO_BOUGHT, read, len(keys), *keys)
+
     # -- turns ---------------------------------------------------------------------------------------
 
     def turn(self, campaign_id: str, order_ids: Sequence[str]) -> Future[list[str]]:
@@ -273,6 +303,10 @@ class Counters:
 
 def _mark(seller_id: str, fingerprint: bytes) -> str:
     return f"{{seller:{seller_id}}}:ping:{fingerprint.hex()}"
+
+
+def _known_by(campaign_id: str, print_of: bytes) -> str:
+    return f"{{campaign:{campaign_id}}}:bought:{print_of[:16].hex()}"
 
 
 def _ping(ping_id: str) -> str:

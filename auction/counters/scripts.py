@@ -44,6 +44,8 @@ PEEK = _script("peek", after="places")
 LEASE = _script("lease", after="places")
 LOOK = _script("look", after="places")
 MEND = _script("mend", after="places")
+BOUGHT = _script("bought")
+WHO_BOUGHT = _script("who_bought")
 OPEN_PING = _script("open_ping")
 CLAIM = _script("claim")
 FINISH = _script("finish")
@@ -66,6 +68,8 @@ ALL = (
     LEASE,
     LOOK,
     MEND,
+    BOUGHT,
+    WHO_BOUGHT,
     OPEN_PING,
     CLAIM,
     FINISH,

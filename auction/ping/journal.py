@@ -6,7 +6,7 @@ log entry, never an auction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -52,7 +52,8 @@ STAGES = ("admit", "eligible", "ask", "buyers", "hold")
 class Trace:
     """One auction as it happens.
 
-    `opens`: its offer is kept for a post that comes later. `adaptive`: its buyers' times are learned.
+    `bought`: who bought leads like this one (see `inbound`). `opens`: its offer is kept for a post that comes later.
+    `adaptive`: its buyers' times are learned.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class Trace:
         "adaptive",
         "asked",
         "at_ms",
+        "bought",
         "campaign",
         "dropped",
         "eligibility",
@@ -96,6 +98,7 @@ class Trace:
         self.request = request
         self.values = values
         self.hashed: Hashed = NOTHING
+        self.bought: Mapping[int, Mapping[str, int]] = {}
         self.opens = opens
         self.laps_us = [0] * len(STAGES)
         self._lap_s = arrived_s

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from asyncio import Future
 from collections.abc import Callable
 from time import perf_counter
 
@@ -31,6 +32,7 @@ from auction.ping.deadlines import granted_tmax_ms, reserve_ms, tier_share_ms
 from auction.ping.floor import Floor
 from auction.ping.hashes import NOTHING
 from auction.ping.holding import Holding
+from auction.ping.inbound import Bought, Inbound
 from auction.ping.journal import PingJournal, Stage, Trace
 from auction.ping.offer import (
     BuyerBid,
@@ -76,6 +78,7 @@ class PingService:
         floor: Callable[[], Floor],
         counters: Counters,
         asking: Asking,
+        inbound: Inbound,
         journal: PingJournal,
         clock: Clock,
         most_auctions: int,
@@ -83,6 +86,7 @@ class PingService:
         self._floor = floor
         self._counters = counters
         self._asking = asking
+        self._inbound = inbound
         self._journal = journal
         self._clock = clock
         self.holding = Holding(counters)
@@ -120,6 +124,9 @@ class PingService:
             mistakes = [*request.mistakes, *mistakes]
         ping_id = ping_id or uuid_utils.uuid7().hex
         print_of = fingerprint(request, values, hashed.kept) if opens and not mistakes else None
+        looked: Future[Bought] | None = None
+        if campaign.duplicates is not None and not (mistakes or request.test):
+            looked = self._inbound.look(campaign, floor.hashes, values, hashed.digests)
         gate = await self._admit(seller, print_of, ping_id, now_ms, tmax_ms, deadline_s)
         if isinstance(gate, Repeat):
             self.repeats += 1
@@ -134,6 +141,8 @@ class PingService:
         trace.lap(Stage.ADMIT)
         open_ping: OpenPing | None = None
         try:
+            if looked is not None:
+                trace.bought = await looked
             open_ping, answer = await self._auction(floor, campaign, trace, deadline_s, print_of)
         finally:
             # No offer to repeat: the next such ping is a new one.
@@ -200,8 +209,12 @@ class PingService:
             raise HouseError("house_full", "Too many auctions are running; try again shortly.")
         self.running += 1
         try:
+            if campaign.guarded and (why := self._inbound.refusal(campaign, trace)) is not None:
+                return None, PingAnswer(trace.ping_id, "no_bid", reason=why.value, test=trace.request.test)
             terms = terms_for(campaign, trace.seller, trace.request)
             eligible = self._eligible(floor, campaign, trace, terms)
+            if trace.bought:
+                eligible = self._inbound.without_repeats(campaign, trace, eligible)
             if trace.request.buyer is not None:
                 eligible = _of_buyer(floor, campaign, trace, eligible)
             book = Auction(terms)

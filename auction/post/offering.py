@@ -172,6 +172,9 @@ class Offering:
                 steps.append(partial(self._sold, place))
             elif one.state is not OfferState.UNKNOWN:  # also where it is not known to be kept
                 steps.append(partial(self._release, place))
+        sold_to = [one.win.bid.order_id for one in told if one.state is OfferState.ACCEPTED]
+        if sold_to and draft.prints.every:
+            steps.append(partial(self._bought, draft, sold_to))
         done = await _all([step() for step in steps])
         for step, result in zip(steps, done, strict=True):
             if isinstance(result, HouseError):
@@ -179,6 +182,10 @@ class Offering:
 
     def _sold(self, place: Place) -> asyncio.Future[bool]:
         return self._counters.sold(place, self._clock.now_ms(), place.price_micros)
+
+    def _bought(self, draft: LeadDraft, order_ids: Sequence[str]) -> asyncio.Future[bool]:
+        prints, at_ms = draft.prints, draft.lead.created_at_ms
+        return self._counters.bought(draft.lead.campaign, prints.every, order_ids, at_ms, prints.keep_ms)
 
     def _release(self, place: Place) -> asyncio.Future[bool]:
         return self._counters.release(place, self._clock.now_ms())

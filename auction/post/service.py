@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from auction.clock import Clock
 from auction.errors import FieldMistake, HouseError, SellerError
 from auction.ledger.faults import TakenOver
-from auction.ledger.records import AlreadyTaken, Refused
+from auction.ledger.records import AlreadyTaken, Refused, Taken
 from auction.ledger.sealing import Sealer
 from auction.market.market import CampaignMarket, TradedSeller
 from auction.market.model import FieldValue
@@ -212,9 +212,10 @@ class PostService:
             draft.lead.created_at_ms,
         )
         wins = course.sale.next_offers()
-        earlier = await self._take(floor, draft, wins)
-        if earlier is not None:
-            return earlier
+        taken = await self._take(floor, draft, wins)
+        if not isinstance(taken, Taken):
+            return taken
+        course.repeated = taken.repeated
         self.claiming.forget(ping)
         try:
             kept = await self._keep(floor, draft, wins)
@@ -225,7 +226,7 @@ class PostService:
                 raise in_progress() from None
             return answer
 
-    async def _take(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> bytes | None:
+    async def _take(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> Taken | bytes:
         """The intent, durable before anything leaves the house; or the answer, if the lead is not to be offered."""
         lead = draft.lead
         try:
@@ -245,7 +246,7 @@ class PostService:
             assert lead.refused_answer is not None
             await self.claiming.finish(lead.ping_id, lead.lead_id)
             return self._answers.open(lead.lead_id, lead.refused_answer)
-        return None
+        return taken
 
     async def _keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> dict[str, bool]:
         """The places of the winners. If the counters are away now, before anything was sent, the post never was."""

@@ -53,6 +53,22 @@ class Shelf:
                     return one
         return None
 
+    def hit_digest(
+        self, lists: Iterable[SuppressionList], digests: Mapping[str, str]
+    ) -> SuppressionList | None:
+        """The first of these lists that a field stands in of which only the SHA-256 is known (hex, of the one spelling
+        of `market.hashing`). A list that came as another kind of hash cannot tell."""
+        for one in lists if digests else ():
+            held = self._held.get(one.id)
+            if held is None or held[0].form != "sha256":
+                continue
+            for name in one.fields:
+                digest = digests.get(name)
+                if digest is not None and self._prints.of_hash(digest, "sha256") in held[1]:
+                    self.hits += 1
+                    return one
+        return None
+
     async def refresh(self) -> bool:
         """Takes up lists that changed; True if there were any. Raises `HouseError` where the ledger is away."""
         found = await self._reader.read(states)
