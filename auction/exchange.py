@@ -62,6 +62,7 @@ from auction.post.status import Status
 from auction.post.watching import Watching
 from auction.process import host_name
 from auction.rebuilding import Rebuilding
+from auction.recalling import Recalling
 from auction.seeding import seed_caps
 from auction.settings import Settings
 from auction.suppression.prints import Prints
@@ -106,7 +107,7 @@ class Exchange:
 
     async def open(self, redis_url: str) -> None:
         """Open every part, lowest first. Raises `OperatorError` where a part cannot be had."""
-        settings = self.settings
+        settings, self._redis_url = self.settings, redis_url
         self._engine = open_engine(settings.ledger_url)
         self._parts.callback(self._engine.dispose)
         await asyncio.to_thread(upgrade, self._engine)
@@ -259,6 +260,9 @@ class Exchange:
         )
         self.watching = Watching(self.writer, self.reader, self.lease, book, self.recovery, clock)
         self._parts.push_async_callback(self.watching.close)
+        self.recalling = Recalling(self._redis_url, self.reader, clock, lambda: self.floor.market)
+        self.recalling.start(self.link)
+        self._parts.push_async_callback(self.recalling.close)
         self.post_rate = PostRate(self.counters, clock)
         self._parts.push_async_callback(self.posts.close)
         self._parts.push_async_callback(self.recovery.close)

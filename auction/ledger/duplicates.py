@@ -7,7 +7,7 @@ is looked for after the other is there. (SQLite has one writer as it is.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -132,11 +132,18 @@ def prints_of(conn: Connection, lead_id: str) -> list[bytes]:
 
 def bought_since(
     conn: Connection, campaign: str, since_ms: int, after: bytes, most: int
-) -> Iterator[BoughtRow]:
-    """Who bought what in a campaign, by print, from the first after `after`; about `most` rows, and all of a print."""
+) -> tuple[list[BoughtRow], bytes | None]:
+    """Who bought what in a campaign, by print, from the first one after `after`: about `most` rows, and after which
+    print to go on (None: that was all)."""
     wanted = {"campaign": campaign, "since_ms": since_ms, "after": after, "most": most}
-    for row in conn.execute(_SOLD_SINCE, wanted):
-        yield BoughtRow(bytes(row.hash), row.at_ms, row.order_id)
+    rows = [BoughtRow(bytes(row.hash), row.at_ms, row.order_id) for row in conn.execute(_SOLD_SINCE, wanted)]
+    if len(rows) < most:
+        return rows, None
+    last = rows[
+        -1
+    ].print_of  # there may be more of it: it is read again with the next, unless it is all there is
+    whole = [row for row in rows if row.print_of != last]
+    return (whole, whole[-1].print_of) if whole else (rows, last)
 
 
 def _hold(conn: Connection, prints: Iterable[bytes]) -> None:

@@ -51,7 +51,7 @@ class Inbound:
             return Reason.INBOUND
         lists = campaign.ping_lists
         if lists and (
-            self._shelf.hit(lists, trace.values) or self._shelf.hit_digest(lists, trace.hashed.digests)
+            self._shelf.look(lists, trace.values) or self._shelf.look_by_digest(lists, trace.hashed.digests)
         ):
             return Reason.SUPPRESSED
         rule = campaign.duplicates.campaign if campaign.duplicates is not None else None

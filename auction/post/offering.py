@@ -173,7 +173,7 @@ class Offering:
             elif one.state is not OfferState.UNKNOWN:  # also where it is not known to be kept
                 steps.append(partial(self._release, place))
         sold_to = [one.win.bid.order_id for one in told if one.state is OfferState.ACCEPTED]
-        if sold_to and draft.prints.every:
+        if sold_to and draft.prints.at_ping:
             steps.append(partial(self._bought, draft, sold_to))
         done = await _all([step() for step in steps])
         for step, result in zip(steps, done, strict=True):
@@ -185,7 +185,7 @@ class Offering:
 
     def _bought(self, draft: LeadDraft, order_ids: Sequence[str]) -> asyncio.Future[bool]:
         prints, at_ms = draft.prints, draft.lead.created_at_ms
-        return self._counters.bought(draft.lead.campaign, prints.every, order_ids, at_ms, prints.keep_ms)
+        return self._counters.bought(draft.lead.campaign, prints.at_ping, order_ids, at_ms, prints.keep_ms)
 
     def _release(self, place: Place) -> asyncio.Future[bool]:
         return self._counters.release(place, self._clock.now_ms())

@@ -22,12 +22,13 @@ class Known(msgspec.Struct, frozen=True):
 class LeadPrints(msgspec.Struct, frozen=True):
     """What a lead is known by: to its campaign's rule, to orders with rules of their own, and to all together.
 
-    `keep_ms` is how long it matters to anybody.
+    `at_ping` are those that a ping can be known by, `keep_ms` is how long that matters to anybody.
     """
 
     campaign: Known | None = None
     orders: Mapping[str, Known] = {}
     every: tuple[bytes, ...] = ()
+    at_ping: tuple[bytes, ...] = ()
     keep_ms: int = 0
 
 
@@ -53,5 +54,10 @@ def lead_prints(campaign: CampaignMarket, values: Mapping[str, FieldValue], seal
         campaign=known.pop("", None),
         orders=known,
         every=tuple(one for one in prints if one is not None),
+        at_ping=tuple(
+            one
+            for one, sameness in zip(prints, duplicates.samenesses, strict=True)
+            if one is not None and sameness.at_ping
+        ),
         keep_ms=max(sameness.keep_ms for sameness in duplicates.samenesses),
     )

@@ -40,6 +40,14 @@ class Shelf:
     def hit(
         self, lists: Iterable[SuppressionList], values: Mapping[str, FieldValue]
     ) -> SuppressionList | None:
+        """As `look`, and counted."""
+        found = self.look(lists, values)
+        self.hits += found is not None
+        return found
+
+    def look(
+        self, lists: Iterable[SuppressionList], values: Mapping[str, FieldValue]
+    ) -> SuppressionList | None:
         """The first of these lists that one of the values stands in. Some microseconds a list."""
         for one in lists:
             held = self._held.get(one.id)
@@ -49,11 +57,10 @@ class Shelf:
             for name in one.fields:
                 value = values.get(name)
                 if isinstance(value, str) and self._prints.of_value(value, cast(Form, state.form)) in file:
-                    self.hits += 1
                     return one
         return None
 
-    def hit_digest(
+    def look_by_digest(
         self, lists: Iterable[SuppressionList], digests: Mapping[str, str]
     ) -> SuppressionList | None:
         """The first of these lists that a field stands in of which only the SHA-256 is known (hex, of the one spelling
@@ -65,7 +72,6 @@ class Shelf:
             for name in one.fields:
                 digest = digests.get(name)
                 if digest is not None and self._prints.of_hash(digest, "sha256") in held[1]:
-                    self.hits += 1
                     return one
         return None
 
