@@ -22,6 +22,7 @@ import msgspec
 from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
+from auction.api.at_door import CampaignsAtDoor
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, to_ours, to_theirs
 from auction.api.idempotency import KeyedDoor, of_the_key, read_key
@@ -116,6 +117,7 @@ class DistroDoor:
         self._exchange = exchange
         self._bodies = bodies
         self._keyed = KeyedDoor(exchange)
+        self._campaigns = CampaignsAtDoor("distro", lambda: exchange.floor.market)
 
     async def ping(self, scope: Scope, receive: Receive, send: Send) -> int:
         """`POST /api/v1/ping`: the buyers that are available, and what they bid."""
@@ -224,12 +226,11 @@ class DistroDoor:
             raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
         if supplier not in (seller.id, seller.seller.slug, seller.seller.code):
             raise SellerError(403, "not_your_supplier", "The key is not of this flo_supplier_id.")
-        campaign = self._exchange.floor.market.at_doors["distro"].get(called)
-        names = campaign.campaign.doors.distro if campaign is not None else None
-        if campaign is None or names is None:
+        at = self._campaigns.called(called, seller)
+        if at is None:
             raise SellerError(404, "unknown_campaign", "There is no campaign of this flo_campaign_id.")
         fields = {name: value for name, value in data.items() if name not in ENVELOPE}
-        return _Sent(seller, campaign, names, data, to_ours(names, fields, {}), key, arrived_s)
+        return _Sent(seller, at.market, at.names, data, to_ours(at.names, fields, {}), key, arrived_s)
 
 
 def _text(

@@ -6,15 +6,9 @@ catalogue, so a door has no rules of its own.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from auction.market.entry import Entry, FieldName, Id
-
-DoorKind = Literal["router", "distro", "leads"]
-"""The doors at which campaigns have names of their own."""
-
 
 DISTRO_NEEDED = ("first_name", "last_name", "phone", "email")
 DISTRO_OPTIONAL = ("state",)

@@ -10,12 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 import msgspec
 
 from auction.market.campaigns import CampaignMarket, Eligibility
-from auction.market.doors import DoorKind, DoorNames
 from auction.market.entry import KeyKind
 from auction.market.model import Admin, Buyer, Campaign, Catalogue, House, Order, Seller
 from auction.market.orders import OrderCompiler, TradedOrder
@@ -37,8 +36,7 @@ Identified = TypeVar("Identified", Campaign, Seller, Buyer, Order)
 class Market(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """All campaigns, sellers, buyers and orders of one version of the catalogue, by id.
 
-    The three by key have the SHA-256 (hex) of every key that is accepted. `at_doors` has the campaigns that are open at
-    each of the other doors, by what they are called there and by their ids.
+    The three by key have the SHA-256 (hex) of every key that is accepted.
     """
 
     version: int
@@ -49,7 +47,6 @@ class Market(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     sellers_by_key: dict[str, TradedSeller]
     buyers_by_key: dict[str, Buyer]
     admins_by_key: dict[str, Admin]
-    at_doors: dict[DoorKind, dict[str, CampaignMarket]]
     buyers: dict[str, Buyer]
     orders: dict[str, TradedOrder]
 
@@ -124,20 +121,9 @@ def compile_market(
             if not admin.paused
             for key in _hashes(admin, extra_keys.get(("admin", admin.id)))
         },
-        at_doors={door: dict(_at_door(door, campaigns.values())) for door in get_args(DoorKind)},
         buyers=buyers,
         orders={order.id: order for campaign in campaigns.values() for order in campaign.orders},
     )
-
-
-def _at_door(door: DoorKind, campaigns: Iterable[CampaignMarket]) -> Iterator[tuple[str, CampaignMarket]]:
-    """The campaigns of one door by their ids and, where they have one, by their name there."""
-    for campaign in campaigns:
-        names: DoorNames | None = getattr(campaign.campaign.doors, door)
-        if names is not None:
-            yield campaign.id, campaign
-            if names.name is not None:
-                yield names.name, campaign
 
 
 def _hashes(holder: Seller | Buyer | Admin, given: Sequence[str] | None) -> Iterator[str]:
