@@ -276,6 +276,11 @@ class Counters:
         keys = [_known_by(campaign_id, one) for one in prints]
         return self.link.run(scripts.BOUGHT, bool, len(keys), *keys, at_ms, keep_ms, *order_ids)
 
+    def forget_bought(self, campaign_id: str, prints: Sequence[bytes]) -> Future[int]:
+        """Who bought a lead that is known by these prints (one at least) is not known here any more: it was given back,
+        or forgotten. At the post the ledger has the word."""
+        return self.link.call("DEL", *(_known_by(campaign_id, one) for one in prints))
+
     def who_bought(self, campaign_id: str, prints: Mapping[int, bytes]) -> Future[dict[int, dict[str, int]]]:
         """By the keys of `prints` (one at least): who bought a lead that is known by it, and when last. `ANYBODY` is
         there as often as anybody is."""

@@ -56,7 +56,7 @@ class Shelf:
             state, file = held
             for name in one.fields:
                 value = values.get(name)
-                if isinstance(value, str) and self._prints.of_value(value, cast(Form, state.form)) in file:
+                if isinstance(value, str) and self._stands_in(value, cast(Form, state.form), file):
                     return one
         return None
 
@@ -94,6 +94,13 @@ class Shelf:
                 old[1].close()
             log.event("suppression_list", list=state.list_id, version=state.version, entries=len(fresh))
         return bool(stale)
+
+    def _stands_in(self, value: str, form: Form, file: PrintFile) -> bool:
+        """As it is spelled; an email also in lower case, for so the trade hashes them."""
+        if self._prints.of_value(value, form) in file:
+            return True
+        low = value.lower() if "@" in value else value
+        return low != value and self._prints.of_value(low, form) in file
 
     def close(self) -> None:
         """Let go of all files."""
