@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from auction import recalling
-from auction.counters.era import RECALLED, RECALLING
+from auction.counters.era import HOUSE, RECALLED, RECALLING
 from tests.house import House
 from tests.ping.test_inbound import BY_HASH, DIGEST, MANNERS, ORDERS, SAME_PHONE, ping, sell
 
@@ -60,8 +60,14 @@ async def test_after_a_rebuild_all_is_told_again(open_sqlite_house: Open) -> Non
     house: House = await open_sqlite_house(ORDERS, MANNERS, campaign={**BY_HASH, "duplicates": SAME_PHONE})
     await until_told(house)
     assert (await sell(house, phone=DIGEST))["status"] == "sold"
-    await house.exchange.link.call("FLUSHALL")
+    link = house.exchange.link
+    rebuilds = house.exchange.rebuilding.rebuilds
+    await link.call(
+        "DEL", HOUSE, *await link.call("KEYS", "*:bought:*")
+    )  # what they are good for is not known
     async with asyncio.timeout(20):
+        while house.exchange.rebuilding.rebuilds == rebuilds:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         while (await house.get("/readyz"))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await until_told(house)

@@ -189,7 +189,7 @@ def draft_lead(
 
 
 def found_draft(
-    campaign: CampaignMarket | None, lead: Lead, ping: OpenPing, currency: str, sealer: Sealer
+    lead: Lead, ping: OpenPing, currency: str, sealer: Sealer, campaign: CampaignMarket | None = None
 ) -> LeadDraft:
     """A lead as it lies in the ledger, its campaign as it is now (None: gone). Where its personal part cannot be opened
     it is not `whole`."""

@@ -180,7 +180,7 @@ class Recovery:
         floor, now_ms = self._floor(), self._clock.now_ms()
         ping = decode_open_ping(lead.plan) if lead.plan is not None else _without_plan(lead, offers)
         campaign = floor.market.campaigns.get(lead.campaign)
-        draft = found_draft(campaign, lead, ping, floor.market.house.currency, self._sealer)
+        draft = found_draft(lead, ping, floor.market.house.currency, self._sealer, campaign)
         if lead.plan is None:
             draft = _unsendable(draft)
         over = not draft.whole or campaign is None or now_ms > ping.until_ms + LATEST_MS
