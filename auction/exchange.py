@@ -46,6 +46,7 @@ from auction.market.model import Admin, Buyer, Catalogue
 from auction.ping.asking import Asking
 from auction.ping.floor import Floor
 from auction.ping.hashes import Hashes
+from auction.ping.inbound import Inbound
 from auction.ping.journal import PingJournal
 from auction.ping.service import PingService
 from auction.ping.tally import PingTally
@@ -65,6 +66,7 @@ from auction.post.watching import Watching
 from auction.postbacks.sender import Postbacks
 from auction.process import host_name
 from auction.rebuilding import Rebuilding
+from auction.recalling import Recalling
 from auction.seeding import seed_caps
 from auction.settings import Settings
 from auction.suppression.prints import Prints
@@ -109,7 +111,7 @@ class Exchange:
 
     async def open(self, redis_url: str) -> None:
         """Open every part, lowest first. Raises `OperatorError` where a part cannot be had."""
-        settings = self.settings
+        settings, self._redis_url = self.settings, redis_url
         self._engine = open_engine(settings.ledger_url)
         self._parts.callback(self._engine.dispose)
         await asyncio.to_thread(upgrade, self._engine)
@@ -235,6 +237,7 @@ class Exchange:
             floor,
             self.counters,
             Asking(self.fanout, self.allowances, self.health),
+            Inbound(self.counters, self.shelf),
             PingJournal(self.writer, self.ping_tally),
             clock,
             settings.most_auctions,
@@ -280,6 +283,9 @@ class Exchange:
         )
         self.watching = Watching(self.writer, self.reader, self.lease, book, self.recovery, clock)
         self._parts.push_async_callback(self.watching.close)
+        self.recalling = Recalling(self._redis_url, self.reader, clock, lambda: self.floor.market)
+        self.recalling.start(self.link)
+        self._parts.push_async_callback(self.recalling.close)
         self.post_rate = PostRate(self.counters, clock)
         self._parts.push_async_callback(self.posts.close)
         self._parts.push_async_callback(self.recovery.close)

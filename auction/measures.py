@@ -250,6 +250,11 @@ def _counters(exchange: Exchange) -> list[Family]:
             rebuilding.windows_differed,
         ),
         plain_counter(
+            "auction_duplicates_recalled",
+            "Sales of which the counters were told again, to know duplicates at ping",
+            exchange.recalling.recalled,
+        ),
+        plain_counter(
             "auction_places_freed", "Kept places of leads that were settled or gone", rebuilding.places_freed
         ),
         plain_counter(

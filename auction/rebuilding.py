@@ -20,7 +20,18 @@ from auction import log
 from auction.clock import Clock, SystemClock
 from auction.counters import scripts
 from auction.counters.counters import Counters
-from auction.counters.era import HOUSE, REBUILD, RECONCILE, Era, Gate, Server, read_server, unfit, where
+from auction.counters.era import (
+    HOUSE,
+    REBUILD,
+    RECALLED,
+    RECONCILE,
+    Era,
+    Gate,
+    Server,
+    read_server,
+    unfit,
+    where,
+)
 from auction.counters.faults import CountersRebuilding, CountersUnavailable
 from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError
@@ -187,6 +198,7 @@ class Rebuilding:
                 await link.call("DEL", REBUILD)
             raise
         await link.call("SET", RECONCILE, "rebuilt", "PX", SECOND_LOOK_MS)
+        await link.call("DEL", RECALLED)  # what they know of duplicates may be older than the ledger
         self.rebuilds += 1
         self._note(outcome)
         log.event(

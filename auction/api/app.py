@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from auction import log
 from auction.api import leads, router
 from auction.api.describing import DescribingDoor
+from auction.api.distro import DistroDoor
 from auction.api.leads import LeadsDoor
 from auction.api.metrics import MetricsDoor
 from auction.api.native import NativeDoor
@@ -41,6 +42,7 @@ class App:
         self.of_front: Callable[[], list[Family]] = list
         """What is in front of us has counted this, for `/metrics`."""
         self.native, self.status = NativeDoor(exchange), StatusDoor(exchange)
+        self.distro = DistroDoor(exchange, self.native.bodies)
         self.metrics = MetricsDoor(exchange, self._families)
         self._hot: dict[str, Door] = {
             "/ping": self.native.ping,
@@ -48,6 +50,8 @@ class App:
             "/direct": self.native.direct,
             "/api.php": RouterDoor(exchange, self.native.bodies).lead,
             "/api/leads": LeadsDoor(exchange, self.native.bodies).lead,
+            "/api/v1/ping": self.distro.ping,
+            "/api/v1/ingest": self.distro.ingest,
         }
         self._shapes: dict[str, Shape] = {"/api.php": router.shaped, "/api/leads": leads.shaped}
         quiet = [

@@ -54,9 +54,12 @@ class DescribingDoor:
             self._kept_of = market.version
         told = self._kept.get((form, seller_id))
         if told is None:
-            open_to = market.sellers[seller_id].campaigns if seller_id is not None else ()
+            seller = market.sellers[seller_id] if seller_id is not None else None
+            open_to = seller.campaigns if seller is not None else ()
             described = document(
-                market.house, [one for one in market.catalogue.campaigns if one.id in open_to]
+                market.house,
+                [one for one in market.catalogue.campaigns if one.id in open_to],
+                seller.seller if seller is not None else None,
             )
             told = encode_json(described) if form == "json" else page(described).encode()
             self._kept[form, seller_id] = told

@@ -40,7 +40,10 @@ class KeyedDoor:
                 told = [(name.encode(), value.encode()) for name, value in headers]
                 return Reply(status, body, (PROBLEM_TYPE, *told))
 
-        reply = await self._exchange.idempotency.once(request, worked)
+        return await self.respond(send, await self._exchange.idempotency.once(request, worked))
+
+    async def respond(self, send: Send, reply: Reply) -> int:
+        """One reply as a response; gives its status."""
         replayed = (REPLAYED,) if reply.replayed else ()
         return await respond(send, reply.status, reply.body, (*reply.headers, *reply.passing, *replayed))
 

@@ -62,12 +62,12 @@ class NativeDoor:
             keyed = _keyed("ping", seller, data, key, arrived_s, tmax_ms, tmax_ms + LEASE_SLACK_MS)
             return await self.keyed.answer(send, keyed, partial(self._ping, seller, data, arrived_s))
         pinged = await self._exchange.pings.ping(seller, read_ping(data), arrived_s)
-        return await respond(send, 200, encode_json(pinged.answer), _ping_headers(pinged))
+        return await respond(send, 200, encode_json(pinged.answer), (JSON_TYPE, *ping_headers(pinged)))
 
     async def post(self, scope: Scope, receive: Receive, send: Send) -> int:
         """`POST /post`"""
         seller, data, key = await self._read(scope, receive)
-        rate = _rate_headers(await self._exchange.post_rate.admit(seller))
+        rate = rate_headers(await self._exchange.post_rate.admit(seller))
         if key is not None:
             wait_ms = self._exchange.settings.post_wait_ms
             keyed = _keyed("post", seller, data, key, perf_counter(), wait_ms, POST_LEASE_MS)
@@ -86,11 +86,13 @@ class NativeDoor:
             return await self.keyed.answer(send, keyed, partial(self._direct, seller, data, arrived_s, key))
         request, body_hash = read_ping(data), hash_of(data)
         pinged, answer = await self._exchange.posts.direct(seller, request, body_hash, arrived_s)
-        return await respond(send, 200, answer or encode_json(pinged.answer), _ping_headers(pinged))
+        return await respond(
+            send, 200, answer or encode_json(pinged.answer), (JSON_TYPE, *ping_headers(pinged))
+        )
 
     async def _ping(self, seller: TradedSeller, data: dict[str, Any], arrived_s: float) -> Reply:
         pinged = await self._exchange.pings.ping(seller, read_ping(data), arrived_s)
-        return Reply(200, encode_json(pinged.answer), (JSON_TYPE,), tuple(_ping_headers(pinged)[1:]))
+        return Reply(200, encode_json(pinged.answer), (JSON_TYPE,), ping_headers(pinged))
 
     async def _post(self, seller: TradedSeller, data: dict[str, Any], rate: tuple[Header, ...]) -> Reply:
         return Reply(200, await self._exchange.posts.post(seller, read_post(data)), (JSON_TYPE,), rate)
@@ -103,7 +105,7 @@ class NativeDoor:
             raise of_the_key(error) from None
         body = answer or encode_json(pinged.answer)
         known = answer is not None and pinged.open_ping is None  # to the ledger, by its key
-        return Reply(200, body, (JSON_TYPE,), tuple(_ping_headers(pinged)[1:]), replayed=known)
+        return Reply(200, body, (JSON_TYPE,), ping_headers(pinged), replayed=known)
 
     def _tmax_ms(self, data: dict[str, Any]) -> int:
         """How long this ping may take; no time at all where it is refused in any case."""
@@ -267,12 +269,14 @@ class _Reading:
         self.mistakes.append(FieldMistake(field, error))
 
 
-def _ping_headers(pinged: Pinged) -> list[tuple[bytes, bytes]]:
+def ping_headers(pinged: Pinged) -> tuple[Header, ...]:
+    """What goes beside the answer to a ping: our own time and the buyers', and what the seller may still send."""
     timing = b"own;dur=%.3f, buyers;dur=%.3f" % (pinged.own_us / 1000, pinged.buyers_us / 1000)
-    return [JSON_TYPE, (b"server-timing", timing), *_rate_headers(pinged.rate)]
+    return ((b"server-timing", timing), *rate_headers(pinged.rate))
 
 
-def _rate_headers(rate: RateState | None) -> tuple[Header, ...]:
+def rate_headers(rate: RateState | None) -> tuple[Header, ...]:
+    """The `X-RateLimit-*` headers, where there is a limit."""
     if rate is None:
         return ()
     return (

@@ -18,6 +18,7 @@ DOORS: Mapping[str, str] = {
     f"/{door}": door
     for door in (
         *("ping", "post", "direct", "leads", "pings", "postback", "api.php", "api/leads"),
+        *("api/v1/ping", "api/v1/ingest"),
         *("lead-routes", "teams", "campaigns", "lead-sources", "contact-sources"),
         *("healthz", "readyz", "metrics", "openapi.json", "docs"),
     )

@@ -1,11 +1,14 @@
-"""What is wrong with one campaign: its fields, its auction rules, its duplicate rules."""
+"""What is wrong with one campaign: its fields, its auction rules, its duplicate rules, its own filter."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auction.catalogue.mistakes import Names, Path, Problem
+from auction.catalogue.duplicate_rules import duplicate_problems
+from auction.catalogue.mistakes import Path, Problem
 from auction.market.fields import check_spec
+from auction.market.filters import FilterMistakes
+from auction.market.filters import parse as parse_filter
 from auction.market.model import AuctionRules, Campaign
 
 
@@ -23,7 +26,7 @@ def campaign_problems(campaign: Campaign, path: Path) -> Iterator[Problem]:
         for error in check_spec(spec):
             yield Problem(here, error)
     yield from _auction_problems(campaign.auction, (*path, "auction"))
-    yield from _duplicate_problems(campaign, (*path, "duplicates"))
+    yield from duplicate_problems(campaign.duplicates, campaign, (*path, "duplicates"))
 
 
 def _auction_problems(rules: AuctionRules, path: Path) -> Iterator[Problem]:
@@ -38,17 +41,18 @@ def _auction_problems(rules: AuctionRules, path: Path) -> Iterator[Problem]:
         yield Problem((*path, "pays"), error)
 
 
-def _duplicate_problems(campaign: Campaign, path: Path) -> Iterator[Problem]:
-    if campaign.duplicates is None:
+def inbound_problems(campaign: Campaign, path: Path) -> Iterator[Problem]:
+    """What is wrong with its own filter, its fields being good: it is looked at when a lead is pinged, and no later."""
+    if campaign.filter is None:
         return
-    if not campaign.duplicates.fields:
-        yield Problem((*path, "fields"), "name at least one field, such as [phone]")
-    known = Names(spec.name for spec in campaign.fields)
-    seen: set[str] = set()
-    for at, name in enumerate(campaign.duplicates.fields):
-        here = (*path, "fields", at)
-        if name not in known:
-            yield Problem(here, f"`{campaign.id}` has no field `{name}`{known.hint(name)}")
-        elif name in seen:
-            yield Problem(here, f"the field `{name}` stands twice")
-        seen.add(name)
+    try:
+        inbound = parse_filter(campaign.filter, {spec.name: spec for spec in campaign.fields})
+    except FilterMistakes as error:
+        for inside, sentence in error.mistakes:
+            yield Problem((*path, *inside), sentence)
+        return
+    for name in sorted(inbound.fields - {spec.name for spec in campaign.fields if spec.in_ping}):
+        error_text = (
+            f"`{name}` is not told in a ping, when this filter is looked at: write `ping: true` for it"
+        )
+        yield Problem(path, error_text)

@@ -128,6 +128,8 @@ class _Reading:
             for at, node in enumerate(place.node.items):
                 here = _Place(place.reader, node, (section, at))
                 text_fields = self._text_fields.get(_text_at(node, "campaign"), frozenset())
+                if entry_type is Campaign:
+                    text_fields = _text_fields_in(node)
                 entry = place.reader.read(node, entry_type, here.path, text_fields=text_fields)
                 if entry is None:
                     self._unread[section].add(_text_at(node, "id"))
@@ -150,6 +152,13 @@ class _Reading:
 
 def _text_fields(campaign: Campaign) -> frozenset[str]:
     return frozenset(spec.name for spec in campaign.fields if spec.type not in _NOT_TEXT)
+
+
+def _text_fields_in(campaign: Node) -> frozenset[str]:
+    """The same before the campaign is read: its own filter stands beside its fields."""
+    fields = campaign.get("fields") if isinstance(campaign, Table) else None
+    specs = fields.items if isinstance(fields, Items) else ()
+    return frozenset(_text_at(spec, "name") for spec in specs if _text_at(spec, "type") not in _NOT_TEXT)
 
 
 def _text_at(node: Node, key: str) -> str:

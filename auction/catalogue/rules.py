@@ -12,10 +12,12 @@ from functools import cached_property
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from auction.catalogue.campaign_rules import campaign_problems
+from auction.catalogue.campaign_rules import campaign_problems, inbound_problems
 from auction.catalogue.cap_rules import cap_problems
+from auction.catalogue.distro_rules import distro_problems
 from auction.catalogue.documents import SECTIONS
 from auction.catalogue.door_rules import door_problems
+from auction.catalogue.duplicate_rules import duplicate_problems
 from auction.catalogue.endpoint_rules import endpoint_problems
 from auction.catalogue.mistakes import Names, Path, Problem
 from auction.catalogue.postback_rules import postback_problems
@@ -80,6 +82,7 @@ class _Check:
         yield from self._routes()
         for at, admin in enumerate(catalogue.admins):
             yield from self._keys(admin.keys, ("admins", at))
+        yield from distro_problems(catalogue.campaigns)
         for section, kind in SECTIONS.items():
             yield from _twice(kind.replace("_", " "), section, getattr(catalogue, section))
 
@@ -89,6 +92,7 @@ class _Check:
             self._doubtful_fields.add(campaign.id)
         else:
             problems += routed_by_problems(campaign, path)
+            problems += inbound_problems(campaign, (*path, "filter"))
         yield from problems
 
     def _seller(self, seller: Seller, path: Path) -> Iterator[Problem]:
@@ -145,6 +149,8 @@ class _Check:
         yield from cap_problems(order.caps, (*path, "caps"))
         if order.filter is not None and campaign is not None and campaign.id not in self._doubtful_fields:
             yield from self._filter(order.filter, campaign, (*path, "filter"))
+        if campaign is not None and campaign.id not in self._doubtful_fields:
+            yield from duplicate_problems(order.duplicates, campaign, (*path, "duplicates"))
 
     def _suppression_list(self, one: SuppressionList, path: Path) -> Iterator[Problem]:
         yield from _unknown("campaign", one.campaigns, self._campaign_ids, (*path, "campaigns"))

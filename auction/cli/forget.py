@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 import uuid_utils
@@ -22,6 +22,7 @@ from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError
 from auction.exchange import hashing_sealer
 from auction.forgetting import DAY_MS, words_of
+from auction.ledger.duplicates import prints_of
 from auction.ledger.engine import overwrite_what_is_erased, transaction
 from auction.ledger.forgetting import (
     Erased,
@@ -86,7 +87,7 @@ def forget(
             forgetting.record(asked[0])
             overwrite_what_is_erased(engine)
     pings = [known.ping_id for known in forgetting.known]
-    if pings and not dry_run and not asyncio.run(_forget_in_counters(settings, pings)):
+    if pings and not dry_run and not asyncio.run(_forget_in_counters(settings, pings, forgetting.prints)):
         click.echo("the counters do not answer: what they hold of it is gone within a day", err=True)
     forgetting.tell()
     if forgetting.in_hand or set(lead_ids) - {known.lead_id for known in forgetting.known}:
@@ -97,11 +98,12 @@ _WAYS = ("lead", "phone", "email", "age")
 
 
 class _Forgetting:
-    """One run: what was looked at, and what came of it."""
+    """One run: what was looked at, and what came of it. `prints` are what the leads were known by, by campaign."""
 
     def __init__(self, engine: Engine, sealer: Sealer, now_ms: int, dry_run: bool) -> None:
         self.known: list[Known] = []
         self.erased = Erased()
+        self.prints: dict[str, list[bytes]] = {}
         self._engine = engine
         self._words = words_of(sealer)
         self._now_ms = now_ms
@@ -169,9 +171,17 @@ class _Forgetting:
             return
         with transaction(self._engine) as conn:
             look(conn)
+            if duplicates_too:
+                self._find_prints(conn, lead_ids)
             self.erased += forget_leads(
                 conn, lead_ids, self._words, self._now_ms, duplicates_too=duplicates_too
             )
+
+    def _find_prints(self, conn: Connection, lead_ids: Sequence[str]) -> None:
+        campaigns = {known.lead_id: known.campaign for known in self.known}
+        for lead_id in campaigns.keys() & set(lead_ids):
+            if known_by := prints_of(conn, lead_id):
+                self.prints.setdefault(campaigns[lead_id], []).extend(known_by)
 
 
 def _hash_of(sealer: Sealer, phone: str | None, email: str | None) -> bytes:
@@ -203,14 +213,19 @@ async def _rewrite_files(link: Link) -> None:
             await asyncio.sleep(REWRITE_PAUSE_S)
 
 
-async def _forget_in_counters(settings: Settings, ping_ids: Sequence[str]) -> bool:
-    """What the counters hold of these pings, in their files too. False if they do not answer."""
+async def _forget_in_counters(
+    settings: Settings, ping_ids: Sequence[str], prints: Mapping[str, Sequence[bytes]]
+) -> bool:
+    """What the counters hold of these pings, and who bought leads that are known by these prints (by campaign), in
+    their files too. False if they do not answer."""
     link = Link(settings.redis_url or EmbeddedValkey(settings.data_dir).url, scripts.ALL, bound_ms=2_000)
     try:
         await link.open()
         counters = Counters(link)
         for ping_id in ping_ids:
             await counters.discard_ping(ping_id)
+        for campaign_id, known in prints.items():
+            await counters.forget_bought(campaign_id, known)
         with contextlib.suppress(HouseError):  # a server of others may not let us
             await _rewrite_files(link)
     except HouseError:

@@ -10,7 +10,7 @@ again, and what was taken in vain expires.
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -49,6 +49,8 @@ MARKED_MS = 2 * RETURN_TOLD_MS
 """How long it is remembered that a return was told."""
 RETURNS = "returns"
 """The count of changes by returns: no window's name (return.lua)."""
+ANYBODY = "#"
+"""Stands for any order, in who bought what."""
 MOST_WINDOWS = 64
 """The most windows that one hold may reach into: a day in hours, with clock changes, is well below."""
 SHORT_KEPT_MS = 60_000
@@ -142,6 +144,15 @@ class Counters:
     def forget(self, seller_id: str, fingerprint: bytes, ping_id: str) -> Future[bool]:
         """Let the same ping be auctioned anew. False if the marker is not its own by now."""
         return self.link.run(scripts.FORGET, bool, 1, _mark(seller_id, fingerprint), ping_id)
+
+    def offer_of(self, seller_id: str, fingerprints: Sequence[bytes], now_ms: int) -> Future[str | None]:
+        """The newest ping of the seller with one of these fingerprints whose offer stands."""
+
+        def read(reply: bytes) -> str | None:
+            return reply.decode() or None
+
+        keys = [_mark(seller_id, one) for one in fingerprints]
+        return self.link.run(scripts.OFFER_OF, read, len(keys), *keys, now_ms)
 
     # -- places in caps ------------------------------------------------------------------------------
 
@@ -273,6 +284,39 @@ class Counters:
         """Nothing was offered: the ping opens again, if it still lives. False if not this claimant's."""
         return self.link.run(scripts.UNCLAIM, bool, 1, _ping(ping_id), claimant)
 
+    # -- who bought what -----------------------------------------------------------------------------
+
+    def bought(
+        self,
+        campaign_id: str,
+        prints: Sequence[bytes],
+        order_ids: Sequence[str],
+        at_ms: int,
+        keep_ms: int,
+    ) -> Future[bool]:
+        """These orders bought a lead that is known by these prints (one at least). Safe to say again."""
+        keys = [_known_by(campaign_id, one) for one in prints]
+        return self.link.run(scripts.BOUGHT, bool, len(keys), *keys, at_ms, keep_ms, *order_ids)
+
+    def forget_bought(self, campaign_id: str, prints: Sequence[bytes]) -> Future[int]:
+        """Who bought a lead that is known by these prints (one at least) is not known here any more: it was given back,
+        or forgotten. At the post the ledger has the word."""
+        return self.link.call("DEL", *(_known_by(campaign_id, one) for one in prints))
+
+    def who_bought(self, campaign_id: str, prints: Mapping[int, bytes]) -> Future[dict[int, dict[str, int]]]:
+        """By the keys of `prints` (one at least): who bought a lead that is known by it, and when last. `ANYBODY` is
+        there as often as anybody is."""
+
+        def read(reply: list[list[bytes]]) -> dict[int, dict[str, int]]:
+            return {
+                at: {who.decode(): int(at_ms) for who, at_ms in zip(told[::2], told[1::2], strict=True)}
+                for at, told in zip(prints, reply, strict=True)
+                if told
+            }
+
+        keys = [_known_by(campaign_id, one) for one in prints.values()]
+        return self.link.run(scripts.WHO_BOUGHT, read, len(keys), *keys)
+
     # -- turns ---------------------------------------------------------------------------------------
 
     def turn(self, campaign_id: str, order_ids: Sequence[str]) -> Future[list[str]]:
@@ -286,6 +330,10 @@ class Counters:
 
 def _mark(seller_id: str, fingerprint: bytes) -> str:
     return f"{{seller:{seller_id}}}:ping:{fingerprint.hex()}"
+
+
+def _known_by(campaign_id: str, print_of: bytes) -> str:
+    return f"{{campaign:{campaign_id}}}:bought:{print_of[:16].hex()}"
 
 
 def _ping(ping_id: str) -> str:

@@ -35,6 +35,7 @@ def _script(name: str, *, after: str | None = None) -> Script:
 ADMIT = _script("admit")
 REMEMBER = _script("remember")
 FORGET = _script("forget")
+OFFER_OF = _script("offer_of")
 HOLD = _script("hold", after="places")
 KEEP = _script("keep", after="places")
 SOLD = _script("sold", after="places")
@@ -44,6 +45,8 @@ PEEK = _script("peek", after="places")
 LEASE = _script("lease", after="places")
 LOOK = _script("look", after="places")
 MEND = _script("mend", after="places")
+BOUGHT = _script("bought")
+WHO_BOUGHT = _script("who_bought")
 OPEN_PING = _script("open_ping")
 CLAIM = _script("claim")
 FINISH = _script("finish")
@@ -57,6 +60,7 @@ ALL = (
     ADMIT,
     REMEMBER,
     FORGET,
+    OFFER_OF,
     HOLD,
     KEEP,
     SOLD,
@@ -66,6 +70,8 @@ ALL = (
     LEASE,
     LOOK,
     MEND,
+    BOUGHT,
+    WHO_BOUGHT,
     OPEN_PING,
     CLAIM,
     FINISH,

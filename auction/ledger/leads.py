@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Text, bindparam, func, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
+from auction.ledger.duplicates import repeated_orders
 from auction.ledger.faults import ImpossibleMove, SaleRefused, TakenOver
 from auction.ledger.history import append_history
 from auction.ledger.offers import insert_offers, record_result
@@ -41,6 +42,7 @@ _TOUCH = (
         leads.c.worker == bindparam("of_worker"),
     )
     .values(updated_at_ms=bindparam("at_ms"))
+    .returning(leads.c.campaign, leads.c.test)
 )
 _LAST_SEQ = select(func.coalesce(func.max(offers.c.seq), 0)).where(offers.c.lead_id == bindparam("lead_id"))
 _HELD_BY = select(leads.c.state, leads.c.worker).where(leads.c.lead_id == bindparam("lead_id"))
@@ -79,19 +81,23 @@ def add_offers(
     results: Sequence[OfferResult],
     new_offers: Sequence[NewOffer],
     at_ms: int,
-) -> None:
+) -> frozenset[str]:
     """Writes the intent to send an offered lead to more orders (runner-ups), and what the earlier offers came to.
 
-    So whoever has to go on with the lead knows who certainly refused. Raises `ImpossibleMove`, or `TakenOver` where
-    the lead is not in this worker's hands.
+    So whoever has to go on with the lead knows who certainly refused. Gives those of the orders that it must not be
+    sent to after all: they bought such a lead before, and their offers are written as rejected. Raises
+    `ImpossibleMove`, or `TakenOver` where the lead is not in this worker's hands.
     """
-    if conn.execute(_TOUCH, {"key": lead_id, "of_worker": worker, "at_ms": at_ms}).rowcount != 1:
+    touched = conn.execute(_TOUCH, {"key": lead_id, "of_worker": worker, "at_ms": at_ms}).first()
+    if touched is None:
         raise _refusal(conn, lead_id, "offered", worker)
     for result in results:
         record_result(conn, lead_id, result, again=True)
     last_seq = conn.execute(_LAST_SEQ, {"lead_id": lead_id}).scalar_one()
-    insert_offers(conn, lead_id, last_seq, at_ms, new_offers)
+    repeated = repeated_orders(conn, lead_id, touched.campaign, touched.test, at_ms, new_offers)
+    insert_offers(conn, lead_id, last_seq, at_ms, new_offers, repeated)
     append_history(conn, lead_id, at_ms, "offered", {"orders": [offer.order_id for offer in new_offers]})
+    return repeated
 
 
 def settle(conn: Connection, settlement: Settlement) -> None:

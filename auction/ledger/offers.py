@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from sqlalchemy import Boolean, Connection, and_, bindparam, insert, or_, update
@@ -36,10 +37,19 @@ _ANSWERED = Statement(
 
 
 def insert_offers(
-    conn: Connection, lead_id: str, last_seq: int, at_ms: int, new_offers: Sequence[NewOffer]
+    conn: Connection,
+    lead_id: str,
+    last_seq: int,
+    at_ms: int,
+    new_offers: Sequence[NewOffer],
+    repeated: AbstractSet[str] = frozenset(),
 ) -> None:
-    """The intent to send a lead to these orders; `last_seq` is the number of its last offer."""
+    """The intent to send a lead to these orders; `last_seq` is the number of its last offer. Those to `repeated`
+    orders are rejected at once: nobody ever sends them."""
     _INSERT_OFFER.each(conn, _offer_rows(lead_id, last_seq, at_ms, new_offers))
+    for order_id in repeated:
+        result = OfferResult(order_id=order_id, state="rejected", answered_at_ms=at_ms, reason="duplicate")
+        record_result(conn, lead_id, result, again=False)
 
 
 def record_result(conn: Connection, lead_id: str, result: OfferResult, *, again: bool) -> None:

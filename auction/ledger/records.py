@@ -47,11 +47,12 @@ class PingRow(Row, frozen=True, kw_only=True, gc=False):
 class NewLead(Row, frozen=True, kw_only=True, gc=False):
     """A post that was taken in.
 
-    `sealed` is the ciphertext of the post fields, `body_hash` tells a repeat from another body under the same
-    ping. `fingerprint` (None: the campaign has no duplicate rule) forbids a second lead within
-    `duplicate_days`; `suppressed_by` is the list that it stands in, and refuses it; `refused_answer` is the answer
-    to store if it comes to either. `plan` is what another worker needs to sell the lead, should this one end: bids
-    and terms, nothing that names a person. `people` are keyed hashes of the phones and emails in it.
+    `sealed` is the ciphertext of the post fields, `body_hash` tells a repeat from another body under the same ping.
+    `fingerprint` (None: the campaign has no duplicate rule) forbids a second lead within `duplicate_days`; `prints`
+    are all that orders with rules of their own know it by. `suppressed_by` is the list that it stands in, and refuses
+    it; `refused_answer` is the answer to store if it comes to either. `plan` is what another worker needs to sell the
+    lead, should this one end: bids and terms, nothing that names a person. `people` are keyed hashes of the phones and
+    emails in it.
     """
 
     lead_id: str
@@ -68,6 +69,7 @@ class NewLead(Row, frozen=True, kw_only=True, gc=False):
     test: bool = False
     fingerprint: bytes | None = None
     duplicate_days: int = 0
+    prints: tuple[bytes, ...] = ()
     suppressed_by: str | None = None
     refused_answer: str | None = None
     plan: bytes | None = None
@@ -75,13 +77,16 @@ class NewLead(Row, frozen=True, kw_only=True, gc=False):
 
 
 class NewOffer(Row, frozen=True, kw_only=True, gc=False):
-    """The intent to send a lead to one order's buyer."""
+    """The intent to send a lead to one order's buyer. Not to be sent if the order bought a lead with the same
+    `print_of` (None: it has no such rule) in the last `duplicate_days`."""
 
     order_id: str
     buyer_id: str
     price_micros: int
     payout_micros: int
     exclusive: bool
+    print_of: bytes | None = None
+    duplicate_days: int = 0
 
 
 class OfferResult(Row, frozen=True, kw_only=True, gc=False):
@@ -132,9 +137,11 @@ class Settlement(Row, frozen=True, kw_only=True, gc=False):
 
 
 class Taken(Row, frozen=True, kw_only=True, gc=False):
-    """The lead is `offered` now, and its intended offers are durable."""
+    """The lead is `offered` now, and its intended offers are durable; but those to `repeated` orders are not to be
+    sent: they bought such a lead before, and are written as rejected."""
 
     lead_id: str
+    repeated: frozenset[str] = frozenset()
 
 
 class AlreadyTaken(Row, frozen=True, kw_only=True, gc=False):

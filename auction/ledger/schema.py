@@ -374,10 +374,11 @@ fingerprints = Table(
     metadata,
     Column("campaign", Text, primary_key=True),
     Column("hash", LargeBinary, primary_key=True),
-    Column("lead_id", Text, ForeignKey(leads.c.lead_id), primary_key=True),
+    Column("lead_id", Text, ForeignKey(leads.c.lead_id), primary_key=True, index=True),
     Column("at_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+"""What a lead is known by, in its campaign: keyed hashes, one for each choice of fields that a rule goes by."""
 
 suppression_lists = Table(
     "suppression_lists",

@@ -7,13 +7,13 @@ run again), so they read nothing but the database.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from auction.ledger.engine import is_postgresql
+from auction.ledger.duplicates import find_duplicate, insert_prints, repeated_orders
 from auction.ledger.faults import ImpossibleMove
 from auction.ledger.history import begin_history
 from auction.ledger.offers import insert_offers
@@ -27,12 +27,8 @@ from auction.ledger.schema import (
     people,
     postbacks,
 )
-from auction.ledger.statement import Statement, words
+from auction.ledger.statement import Statement
 
-DAY_MS: Final = 86_400_000
-STANDING: Final = ("offered", "pending", "sold", "delivered", "converted")
-"""States in which a lead makes a later equal one a duplicate: not when it was rejected, nor when it came
-back."""
 _encode = msgspec.json.encode
 
 _LEAD_COLUMNS: dict[str, Any] = {
@@ -42,25 +38,11 @@ _INSERT_LEAD = Statement(  # the same words for both databases, but each has a c
     sqlite.insert(leads).values(_LEAD_COLUMNS).on_conflict_do_nothing(),
     on_postgresql=postgresql.insert(leads).values(_LEAD_COLUMNS).on_conflict_do_nothing(),
 )
-_INSERT_FINGERPRINT = Statement(insert(fingerprints))
 _INSERT_PERSON = Statement(insert(people))
 _TAKEN = select(leads.c.lead_id, leads.c.state, leads.c.reason, leads.c.answer, leads.c.body_hash).where(
     leads.c.ping_id == bindparam("ping_id")
 )
 _STATE = select(leads.c.state).where(leads.c.lead_id == bindparam("lead_id"))
-_DUPLICATE = Statement(
-    select(fingerprints.c.lead_id)
-    .join(leads, leads.c.lead_id == fingerprints.c.lead_id)
-    .where(
-        fingerprints.c.campaign == bindparam("campaign"),
-        fingerprints.c.hash == bindparam("hash"),
-        fingerprints.c.at_ms >= bindparam("since_ms"),
-        leads.c.state.in_(words(STANDING)),
-        leads.c.test == bindparam("test"),
-    )
-    .limit(1)
-)
-_LOCK_HASH = Statement(select(func.pg_advisory_xact_lock(bindparam("key"))))
 _IN_HAND = (
     select(leads.c.lead_id)
     .where(
@@ -92,13 +74,12 @@ def take_lead(
     if why:
         begin_history(conn, lead.lead_id, lead.created_at_ms, state, why)
         return Refused(lead_id=lead.lead_id, reason=why["reason"], of_lead_id=why.get("of"))
-    if lead.fingerprint is not None:
-        known = {"campaign": lead.campaign, "hash": lead.fingerprint}
-        _INSERT_FINGERPRINT.count(conn, {**known, "lead_id": lead.lead_id, "at_ms": lead.created_at_ms})
-    insert_offers(conn, lead.lead_id, 0, lead.created_at_ms, new_offers)
+    repeated = repeated_orders(conn, lead.lead_id, lead.campaign, lead.test, lead.created_at_ms, new_offers)
+    insert_prints(conn, lead)
+    insert_offers(conn, lead.lead_id, 0, lead.created_at_ms, new_offers, repeated)
     asked = {"orders": [offer.order_id for offer in new_offers]}
     begin_history(conn, lead.lead_id, lead.created_at_ms, state, asked)
-    return Taken(lead_id=lead.lead_id)
+    return Taken(lead_id=lead.lead_id, repeated=repeated)
 
 
 def void_lead(conn: Connection, lead_id: str, worker: str) -> bool:
@@ -132,28 +113,8 @@ def _why_refused(conn: Connection, lead: NewLead) -> dict[str, str]:
     """Why this lead is not to be offered to anybody, as its history tells it; nothing if it is."""
     if lead.suppressed_by is not None:
         return {"reason": "suppressed", "list": lead.suppressed_by}
-    earlier = _find_duplicate(conn, lead)
+    earlier = find_duplicate(conn, lead)
     return {"reason": "duplicate", "of": earlier} if earlier else {}
-
-
-def _find_duplicate(conn: Connection, lead: NewLead) -> str | None:
-    """The standing lead that makes this one a duplicate. Exact: until we commit, nobody else looks for this
-    hash."""
-    if lead.fingerprint is None:
-        return None
-    if is_postgresql(conn):  # SQLite has one writer as it is
-        key = int.from_bytes(lead.fingerprint[:8], "big", signed=True)
-        _LOCK_HASH.first(conn, {"key": key})
-    found = _DUPLICATE.first(
-        conn,
-        {
-            "campaign": lead.campaign,
-            "hash": lead.fingerprint,
-            "since_ms": lead.created_at_ms - lead.duplicate_days * DAY_MS,
-            "test": lead.test,
-        },
-    )
-    return None if found is None else str(found[0])
 
 
 def _lead_row(lead: NewLead, state: LeadState, refused: str | None) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from auction.market.duplicates import duplicates_of
 from auction.market.eligibility import FilterIndex
 from auction.market.fields import LeadDecoder
+from auction.market.filters import parse
 from auction.market.hours import Hours
 from auction.market.masks import Bounds, mask_of, pack, unpack
 from auction.market.model import AuctionRules, Campaign, FieldValue, SuppressionList
@@ -104,8 +106,10 @@ _PACKED = msgspec.msgpack.Decoder(tuple[int, list[bytes | list[int]]])
 class CampaignMarket:
     """One campaign with its orders. Immutable, but for what it remembers of the hours.
 
-    `orders` are sorted by id, and an order's bit is its place. `ping_fields` are those that buyers are sent
-    in pings, `hashed_fields` those of which they are sent a hash.
+    `orders` are sorted by id, and an order's bit is its place. `ping_fields` are those that buyers are sent in pings,
+    `hashed_fields` those of which they are sent a hash, `later_fields` all others. `inbound` is its own filter,
+    `ping_lists` the suppression lists that a ping can be looked up in; `guarded`: there is something that keeps a lead
+    from everybody.
     """
 
     __slots__ = (
@@ -119,10 +123,15 @@ class CampaignMarket:
         "_paused",
         "campaign",
         "decoder",
+        "duplicates",
+        "guarded",
         "hashed_fields",
         "id",
+        "inbound",
+        "later_fields",
         "orders",
         "ping_fields",
+        "ping_lists",
         "routing",
         "rules",
         "suppression_lists",
@@ -146,9 +155,18 @@ class CampaignMarket:
         self.hashed_fields: tuple[str, ...] = tuple(
             spec.name for spec in campaign.fields if spec.hashed_in_ping
         )
+        self.later_fields: frozenset[str] = frozenset(
+            spec.name for spec in campaign.fields if not (spec.in_ping or spec.hashed_in_ping)
+        )
         self.orders: tuple[TradedOrder, ...] = tuple(orders)
         self.suppression_lists: tuple[SuppressionList, ...] = tuple(suppression_lists)
         self.routing = routing
+        specs = {spec.name: spec for spec in campaign.fields}
+        self.inbound = None if campaign.filter is None else parse(campaign.filter, specs)
+        self.duplicates = duplicates_of(campaign, self.orders)
+        told = {*self.ping_fields, *self.hashed_fields}
+        self.ping_lists = tuple(one for one in self.suppression_lists if not told.isdisjoint(one.fields))
+        self.guarded = bool(self.inbound or self.duplicates or self.ping_lists)
         width = len(orders)
         self._all = (1 << width) - 1
         self._paused = mask_of((order.bit for order in orders if order.paused), width)

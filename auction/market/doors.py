@@ -10,6 +10,10 @@ import msgspec
 
 from auction.market.entry import Entry, FieldName, Id
 
+DISTRO_NEEDED = ("first_name", "last_name", "phone", "email")
+DISTRO_OPTIONAL = ("state",)
+"""What the lead distribution API calls its system fields; a lead has all that are needed."""
+
 
 class DoorNames(Entry, frozen=True, kw_only=True):
     """A campaign at one door. `name` is what it is called there (its own id, if nothing is said); `fields` maps the

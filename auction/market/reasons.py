@@ -36,6 +36,10 @@ class Reason(StrEnum):
     ASK_LIMIT = "ask_limit"
     TIER_NOT_REACHED = "tier_not_reached"
     NO_TIME = "no_time_left"
+    DUPLICATE = "duplicate"  # an equal lead was bought not long ago
+    SUPPRESSED = "suppressed"
+    INBOUND = "filtered_inbound"
+    NOT_CHOSEN = "not_chosen"  # the seller named another buyer
     # asked and failed
     TIMEOUT = "timeout"
     CONNECT_FAILED = "connect_failed"

@@ -132,6 +132,29 @@ def choose(
     return alone if alone.payout_micros >= together.payout_micros else together
 
 
+def choices(ranked: Sequence[Bid], wins: Sequence[Win], terms: Terms) -> list[Win]:
+    """What each buyer would get the lead for if the seller chose it, one a buyer, what pays the seller most first.
+
+    A winner as it won: that is what its place is held for. Any other by its best bid, at the price that this bid would
+    have won for had the better ones not been made.
+    """
+    by_buyer = {win.bid.buyer_id: win for win in wins}
+    for at, bid in enumerate(ranked):
+        if bid.buyer_id in by_buyer:
+            continue
+        price = bid.price_micros
+        if terms.pays == "second":
+            rivals = (one.price_micros for one in ranked[at + 1 :] if one.buyer_id != bid.buyer_id)
+            price = min(price, max(terms.lowest_price_micros, max(rivals, default=0)))
+        by_buyer[bid.buyer_id] = _win(bid, price, terms)
+    return sorted(by_buyer.values(), key=attrgetter("payout_micros"), reverse=True)
+
+
+def choice_of(buyer_id: str, ranked: Sequence[Bid], wins: Sequence[Win], terms: Terms) -> Win | None:
+    """The choice of one buyer; None if it made no bid that could win."""
+    return next((win for win in choices(ranked, wins, terms) if win.bid.buyer_id == buyer_id), None)
+
+
 def standing(ranked: Sequence[Bid], age_s: float) -> list[Bid]:
     """The bids that their buyers still stand by, `age_s` after they were made."""
     return [bid for bid in ranked if bid.stands_s is None or age_s <= bid.stands_s]

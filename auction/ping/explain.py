@@ -45,6 +45,10 @@ def explain(row: PingRow, campaign: CampaignMarket) -> list[Explained]:
             outcome.elapsed_us,
             outcome.said,
         )
+    if not detail.eligibility:  # the campaign turned it away: nobody was asked
+        assert row.reason is not None
+        why = Reason(row.reason)
+        return [_not_asked(row, campaign, order.bit, why, None) for order in campaign.orders]
     reasons = {dropped.bit: dropped.reason for dropped in detail.dropped}
     eligibility = Eligibility.from_bytes(detail.eligibility)
     put_off = _put_off(campaign, detail.team, found.keys() | reasons.keys())
@@ -83,6 +87,8 @@ def _not_asked(
         said = order.filter.failing(row.lead)
     elif reason is Reason.ROUTE:
         said = route
+    elif reason is Reason.INBOUND and campaign.inbound is not None and row.lead:
+        said = campaign.inbound.failing(row.lead)
     elif reason in (Reason.PING_BUDGET, Reason.PING_CAP):
         short = reason is Reason.PING_BUDGET
         said = ", ".join(f"{rule.limit} per {rule.per}" for rule in order.ping_caps if rule.short == short)

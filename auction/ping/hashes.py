@@ -28,6 +28,11 @@ def person_hash(keyed: Keyed, kind: FieldType, value: FieldValue) -> bytes:
     return keyed("person", f"{kind}:{digest_of(kind, value)}".encode())
 
 
+def sameness_hash(keyed: Keyed, campaign_id: str, told: bytes) -> bytes:
+    """Under which leads of a campaign that are the same find each other; `told` is what `market.duplicates` says."""
+    return keyed(f"duplicates:{campaign_id}", told)
+
+
 class Hashes:
     """Makes them. `keyed` hashes under the house's own key, which no rotation of sealing keys changes."""
 
@@ -38,6 +43,10 @@ class Hashes:
     def buyer_key(self, buyer_id: str) -> bytes:
         """The key of one buyer's hashes: 32 bytes, the same for good. `auction keys hash BUYER` shows it."""
         return self._keyed("buyer", buyer_id.encode())
+
+    def same(self, campaign_id: str, told: bytes) -> bytes:
+        """`sameness_hash` under this house's key."""
+        return sameness_hash(self._keyed, campaign_id, told)
 
     def hashed(self, digests: dict[str, str]) -> Hashed:
         """These digests with what is kept of them."""

@@ -24,6 +24,7 @@ from auction.ping.offer import (
     KeptAnswer,
     OpenPing,
     PingAnswer,
+    buyer_bids,
     encode_kept_answer,
     encode_open_ping,
     offer_answer,
@@ -69,7 +70,8 @@ class Holding:
                 self._give_back([had for order, had in held.items() if order not in _orders(mix)], now_ms)
                 answer = offer_answer(ping, now_ms, floor.market.house.currency)
                 if print_of is not None:
-                    kept = encode_kept_answer(KeptAnswer(ping.until_ms, answer))
+                    buyers = buyer_bids(ping) if trace.request.lists_buyers else ()
+                    kept = encode_kept_answer(KeptAnswer(ping.until_ms, answer, buyers))
                     self._counters.remember(ping.seller, print_of, ping.ping_id, kept, now_ms, ping.until_ms)
                 self.held += len(held)
                 for win in mix.wins:

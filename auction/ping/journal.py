@@ -6,7 +6,7 @@ log entry, never an auction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -57,7 +57,8 @@ STAGES = ("admit", "eligible", "ask", "buyers", "hold")
 class Trace:
     """One auction as it happens.
 
-    `opens`: its offer is kept for a post that comes later. `adaptive`: its buyers' times are learned.
+    `bought`: who bought leads like this one (see `inbound`). `opens`: its offer is kept for a post that comes later.
+    `adaptive`: its buyers' times are learned.
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class Trace:
         "adaptive",
         "asked",
         "at_ms",
+        "bought",
         "campaign",
         "dropped",
         "eligibility",
@@ -102,6 +104,7 @@ class Trace:
         self.request = request
         self.values = values
         self.hashed: Hashed = NOTHING
+        self.bought: Mapping[int, Mapping[str, int]] = {}
         self.opens = opens
         self.laps_us = [0] * len(STAGES)
         self._lap_s = arrived_s
@@ -145,7 +148,8 @@ class Trace:
         if self.routed is not None and self.routed.target == "none":
             return "routed_to_nobody"
         if not outcomes:
-            return self.dropped[0].reason.value if self.dropped else "no_eligible_order"
+            whys = (drop.reason for drop in self.dropped if drop.reason is not Reason.NOT_CHOSEN)
+            return next(whys, "no_eligible_order")
         reasons = {outcome.reason for outcome in outcomes}
         for telling, code in _TELLING:
             if telling in reasons:

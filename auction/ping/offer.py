@@ -12,13 +12,14 @@ import msgspec
 from auction.errors import FieldMistake
 from auction.market.model import FieldValue
 from auction.market.money import to_wire
-from auction.ping.bids import Bid, Terms, Win
+from auction.ping.bids import Bid, Terms, Win, choices
 
 
 class PingRequest(msgspec.Struct, frozen=True, gc=False):
     """A ping as a door hands it in: shape checked, the lead's fields not yet.
 
-    `mistakes` are those of the shape, to be told together with the lead's.
+    `mistakes` are those of the shape, to be told together with the lead's. `buyer` is the only one that is asked, if
+    the seller named one; `lists_buyers`: the seller is to choose among all that bid.
     """
 
     campaign: str
@@ -28,6 +29,8 @@ class PingRequest(msgspec.Struct, frozen=True, gc=False):
     sub_id: str | None = None
     test: bool = False
     mistakes: Sequence[FieldMistake] = ()
+    buyer: str | None = None
+    lists_buyers: bool = False
 
 
 class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -35,7 +38,8 @@ class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     `ranked` are all bids that could still win, best first; `wins` those whose places are held. `print_of` is the
     fingerprint under which an equal ping gets the same offer. `opens` false: nobody but its caller can post it.
-    `hashed` are keyed hashes of fields that name a person, as pinged: the post must not say otherwise.
+    `hashed` are keyed hashes of fields that name a person, as pinged: the post must not say otherwise. `chosen` is the
+    bid that the seller named in its post: it goes before the winners.
     """
 
     ping_id: str
@@ -53,6 +57,7 @@ class OpenPing(msgspec.Struct, frozen=True, gc=False, array_like=True):
     print_of: bytes | None = None
     opens: bool = True
     hashed: dict[str, str] = {}
+    chosen: Win | None = None
 
     def post_instant(self, now_ms: int) -> int:
         """When its lead is posted, or offered on. Never before its ping, whatever the clocks say: its places are held
@@ -93,11 +98,37 @@ class PingAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     test: bool = False
 
 
+class BuyerBid(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What the seller gets if it chooses this buyer, and until when the buyer stands by it."""
+
+    buyer_id: str
+    payout_micros: int
+    exclusive: bool
+    until_ms: int
+
+
+def buyer_bids(ping: OpenPing) -> tuple[BuyerBid, ...]:
+    """All buyers that the lead of this ping can go to, the best payout first."""
+    return tuple(
+        BuyerBid(
+            win.bid.buyer_id,
+            win.payout_micros,
+            ping.terms.mode == "exclusive" or win.bid.exclusive,
+            min(ping.until_ms, ping.at_ms + win.bid.stands_s * 1000) if win.bid.stands_s else ping.until_ms,
+        )
+        for win in choices(ping.ranked, ping.wins, ping.terms)
+    )
+
+
 class KeptAnswer(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """An offer's answer as it is kept for a repeated ping: `expires_in` is worked out anew each time."""
+    """An offer's answer as it is kept for a repeated ping: `expires_in` is worked out anew each time.
+
+    `buyers` are there for those whose seller chooses among them.
+    """
 
     until_ms: int
     answer: PingAnswer
+    buyers: tuple[BuyerBid, ...] = ()
 
     def at(self, now_ms: int) -> PingAnswer:
         """The same answer, some time later."""

@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from asyncio import Future
 from collections.abc import Callable
 from time import perf_counter
 
 import msgspec
 import uuid_utils
+from msgspec.structs import replace
 
 from auction.clock import Clock
 from auction.counters.answers import Admitted, Limited, Repeat, Running
 from auction.counters.counters import Counters
 from auction.errors import HouseError, SellerError
 from auction.market.market import CampaignMarket, Eligibility, TradedSeller
+from auction.market.masks import bits
 from auction.market.model import FieldValue
+from auction.market.reasons import Reason
 from auction.market.routing import EVERYONE
 from auction.ping.asking import Asking
 from auction.ping.auction import Auction
@@ -29,8 +33,16 @@ from auction.ping.deadlines import granted_tmax_ms, reserve_ms, tier_share_ms
 from auction.ping.floor import Floor
 from auction.ping.hashes import NOTHING
 from auction.ping.holding import Holding
+from auction.ping.inbound import Bought, Inbound
 from auction.ping.journal import PingJournal, Stage, Trace
-from auction.ping.offer import OpenPing, PingAnswer, PingRequest, decode_kept_answer
+from auction.ping.offer import (
+    BuyerBid,
+    OpenPing,
+    PingAnswer,
+    PingRequest,
+    buyer_bids,
+    decode_kept_answer,
+)
 
 RUNNING_RECHECK_S = 0.02
 LEASE_SLACK_MS = 2_000
@@ -46,13 +58,17 @@ class RateState(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pinged(msgspec.Struct, frozen=True, gc=False):
-    """An answer to a ping with what the door adds in headers: our own time, the buyers', the seller's rate."""
+    """An answer to a ping with what the door adds in headers: our own time, the buyers', the seller's rate.
+
+    `buyers` are those that the seller may choose among, where it asked for them.
+    """
 
     answer: PingAnswer
     own_us: int
     buyers_us: int
     rate: RateState | None
     open_ping: OpenPing | None = None
+    buyers: tuple[BuyerBid, ...] = ()
 
 
 class PingService:
@@ -63,6 +79,7 @@ class PingService:
         floor: Callable[[], Floor],
         counters: Counters,
         asking: Asking,
+        inbound: Inbound,
         journal: PingJournal,
         clock: Clock,
         most_auctions: int,
@@ -70,6 +87,7 @@ class PingService:
         self._floor = floor
         self._counters = counters
         self._asking = asking
+        self._inbound = inbound
         self._journal = journal
         self._clock = clock
         self.holding = Holding(counters)
@@ -107,11 +125,14 @@ class PingService:
             mistakes = [*request.mistakes, *mistakes]
         ping_id = ping_id or uuid_utils.uuid7().hex
         print_of = fingerprint(request, values, hashed.kept) if opens and not mistakes else None
+        looked: Future[Bought] | None = None
+        if campaign.duplicates is not None and not (mistakes or request.test):
+            looked = self._inbound.look(campaign, floor.hashes, values, hashed.digests)
         gate = await self._admit(seller, print_of, ping_id, now_ms, tmax_ms, deadline_s)
         if isinstance(gate, Repeat):
             self.repeats += 1
             kept = decode_kept_answer(gate.answer)
-            return Pinged(kept.at(now_ms), _us_since(arrived_s), 0, _rate(gate))
+            return Pinged(kept.at(now_ms), _us_since(arrived_s), 0, _rate(gate), buyers=kept.buyers)
         if mistakes:
             raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
         trace = Trace(
@@ -121,6 +142,8 @@ class PingService:
         trace.lap(Stage.ADMIT)
         open_ping: OpenPing | None = None
         try:
+            if looked is not None:
+                trace.bought = await looked
             open_ping, answer = await self._auction(floor, campaign, trace, deadline_s, print_of)
         finally:
             # No offer to repeat: the next such ping is a new one.
@@ -128,7 +151,24 @@ class PingService:
                 self._counters.forget(seller.id, print_of, ping_id)
         own_us = _us_since(arrived_s) - trace.buyers_us
         self._journal.keep(trace, answer, open_ping, own_us)
-        return Pinged(answer, own_us, trace.buyers_us, _rate(gate), open_ping)
+        buyers = buyer_bids(open_ping) if request.lists_buyers and open_ping is not None else ()
+        return Pinged(answer, own_us, trace.buyers_us, _rate(gate), open_ping, buyers)
+
+    async def offer_of(self, seller: TradedSeller, request: PingRequest) -> str | None:
+        """The id of the ping that this seller sent of the same lead, if its offer stands.
+
+        Only of pings whose seller chooses among the buyers. A lead is the same whether its ping told the hashes of
+        who it is or did not. Raises `SellerError` and `HouseError` as `ping` does.
+        """
+        floor = self._floor()
+        campaign = campaign_for(floor, seller, request.campaign)
+        values, mistakes = campaign.decoder.ping(request.lead)
+        if mistakes:
+            return None
+        digests, _ = campaign.decoder.hashed(request.lead)
+        request = replace(request, lists_buyers=True)
+        prints = {fingerprint(request, values, kept) for kept in (floor.hashes.kept(digests), None)}
+        return await self._counters.offer_of(seller.id, sorted(prints), self._clock.now_ms())
 
     async def again(
         self,
@@ -172,8 +212,14 @@ class PingService:
             raise HouseError("house_full", "Too many auctions are running; try again shortly.")
         self.running += 1
         try:
+            if campaign.guarded and (why := self._inbound.refusal(campaign, trace)) is not None:
+                return None, PingAnswer(trace.ping_id, "no_bid", reason=why.value, test=trace.request.test)
             terms = terms_for(campaign, trace.seller, trace.request)
             eligible = self._eligible(floor, campaign, trace, terms)
+            if trace.bought:
+                eligible = self._inbound.without_repeats(campaign, trace, eligible)
+            if trace.request.buyer is not None:
+                eligible = _of_buyer(floor, campaign, trace, eligible)
             book = Auction(terms)
             trace.asked, trace.outcomes = book.asked, book.outcomes
             turns = campaign.turns(eligible, trace.routed.first if trace.routed is not None else 0)
@@ -246,6 +292,14 @@ class PingService:
         return found.eligible
 
 
+def _of_buyer(floor: Floor, campaign: CampaignMarket, trace: Trace, eligible: int) -> int:
+    """The eligible orders of the one buyer that the seller named."""
+    assert trace.request.buyer is not None
+    named = floor.buyer_masks[campaign.id].get(trace.request.buyer, 0)
+    trace.drop((campaign.orders[bit] for bit in bits(eligible & ~named)), Reason.NOT_CHOSEN)
+    return eligible & named
+
+
 def campaign_for(floor: Floor, seller: TradedSeller, campaign_id: str) -> CampaignMarket:
     """The campaign, if it is there and this seller may sell in it. Raises `SellerError` 404 or 403."""
     campaign = floor.market.campaigns.get(campaign_id)
@@ -278,7 +332,9 @@ def fingerprint(
     told = sorted(values.items())
     if hashed:
         told += sorted(hashed.items())
-    same = (request.campaign, request.floor_micros, request.test, request.sub_id, told)
+    same: tuple[object, ...] = (request.campaign, request.floor_micros, request.test, request.sub_id, told)
+    if request.lists_buyers:  # its answer says more
+        same += (True,)
     return hashlib.blake2b(msgspec.msgpack.encode(same), digest_size=16).digest()
 
 

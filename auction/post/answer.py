@@ -11,11 +11,13 @@ from auction.ledger.sealing import Sealer
 
 
 class PostRequest(msgspec.Struct, frozen=True, gc=False):
-    """A post as a door hands it in. `body_hash` tells the same request from another one with the same ping."""
+    """A post as a door hands it in. `body_hash` tells the same request from another one with the same ping. `buyer` is
+    whom the seller chose among those that bid, where it did."""
 
     ping_id: str
     lead: dict[str, Any]
     body_hash: bytes
+    buyer: str | None = None
 
 
 class PostAnswer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -70,9 +70,11 @@ class LeadBook:
         if not voided:
             raise TakenOver(draft.lead_id, "offered", "voided")
 
-    async def intend(self, draft: LeadDraft, said: Sequence[Told], wins: Sequence[Win], at_ms: int) -> bool:
-        """What earlier offers were answered, and the intent to offer the lead to more buyers, durable; False if that
-        is not certain.
+    async def intend(
+        self, draft: LeadDraft, said: Sequence[Told], wins: Sequence[Win], at_ms: int
+    ) -> frozenset[str] | None:
+        """What earlier offers were answered, and the intent to offer the lead to more buyers, durable; None if that
+        is not certain. Gives the orders that must not be sent it after all: they bought such a lead before.
 
         Raises `TakenOver`, and nothing else: somebody may have taken the lead by now, and that has to be settled
         whatever happens.
@@ -86,16 +88,14 @@ class LeadBook:
             at_ms=at_ms,
         )
         try:
-            await self._writer.write(step)
+            return await self._writer.write(step)
         except TakenOver:
             raise
         except HouseError as error:
             log.warning("intent_failed", lead_id=draft.lead_id, code=error.code)
         except Exception:
             log.bug("intent_failed", lead_id=draft.lead_id)
-        else:
-            return True
-        return False
+        return None
 
     async def settle(
         self, settlement: Settlement, then: Callable[[], Awaitable[object]], lost: Callable[[], object]

@@ -89,7 +89,7 @@ class Offering:
 
     async def _offer(self, floor: Floor, draft: LeadDraft, win: Win, kept: bool, at_ms: int) -> Told:
         buyer = floor.market.buyers.get(win.bid.buyer_id)
-        objection = objection_to(floor.market, draft, win, buyer, kept)
+        objection = objection_to(floor.market, draft, win, buyer, kept, at_ms)
         if objection is not None or buyer is None:
             state = OfferState.NOT_SENT if kept else OfferState.FULL
             return Told(win, state, at_ms, at_ms, kept, reason=objection)
@@ -161,12 +161,20 @@ class Offering:
         if draft.ping.test:
             return
         steps: list[Callable[[], asyncio.Future[bool]]] = []
+        offered = {one.win.bid.order_id for one in told}
+        for win in draft.ping.wins:
+            if win.bid.order_id not in offered:  # the seller chose another
+                place = place_of(floor, draft.ping, win.bid.order_id, win.price_micros)
+                steps.append(partial(self._release, place))
         for one in told:
             place = place_of(floor, draft.ping, one.win.bid.order_id, one.win.price_micros)
             if one.state is OfferState.ACCEPTED:
                 steps.append(partial(self._sold, place))
             elif one.state is not OfferState.UNKNOWN:  # also where it is not known to be kept
                 steps.append(partial(self._release, place))
+        sold_to = [one.win.bid.order_id for one in told if one.state is OfferState.ACCEPTED]
+        if sold_to and draft.prints.at_ping:
+            steps.append(partial(self._bought, draft, sold_to))
         done = await _all([step() for step in steps])
         for step, result in zip(steps, done, strict=True):
             if isinstance(result, HouseError):
@@ -174,6 +182,10 @@ class Offering:
 
     def _sold(self, place: Place) -> asyncio.Future[bool]:
         return self._counters.sold(place, self._clock.now_ms(), place.price_micros)
+
+    def _bought(self, draft: LeadDraft, order_ids: Sequence[str]) -> asyncio.Future[bool]:
+        prints, at_ms = draft.prints, draft.lead.created_at_ms
+        return self._counters.bought(draft.lead.campaign, prints.at_ping, order_ids, at_ms, prints.keep_ms)
 
     def _release(self, place: Place) -> asyncio.Future[bool]:
         return self._counters.release(place, self._clock.now_ms())

@@ -19,6 +19,7 @@ from auction.ping.bids import Win
 from auction.ping.hashes import person_hash
 from auction.ping.offer import OpenPing, encode_open_ping
 from auction.post.answer import Answers, PostAnswer, encode_post_answer
+from auction.post.prints import NONE, Known, LeadPrints, lead_prints
 from auction.post.sale import LeadState, OfferState, Sale, payout_micros
 
 _STORED = (
@@ -64,6 +65,7 @@ class LeadDraft(msgspec.Struct, frozen=True):
     values: dict[str, FieldValue]
     currency: str
     whole: bool = True
+    prints: LeadPrints = NONE
 
     @property
     def lead_id(self) -> str:
@@ -72,16 +74,18 @@ class LeadDraft(msgspec.Struct, frozen=True):
 
     def offers(self, wins: Sequence[Win]) -> list[NewOffer]:
         """The intent to offer the lead to these."""
-        return [
-            NewOffer(
-                order_id=win.bid.order_id,
-                buyer_id=win.bid.buyer_id,
-                price_micros=win.price_micros,
-                payout_micros=win.payout_micros,
-                exclusive=win.bid.exclusive,
-            )
-            for win in wins
-        ]
+        return [self._offer(win, self.prints.orders.get(win.bid.order_id)) for win in wins]
+
+    def _offer(self, win: Win, known: Known | None) -> NewOffer:
+        return NewOffer(
+            order_id=win.bid.order_id,
+            buyer_id=win.bid.buyer_id,
+            price_micros=win.price_micros,
+            payout_micros=win.payout_micros,
+            exclusive=win.bid.exclusive,
+            print_of=None if known is None else known.print_of,
+            duplicate_days=0 if known is None else known.days,
+        )
 
     def body(self, win: Win) -> bytes:
         """What the buyer gets: the lead with all its fields, and what it was bought for."""
@@ -154,15 +158,11 @@ def draft_lead(
     another worker is the same to the last byte.
     """
     personal = {name: value for name, value in values.items() if name not in ping.values}
-    rules = campaign.campaign.duplicates
-    fingerprint = None
-    if rules is not None and all(name in values for name in rules.fields):
-        same = msgspec.json.encode([values[name] for name in rules.fields])
-        fingerprint = sealer.keyed_hash(f"duplicates:{campaign.id}", same)
+    prints = lead_prints(campaign, values, sealer)
     refused_answer = None
     if suppressed_by is not None:
         refused_answer = _refusal(lead_id, ping, "suppressed", currency, sealer)
-    elif fingerprint is not None:
+    elif prints.campaign is not None:
         refused_answer = _refusal(lead_id, ping, "duplicate", currency, sealer)
     lead = NewLead(
         lead_id=lead_id,
@@ -177,25 +177,31 @@ def draft_lead(
         worker=worker,
         sub_id=ping.sub_id,
         test=ping.test,
-        fingerprint=fingerprint,
-        duplicate_days=rules.days if rules is not None else 0,
+        fingerprint=None if prints.campaign is None else prints.campaign.print_of,
+        duplicate_days=0 if prints.campaign is None else prints.campaign.days,
+        prints=prints.every,
         suppressed_by=suppressed_by,
         refused_answer=refused_answer,
         plan=plan or encode_open_ping(ping),
         people=people_in(campaign, values, sealer),
     )
-    return LeadDraft(lead, ping, ping.values | personal, currency)
+    return LeadDraft(lead, ping, ping.values | personal, currency, prints=prints)
 
 
-def found_draft(lead: Lead, ping: OpenPing, currency: str, sealer: Sealer) -> LeadDraft:
-    """A lead as it lies in the ledger. Where its personal part cannot be opened it is not `whole`."""
+def found_draft(
+    lead: Lead, ping: OpenPing, currency: str, sealer: Sealer, campaign: CampaignMarket | None = None
+) -> LeadDraft:
+    """A lead as it lies in the ledger, its campaign as it is now (None: gone). Where its personal part cannot be opened
+    it is not `whole`."""
     as_new = NewLead(**{name: getattr(lead, name) for name in _STORED})
     try:
         personal = msgspec.json.decode(sealer.open(lead.sealed, lead.lead_id.encode()))
     except HouseError as error:
         log.warning("lead_unreadable", lead_id=lead.lead_id, code=error.code)
         return LeadDraft(as_new, ping, ping.values, currency, whole=False)
-    return LeadDraft(as_new, ping, ping.values | personal, currency)
+    values = ping.values | personal
+    prints = NONE if campaign is None else lead_prints(campaign, values, sealer)
+    return LeadDraft(as_new, ping, values, currency, prints=prints)
 
 
 def _refusal(lead_id: str, ping: OpenPing, reason: str, currency: str, sealer: Sealer) -> str:

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import msgspec
 from sqlalchemy import Connection
 
 from auction import log
@@ -178,10 +179,10 @@ class Recovery:
         """The lead as it was when the ledger last heard of it."""
         floor, now_ms = self._floor(), self._clock.now_ms()
         ping = decode_open_ping(lead.plan) if lead.plan is not None else _without_plan(lead, offers)
-        draft = found_draft(lead, ping, floor.market.house.currency, self._sealer)
+        campaign = floor.market.campaigns.get(lead.campaign)
+        draft = found_draft(lead, ping, floor.market.house.currency, self._sealer, campaign)
         if lead.plan is None:
             draft = _unsendable(draft)
-        campaign = floor.market.campaigns.get(lead.campaign)
         over = not draft.whole or campaign is None or now_ms > ping.until_ms + LATEST_MS
         sale = Sale.resumed(
             ping.ranked,
@@ -189,6 +190,7 @@ class Recovery:
             ping.terms,
             "stop" if over or campaign is None else campaign.rules.on_reject,
             [(_win(offer, ping), OfferState(offer.state)) for offer in offers],
+            None if over else ping.chosen,
         )
         told = [_told(offer, ping) for offer in offers if offer.state != "sent"]
         at_ms = max((offer.sent_at_ms for offer in offers), default=now_ms)
@@ -239,4 +241,4 @@ def _without_plan(lead: Lead, offers: Sequence[Offer]) -> OpenPing:
 
 def _unsendable(draft: LeadDraft) -> LeadDraft:
     """Without its bid's id an offer is not the same to the last byte: it is not repeated."""
-    return LeadDraft(draft.lead, draft.ping, draft.values, draft.currency, whole=False)
+    return msgspec.structs.replace(draft, whole=False)

@@ -188,17 +188,27 @@ class Sale:
     next `next_offers`. When it names nobody, `state` is the lead's, and `sold` what was sold.
     """
 
-    def __init__(self, ranked: list[Bid], wins: tuple[Win, ...], terms: Terms, on_reject: str) -> None:
+    def __init__(
+        self,
+        ranked: list[Bid],
+        wins: tuple[Win, ...],
+        terms: Terms,
+        on_reject: str,
+        chosen: Win | None = None,
+    ) -> None:
+        """`chosen` is the bid that the seller named: it gets the lead alone, before the winners of the ping. If it
+        certainly does not, the sale goes on by the campaign's `on_reject`, as if none had been named."""
         self.state = LeadState.RECEIVED
         self.sold: list[Win] = []
         self.reason: str | None = None
         self._left = ranked
         self._terms = terms
         self._on_reject = on_reject
-        self._held: tuple[Win, ...] = wins
+        self._held: tuple[Win, ...] = wins if chosen is None else (chosen,)
+        self._chosen = None if chosen is None else chosen.bid.order_id
         self._out: dict[str, Win] = {}
         self._unknown: list[Win] = []
-        self._exclusive = len(wins) == 1 and (terms.mode == "exclusive" or wins[0].bid.exclusive)
+        self._exclusive = len(self._held) == 1 and self._alone(self._held[0])
 
     @classmethod
     def resumed(
@@ -208,12 +218,13 @@ class Sale:
         terms: Terms,
         on_reject: str,
         offers: Sequence[tuple[Win, OfferState]],
+        chosen: Win | None = None,
     ) -> Sale:
         """The sale of a lead that another worker began, from what is durable: its offers as they stand.
 
         Those that are `SENT` are `out`: each is to be answered by one call of `record`, as ever.
         """
-        sale = cls(ranked, wins, terms, on_reject)
+        sale = cls(ranked, wins, terms, on_reject, chosen)
         if not offers:
             return sale
         sale.state = moved(moved(sale.state, Move.OFFER), Move.TAKE_OVER)
@@ -280,7 +291,7 @@ class Sale:
         if self._held:  # the ping's own winners come first: they were promised a place
             wins, self._held = self._held, ()
             return wins
-        if self._on_reject == "stop" or (self.taken and self._exclusive):
+        if self._on_reject == "stop" or (self.taken and self._exclusive) or self._chosen_has_it():
             return ()
         places = self._terms.most_winners - self.taken
         mix: Mix | None = choose(self._left, self._terms, places=places, shared_only=self.taken > 0)
@@ -294,6 +305,10 @@ class Sale:
         else:
             self.state = moved(self.state, Move.REFUSE)
             self.reason = self.reason or "no_buyer"
+
+    def _chosen_has_it(self) -> bool:
+        """Whether the buyer that the seller named took the lead, or may have."""
+        return any(win.bid.order_id == self._chosen for win in [*self.sold, *self._unknown])
 
     def _alone(self, win: Win) -> bool:
         return self._terms.mode == "exclusive" or win.bid.exclusive

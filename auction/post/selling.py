@@ -32,7 +32,8 @@ Offer = Callable[[Floor, LeadDraft, Win, bool, int], Awaitable[Told]]
 class Course(msgspec.Struct):
     """One lead on its way: its sale, what was said of it so far, and when the offers that are out were intended.
 
-    `unwritten` is what was said that the ledger does not know yet.
+    `unwritten` is what was said that the ledger does not know yet; `repeated` are orders that bought such a lead
+    before: it is not sent to them.
     """
 
     floor: Floor
@@ -41,6 +42,7 @@ class Course(msgspec.Struct):
     at_ms: int
     told: list[Told] = []
     unwritten: list[Told] = []
+    repeated: frozenset[str] = frozenset()
 
 
 class Selling:
@@ -86,12 +88,19 @@ class Selling:
 
     async def _round(self, course: Course, kept: Mapping[str, bool], offer: Offer) -> None:
         """To all that are out at once, each to its answer. Raises `TakenOver` where we may not send any more."""
+        out, at_ms = course.sale.out, course.at_ms
         offers = [
-            offer(course.floor, course.draft, win, kept[win.bid.order_id], course.at_ms)
-            for win in course.sale.out
+            offer(course.floor, course.draft, win, kept[win.bid.order_id], at_ms)
+            for win in out
+            if win.bid.order_id not in course.repeated
         ]
         results = await together(offers)
         said = [one for one in results if isinstance(one, Told)]
+        said += [
+            Told(win, OfferState.NOT_SENT, at_ms, at_ms, kept[win.bid.order_id], reason="duplicate")
+            for win in out
+            if win.bid.order_id in course.repeated
+        ]
         course.told += said
         course.unwritten = said
         for failed in results:
@@ -107,8 +116,10 @@ class Selling:
         wins = sale.next_offers()
         if not wins:
             return False
-        if await self._book.intend(course.draft, course.unwritten, wins, now_ms):
+        repeated = await self._book.intend(course.draft, course.unwritten, wins, now_ms)
+        if repeated is not None:
             course.at_ms = now_ms  # one instant: a place is kept in the windows its sale is written in
+            course.repeated = repeated
             return True
         sale.stop("ledger_unavailable")
         return False

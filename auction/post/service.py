@@ -22,11 +22,11 @@ from msgspec.structs import replace
 from auction.clock import Clock
 from auction.errors import FieldMistake, HouseError, SellerError
 from auction.ledger.faults import TakenOver
-from auction.ledger.records import AlreadyTaken, Refused
+from auction.ledger.records import AlreadyTaken, Refused, Taken
 from auction.ledger.sealing import Sealer
 from auction.market.market import CampaignMarket, TradedSeller
 from auction.market.model import FieldValue
-from auction.ping.bids import Win
+from auction.ping.bids import Win, choice_of
 from auction.ping.floor import Floor
 from auction.ping.offer import OpenPing, PingAnswer, PingRequest
 from auction.ping.service import Pinged, PingService, campaign_for
@@ -40,6 +40,9 @@ from auction.post.records import LeadDraft, draft_lead
 from auction.post.sale import Sale
 from auction.post.selling import Course, Selling
 from auction.suppression.shelf import Shelf
+
+_NO_SUCH_OFFER = frozenset({"no_such_bid", "no_offer", "offer_expired", "unknown_ping", "used_ping"})
+"""What a post is told whose ping is not to be had (any more), or has no bid of the buyer that it names."""
 
 
 class PostService:
@@ -104,6 +107,8 @@ class PostService:
                 values, changed = _decode(floor, campaign, request, ping)
                 if changed:
                     opened = await self._auction_again(floor, campaign, seller, ping, values)
+                if request.buyer is not None:
+                    opened = _chosen(opened, request.buyer, again=changed)
             except BaseException:
                 await self.claiming.give_up(request.ping_id, lead_id)
                 raise
@@ -122,6 +127,9 @@ class PostService:
         `key` is the request's `Idempotency-Key`: its ping's id follows from it, and of one ping the ledger takes one
         lead, so the same request again gets the same answer (P5). Without one, every request is a new lead.
 
+        With a `buyer` in the request the lead is sold by the offer that an equal ping of this seller got, if that
+        stands and the buyer is in it; else that buyer alone is asked.
+
         Gives the ping's answer, and the post's (JSON) unless nobody bid.
         """
         floor = self._floor()
@@ -132,6 +140,12 @@ class PostService:
             raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
         pinged_fields = (*campaign.ping_fields, *campaign.hashed_fields)
         known = {name: request.lead[name] for name in pinged_fields if name in request.lead}
+        asked = replace(request, lead=known)
+        if request.buyer is not None:
+            whole = PostRequest("", request.lead, body_hash, request.buyer)
+            adopted = await self._by_its_ping(seller, asked, whole)
+            if adopted is not None:
+                return adopted
         lead_id, body_hash = uuid_utils.uuid7().hex, self._keyed(body_hash)
         ping_id = None if key is None else self._keyed(f"{seller.id}:{key}".encode()).hex()[:32]
         with self._place():
@@ -140,7 +154,6 @@ class PostService:
                 earlier = await self.claiming.earlier(seller, posted)
                 if earlier is not None:
                     return Pinged(PingAnswer(ping_id, "offer"), 0, 0, None), earlier
-            asked = replace(request, lead=known)
             pinged = await self._pings.ping(seller, asked, arrived_s, opens=False, ping_id=ping_id)
             ping = pinged.open_ping
             if ping is None:
@@ -150,6 +163,21 @@ class PostService:
             opened, posted = Opened(ping, b""), PostRequest(ping.ping_id, {}, body_hash)
             sold = await self._sell(floor, campaign, seller, opened, decoded.values, posted, lead_id)
             return pinged, sold
+
+    async def _by_its_ping(
+        self, seller: TradedSeller, asked: PingRequest, whole: PostRequest
+    ) -> tuple[Pinged, bytes] | None:
+        """The lead sold against the offer that its seller got for it; None where there is none to be had."""
+        ping_id = await self._pings.offer_of(seller, asked)
+        if ping_id is None:
+            return None
+        try:
+            sold = await self.post(seller, replace(whole, ping_id=ping_id))
+        except SellerError as error:
+            if error.code not in _NO_SUCH_OFFER:
+                raise
+            return None
+        return Pinged(PingAnswer(ping_id, "offer"), 0, 0, None), sold
 
     async def _sell(
         self,
@@ -180,13 +208,14 @@ class PostService:
         course = Course(
             floor,
             draft,
-            Sale(ping.ranked, ping.wins, ping.terms, campaign.rules.on_reject),
+            Sale(ping.ranked, ping.wins, ping.terms, campaign.rules.on_reject, ping.chosen),
             draft.lead.created_at_ms,
         )
         wins = course.sale.next_offers()
-        earlier = await self._take(floor, draft, wins)
-        if earlier is not None:
-            return earlier
+        taken = await self._take(floor, draft, wins)
+        if not isinstance(taken, Taken):
+            return taken
+        course.repeated = taken.repeated
         self.claiming.forget(ping)
         try:
             kept = await self._keep(floor, draft, wins)
@@ -197,7 +226,7 @@ class PostService:
                 raise in_progress() from None
             return answer
 
-    async def _take(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> bytes | None:
+    async def _take(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> Taken | bytes:
         """The intent, durable before anything leaves the house; or the answer, if the lead is not to be offered."""
         lead = draft.lead
         try:
@@ -213,11 +242,11 @@ class PostService:
             await self.claiming.give_up(lead.ping_id, lead.lead_id)
             raise in_progress() if same else another_body()
         if isinstance(taken, Refused):
-            await self._offering.give_back(floor, draft.ping, wins)
+            await self._offering.give_back(floor, draft.ping, draft.ping.wins)
             assert lead.refused_answer is not None
             await self.claiming.finish(lead.ping_id, lead.lead_id)
             return self._answers.open(lead.lead_id, lead.refused_answer)
-        return None
+        return taken
 
     async def _keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> dict[str, bool]:
         """The places of the winners. If the counters are away now, before anything was sent, the post never was."""
@@ -277,6 +306,17 @@ class PostService:
         finally:
             self.running -= 1
             self.tally.whole_us.add(int((perf_counter() - began_s) * 1e6))
+
+
+def _chosen(opened: Opened, buyer_id: str, *, again: bool) -> Opened:
+    """The open ping with the choice of its seller. `again`: it was auctioned since, and who bid then may not have now;
+    then the lead goes to those who won. Raises `SellerError` 422 where this buyer made no bid."""
+    ping = opened.ping
+    chosen = choice_of(buyer_id, ping.ranked, ping.wins, ping.terms)
+    if chosen is None and not again:
+        mistake = FieldMistake("buyer_id", "is none of the buyers of this ping")
+        raise SellerError(422, "no_such_bid", "The buyer did not bid on this ping.", mistakes=[mistake])
+    return opened if chosen is None else Opened(replace(ping, chosen=chosen), b"")
 
 
 def _decode(

@@ -18,6 +18,7 @@ from auction import log
 from auction.clock import Clock
 from auction.counters.counters import Counters, Place
 from auction.errors import HouseError, OperatorError
+from auction.ledger.duplicates import prints_of
 from auction.ledger.lead_queries import find_lead, lock_lead, offers_of, sales_of
 from auction.ledger.leads import settle
 from auction.ledger.records import Lead, NewSale, Offer, OfferResult, Settlement
@@ -27,6 +28,9 @@ from auction.post.answer import Answers, PostAnswer, decode_post_answer, encode_
 from auction.post.owed import Owed
 from auction.post.sale import ImpossibleMove, LeadState, OfferState, learnt, moved
 from auction.tally import counts
+
+BOUGHT_KEPT_MS = 30 * 86_400_000
+"""How long the counters know who bought such a lead; for a longer rule the ledger has the word, at the post."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +44,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it: the offer, and what its lead is now."""
+    """What became of it: the offer, and what its lead is now. `prints` are what the lead is known by, if it is sold."""
 
     lead_id: str
     ping_id: str
@@ -51,6 +55,9 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     state: LeadState
     payout_micros: int
     test: bool
+    campaign: str = ""
+    prints: tuple[bytes, ...] = ()
+    created_at_ms: int = 0
 
 
 class SettlementRefused(OperatorError):  # noqa: N818  (the sentence that whoever said it reads)
@@ -128,6 +135,9 @@ async def free_place(counters: Counters, settled: Settled, now_ms: int) -> None:
     place = Place(settled.buyer_id, settled.order_id, settled.ping_id, settled.price_micros, ())
     if settled.accepted:
         await counters.sold(place, now_ms, settled.price_micros)
+        if settled.prints:
+            at_ms, orders = settled.created_at_ms, (settled.order_id,)
+            await counters.bought(settled.campaign, settled.prints, orders, at_ms, BOUGHT_KEPT_MS)
     else:
         await counters.release(place, now_ms)
 
@@ -195,6 +205,9 @@ def settle_offer(
         state=now,
         payout_micros=payout,
         test=lead.test,
+        campaign=lead.campaign,
+        prints=tuple(prints_of(conn, lead_id)) if said.accepted else (),
+        created_at_ms=lead.created_at_ms,
     )
 
 

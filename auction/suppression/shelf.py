@@ -40,6 +40,14 @@ class Shelf:
     def hit(
         self, lists: Iterable[SuppressionList], values: Mapping[str, FieldValue]
     ) -> SuppressionList | None:
+        """As `look`, and counted."""
+        found = self.look(lists, values)
+        self.hits += found is not None
+        return found
+
+    def look(
+        self, lists: Iterable[SuppressionList], values: Mapping[str, FieldValue]
+    ) -> SuppressionList | None:
         """The first of these lists that one of the values stands in. Some microseconds a list."""
         for one in lists:
             held = self._held.get(one.id)
@@ -48,8 +56,22 @@ class Shelf:
             state, file = held
             for name in one.fields:
                 value = values.get(name)
-                if isinstance(value, str) and self._prints.of_value(value, cast(Form, state.form)) in file:
-                    self.hits += 1
+                if isinstance(value, str) and self._stands_in(value, cast(Form, state.form), file):
+                    return one
+        return None
+
+    def look_by_digest(
+        self, lists: Iterable[SuppressionList], digests: Mapping[str, str]
+    ) -> SuppressionList | None:
+        """The first of these lists that a field stands in of which only the SHA-256 is known (hex, of the one spelling
+        of `market.hashing`). A list that came as another kind of hash cannot tell."""
+        for one in lists if digests else ():
+            held = self._held.get(one.id)
+            if held is None or held[0].form != "sha256":
+                continue
+            for name in one.fields:
+                digest = digests.get(name)
+                if digest is not None and self._prints.of_hash(digest, "sha256") in held[1]:
                     return one
         return None
 
@@ -72,6 +94,13 @@ class Shelf:
                 old[1].close()
             log.event("suppression_list", list=state.list_id, version=state.version, entries=len(fresh))
         return bool(stale)
+
+    def _stands_in(self, value: str, form: Form, file: PrintFile) -> bool:
+        """As it is spelled; an email also in lower case, for so the trade hashes them."""
+        if self._prints.of_value(value, form) in file:
+            return True
+        low = value.lower() if "@" in value else value
+        return low != value and self._prints.of_value(low, form) in file
 
     def close(self) -> None:
         """Let go of all files."""

@@ -37,5 +37,6 @@ GOALS = {
     "sales.of_commits": Goal(8, least=True),
     "metrics.share": Goal(3),
     "memory.10000_orders": Goal(150),
+    "suppression.growth": Goal(5),
     "soak.growth": Goal(1.05),
 }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
+from auction.ledger.duplicates import DAY_MS
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.faults import ImpossibleMove, SaleRefused
 from auction.ledger.lead_queries import (
@@ -21,7 +22,7 @@ from auction.ledger.lead_queries import (
 from auction.ledger.leads import add_offers, settle
 from auction.ledger.records import AlreadyTaken, NewLead, OfferResult, Refused, Settlement, Taken
 from auction.ledger.takeover import count_unsettled
-from auction.ledger.taking import DAY_MS, take_lead, void_lead
+from auction.ledger.taking import take_lead, void_lead
 from auction.ledger.writer import Writer
 from tests.ledger.rows import AT_MS, a_lead, a_sale, an_offer, sold
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auction.market.money import Margin
-from auction.ping.bids import Bid, Terms, choose, leading_equals, rank, without
+from auction.ping.bids import Bid, Terms, choice_of, choices, choose, leading_equals, rank, without
 from tests.builders import bid, dollars, terms
 
 
@@ -140,3 +140,29 @@ def test_second_price_is_never_above_the_bid_nor_below_the_floor(
 def test_no_buyer_wins_twice(mode: str) -> None:
     bids = [bid(f"o{n}", 10 + n, buyer="same") for n in range(4)]
     assert len(winners(bids, terms(mode))) == 1
+
+
+def test_a_seller_may_choose_among_all_that_bid_each_at_its_own_price() -> None:
+    """One choice a buyer, the best first; in a second-price auction each at what it would have won for."""
+    bids = [bid("a", 30), bid("b", 25), bid("b2", 24, buyer="buyer-of-b"), bid("c", 20)]
+    for pays, prices in (("first", [30, 25, 20]), ("second", [25, 20, 5])):
+        rules = terms(pays=pays, lowest_price_micros=dollars(5))
+        ranked = rank(bids, rules, "p")
+        mix = choose(ranked, rules)
+        assert mix is not None
+        found = choices(ranked, mix.wins, rules)
+        assert [win.bid.order_id for win in found] == ["a", "b", "c"]
+        assert [win.price_micros for win in found] == [dollars(price) for price in prices]
+        assert choice_of("buyer-of-c", ranked, mix.wins, rules) == found[2]
+        assert choice_of("buyer-of-d", ranked, mix.wins, rules) is None
+
+
+def test_a_winner_is_chosen_at_the_price_that_its_place_is_held_for() -> None:
+    """Though it would pay more for the lead alone: its place in its caps is for what it won."""
+    alone, shared = bid("a", 40, exclusive=True), bid("a", 30)
+    rules = terms("hybrid")
+    ranked = rank([alone, shared, bid("b", 25)], rules, "p")
+    mix = choose(ranked, rules)
+    assert mix is not None
+    assert {win.bid for win in mix.wins} == {shared, ranked[2]}
+    assert choice_of("buyer-of-a", ranked, mix.wins, rules) == mix.wins[0]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auction.ping.bids import Bid, Win, choose, rank
+from auction.ping.bids import Bid, Win, choice_of, choose, rank
 from auction.post.sale import MOVES, ImpossibleMove, LeadState, Move, OfferState, Sale, learnt, moved
 from tests.builders import bid, dollars, terms
 
@@ -50,6 +50,36 @@ def test_the_winner_takes_it() -> None:
     assert sale.next_offers() == ()
     assert sale.state is LeadState.SOLD
     assert [win.price_micros for win in sale.sold] == [dollars(10)]
+
+
+def chosen_sale(bids: list[Bid], mode: str, buyer: str, on_reject: str = "next") -> Sale:
+    """The sale of a lead whose seller named this buyer."""
+    rules = terms(mode)
+    ranked = rank(bids, rules, "p")
+    mix = choose(ranked, rules)
+    assert mix is not None
+    return Sale(ranked, mix.wins, rules, on_reject, choice_of(buyer, ranked, mix.wins, rules))
+
+
+@pytest.mark.parametrize("mode", ["exclusive", "shared", "hybrid"])
+def test_whom_the_seller_chose_gets_it_alone(mode: str) -> None:
+    sale = chosen_sale([bid("a", 10), bid("b", 9), bid("c", 8)], mode, "buyer-of-b")
+    assert orders(sale.next_offers()) == ["b"]
+    sale.record("b", OfferState.ACCEPTED)
+    assert sale.next_offers() == ()
+    assert (sale.state, [win.price_micros for win in sale.sold]) == (LeadState.SOLD, [dollars(9)])
+
+
+def test_when_the_chosen_one_refuses_the_winners_follow() -> None:
+    sale = chosen_sale([bid("a", 10), bid("b", 9), bid("c", 8)], "shared", "buyer-of-b")
+    sale.next_offers()
+    sale.record("b", OfferState.REJECTED, "no")
+    assert orders(sale.next_offers()) == ["a", "c"]
+    sale = chosen_sale([bid("a", 10), bid("b", 9)], "exclusive", "buyer-of-b", on_reject="stop")
+    sale.next_offers()
+    sale.record("b", OfferState.REJECTED, "no")
+    assert sale.next_offers() == ()
+    assert (sale.state, sale.reason) == (LeadState.REJECTED, "no")
 
 
 def test_a_rejection_goes_to_the_runner_up() -> None:

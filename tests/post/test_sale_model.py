@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from auction.ping.bids import Bid, Win, choose, rank
+from auction.ping.bids import Bid, Win, choices, choose, rank
 from auction.post.sale import LeadState, OfferState, Sale, learnt, moved
 from tests.builders import bid, terms
 
@@ -37,8 +37,10 @@ class SaleMachine(RuleBasedStateMachine):
         bids=some_bids,
         mode=st.sampled_from(["exclusive", "shared", "hybrid", "hybrid"]),
         most=st.integers(1, 4),
+        choice=st.none() | st.integers(0, 5),
     )
-    def take(self, bids: list[Bid], mode: str, most: int) -> None:
+    def take(self, bids: list[Bid], mode: str, most: int, choice: int | None) -> None:
+        """`choice`: the seller names one of the buyers that it was shown."""
         self.terms = terms(mode, max_buyers=1 if mode == "exclusive" else most)
         self.ranked = rank(bids, self.terms, "p")
         mix = choose(self.ranked, self.terms)
@@ -49,12 +51,15 @@ class SaleMachine(RuleBasedStateMachine):
         self.heard: dict[str, OfferState] = {}  # since the last durable step
         self.state: LeadState | None = None
         self.sale: Sale | None = None
+        self.chosen: Win | None = None
         if mix is None:
             self.held: tuple[Win, ...] = ()
             self.state = LeadState.REJECTED
             return
         self.held = mix.wins
-        self.sale = Sale(self.ranked, self.held, self.terms, "next")
+        shown = choices(self.ranked, self.held, self.terms)
+        self.chosen = None if choice is None else shown[choice % len(shown)]
+        self.sale = Sale(self.ranked, self.held, self.terms, "next", self.chosen)
         self.go_on()
 
     # -- the way of a post ---------------------------------------------------------------------------
@@ -70,7 +75,8 @@ class SaleMachine(RuleBasedStateMachine):
         self.heard = {}
         for win in wins:
             assert win.bid.order_id not in self.wins, "an order is offered a lead once"
-            assert win.bid.stands_s is None or win in self.held or self.age_s <= win.bid.stands_s
+            promised = win in self.held or win == self.chosen
+            assert win.bid.stands_s is None or promised or self.age_s <= win.bid.stands_s
             self.wins[win.bid.order_id] = win
             self.durable[win.bid.order_id] = OfferState.SENT
         if not wins:
@@ -107,7 +113,7 @@ class SaleMachine(RuleBasedStateMachine):
                 self.truth.setdefault(win.bid.order_id, takes)
         self.heard = {}
         offers = [(self.wins[order], _kept(state)) for order, state in self.durable.items()]
-        self.sale = Sale.resumed(self.ranked, self.held, self.terms, "next", offers)
+        self.sale = Sale.resumed(self.ranked, self.held, self.terms, "next", offers, self.chosen)
         sent = {order for order, state in self.durable.items() if state is OfferState.SENT}
         assert {win.bid.order_id for win in self.sale.out} == sent
         self.go_on()
@@ -140,6 +146,20 @@ class SaleMachine(RuleBasedStateMachine):
             assert len(orders) <= self.terms.most_winners
             if self.terms.mode != "shared" and any(self.wins[order].bid.exclusive for order in orders):
                 assert len(orders) == 1, "an exclusive lead has one buyer"
+
+    @invariant()
+    def whom_the_seller_chose_has_it_alone(self) -> None:
+        """It is asked before all others, and nobody else while it has the lead, or may have it."""
+        if self.chosen is None or not self.durable:
+            return
+        order = self.chosen.bid.order_id
+        assert next(iter(self.durable)) == order
+        if {**self.durable, **self.heard}[order] in (
+            OfferState.ACCEPTED,
+            OfferState.UNKNOWN,
+            OfferState.SENT,
+        ):
+            assert list(self.durable) == [order]
 
     @invariant()
     def the_state_says_what_is_known(self) -> None:

@@ -25,7 +25,7 @@ CAMPAIGN: dict[str, Any] = {
         {"name": "state", "type": "us_state", "required": "ping"},
         {"name": "bill", "type": "integer", "ping": True},
         {"name": "first_name", "type": "text", "required": "post", "pii": True},
-        {"name": "phone", "type": "phone", "required": "post", "pii": True},
+        {"name": "phone", "type": "phone", "required": "post", "pii": True, "ping_as": "hash"},
         {"name": "email", "type": "email", "pii": True},
     ],
     "duplicates": {"fields": ["phone"], "days": 30},
@@ -100,6 +100,7 @@ async def test_a_person_is_forgotten_by_phone(house: House, emptied_valkey: str)
     assert [(row.asked, row.leads, row.pings) for row in after["erasures"]] == [("phone", 2, 2)]
     assert len(after["people"]) == 2, "Bob's phone and email"
     assert len(after["fingerprints"]) == 1
+    assert len(await house.exchange.link.call("KEYS", "*:bought:*")) == 1, "that Bob's lead was bought"
     assert await house.exchange.link.call("EXISTS", f"{{ping:{post['ping_id']}}}") == 0
 
     kept = {key: value for key, value in first.items() if key != "redirect_url"}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from hashlib import md5, sha256
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,30 @@ def test_bad_lines_are_told_by_number_and_hashes_are_taken(engine: Engine) -> No
         assert holds(conn, "dnc", PRINTS, ANN)
         assert not holds(conn, "dnc", PRINTS, BOB)
         assert not holds(conn, "other", PRINTS, ANN)
+
+
+async def test_an_email_is_found_by_the_hash_of_its_lower_case(
+    engine: Engine, reader: Reader, tmp_path: Path
+) -> None:
+    """So the trade hashes them, whatever capitals a person writes."""
+    shelf = Shelf(reader, tmp_path, PRINTS)
+    mail = [SuppressionList(id="dnc", fields=("email",))]
+    low, written = "ann.baker@example.com", "Ann.Baker@example.com"
+    store(
+        engine,
+        "dnc",
+        "md5",
+        gather([md5(low.encode()).hexdigest()], hash_reader(PRINTS, "md5")),
+        "replace",
+        1,
+    )
+    await shelf.refresh()
+    assert shelf.look(mail, {"email": written}) is not None
+    assert shelf.look(mail, {"email": "Bob@example.com"}) is None
+    digest = sha256(low.encode()).hexdigest()
+    assert shelf.look_by_digest(mail, {"email": digest}) is None, "another kind of hash"
+    store(engine, "dnc", "sha256", gather([digest], hash_reader(PRINTS, "sha256")), "replace", 2)
+    await shelf.refresh()
+    assert shelf.look_by_digest(mail, {"email": digest}) is not None
+    assert shelf.look_by_digest(mail, {"phone": digest}) is None
+    shelf.close()

@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
-from auction.api.document import leads, native, postbacks, router, routes
+from auction.api.document import distro, leads, native, postbacks, router, routes
 from auction.api.document import webhooks as sent
 from auction.api.document.fields import Schema
+from auction.api.document.parts import TEXT
 from auction.errors import FieldMistake
 from auction.ledger.outbox import TOLD
-from auction.market.model import Campaign, House
+from auction.market.model import Campaign, House, Seller
 
 ABOUT = """A ping-post exchange for leads.
 
@@ -26,7 +27,7 @@ ABOUT = """A ping-post exchange for leads.
 lead against that ping. Business outcomes are 200; errors are `application/problem+json` (RFC 9457) with a `code` that
 never changes its meaning, and every bad field named at once."""
 
-DOORS = (native, postbacks, router, leads, routes)
+DOORS = (native, postbacks, router, distro, leads, routes)
 """Each tells its `paths(campaigns)`, and the `STRUCTS` that they name."""
 
 _FOR_THE_HOUSE = re.compile(r" \(DESIGN [0-9.]+\)")
@@ -46,8 +47,10 @@ class Problem(msgspec.Struct, frozen=True):
     errors: list[FieldMistake] = []
 
 
-def document(house: House, campaigns: Sequence[Campaign] = ()) -> dict[str, Any]:
-    """The whole document; the leads of `campaigns` are written out."""
+def document(
+    house: House, campaigns: Sequence[Campaign] = (), seller: Seller | None = None
+) -> dict[str, Any]:
+    """The whole document; the leads of `campaigns`, and what `seller` is called, are written out."""
     return {
         "openapi": "3.1.0",
         "info": {"title": house.name, "version": version("auction"), "description": ABOUT},
@@ -67,9 +70,16 @@ def document(house: House, campaigns: Sequence[Campaign] = ()) -> dict[str, Any]
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             },
-            "schemas": _schemas(),
+            "schemas": {**_schemas(), "SellerName": _seller_name(seller)},
         },
     }
+
+
+def _seller_name(seller: Seller | None) -> Schema:
+    known: Schema = TEXT
+    if seller is not None:
+        known = {"enum": list(dict.fromkeys(filter(None, (seller.id, seller.slug, seller.code))))}
+    return {**known, "description": "Your own id, slug or code."}
 
 
 def _schemas() -> Schema:

@@ -16,8 +16,8 @@ PROBLEMS: Final = {
     400: "Not JSON (`bad_json`, `not_an_object`, `too_deep`), not a form (`bad_form`), not HTTP (`bad_http`), cut "
     "off (`cut_off`), or a list asked for wrongly (`bad_query`).",
     401: "No key, or none of ours: `unknown_key`.",
-    403: "Another's: `not_your_campaign`, `not_your_ping`, `not_your_lead`, `not_your_route`, `not_your_team`, "
-    "`not_your_source`.",
+    403: "Another's: `not_your_campaign`, `not_your_ping`, `not_your_lead`, `not_your_supplier`, `not_your_route`, "
+    "`not_your_team`, `not_your_source`.",
     404: "Not there: `unknown_campaign`, `unknown_ping`, `unknown_lead`, `unknown_route`, `no_such_path`. Another "
     "method gets 405, `wrong_method`.",
     408: "The request took too long to come: `too_slow`.",
@@ -26,7 +26,7 @@ PROBLEMS: Final = {
     410: "The offer is over: `offer_expired`, `no_offer`.",
     413: "The body is too large: `too_large`.",
     415: "Not `application/json`: `not_json`.",
-    422: "Bad fields, each named in `errors`: `bad_fields`, `repeated_key`, `ping_fields_changed`.",
+    422: "Bad fields, each named in `errors`: `bad_fields`, `repeated_key`, `ping_fields_changed`, `no_such_bid`.",
     429: "Above your rate limit (`rate_limited`), or your keys of a day (`too_many_keys`); `Retry-After` "
     "says when again.",
     431: "The head of the request is too large: `head_too_large`.",

@@ -18,6 +18,7 @@ from loadtest.bench.scenarios import (
     post,
     sales,
     soak,
+    suppression,
 )
 from loadtest.bench.stage import Stage
 
@@ -35,6 +36,7 @@ SCENARIOS: dict[str, Scenario] = {
     "eligibility": eligibility.run,
     "metrics": metrics.run,
     "memory": memory.run,
+    "suppression": suppression.run,
     "soak": soak.run,
 }
 LONG = frozenset({"soak"})

@@ -1,0 +1,83 @@
+"""Who bought what is told to the counters again: after a loss, and where a rule is new; by one worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from auction import recalling
+from auction.counters.era import HOUSE, RECALLED, RECALLING
+from tests.house import House
+from tests.ping.test_inbound import BY_HASH, DIGEST, MANNERS, ORDERS, SAME_PHONE, ping, sell
+
+Open = Callable[..., Any]
+RULED = [{**ORDERS[0], "duplicates": SAME_PHONE}, ORDERS[1]]
+
+
+async def until_told(house: House) -> None:
+    """Waits until the counters were told all there is."""
+    async with asyncio.timeout(20):
+        while not await house.exchange.link.call("EXISTS", RECALLED):
+            await house.exchange.recalling.look(house.exchange.link)
+            await asyncio.sleep(0.01)
+
+
+async def forget_all(house: House) -> None:
+    """The counters lose what they know of duplicates."""
+    link = house.exchange.link
+    lost = await link.call("KEYS", "*:bought:*")
+    assert lost
+    await link.call("DEL", RECALLED, RECALLING, *lost)
+
+
+async def test_what_was_lost_is_told_again(open_test_house: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By pages, each print whole."""
+    monkeypatch.setattr(recalling, "PAGE", 3)
+    house: House = await open_test_house(RULED, MANNERS, campaign=BY_HASH)
+    await until_told(house)
+    sold = [await sell_to(house, f"512-555-01{number}") for number in range(20, 27)]
+    assert sold == [["a-co"]] * 7
+    await forget_all(house)
+    assert (await ping(house, phone="512-555-0120"))["payout"] == 30, "nobody knows"
+    before = house.exchange.recalling.recalled
+    await until_told(house)
+    assert house.exchange.recalling.recalled - before >= 7
+    for number in range(20, 27):
+        assert (await ping(house, phone=f"512-555-01{number}", bill=1))["payout"] == 20
+    assert (await ping(house, phone="512-555-0199"))["payout"] == 30
+
+
+async def sell_to(house: House, phone: str) -> list[str]:
+    """Who bought the lead of this phone."""
+    sold = await house.sell((await ping(house, phone=phone))["ping_id"], phone=phone)
+    return list(sold["buyers"])
+
+
+async def test_after_a_rebuild_all_is_told_again(open_sqlite_house: Open) -> None:
+    house: House = await open_sqlite_house(ORDERS, MANNERS, campaign={**BY_HASH, "duplicates": SAME_PHONE})
+    await until_told(house)
+    assert (await sell(house, phone=DIGEST))["status"] == "sold"
+    link = house.exchange.link
+    rebuilds = house.exchange.rebuilding.rebuilds
+    await link.call(
+        "DEL", HOUSE, *await link.call("KEYS", "*:bought:*")
+    )  # what they are good for is not known
+    async with asyncio.timeout(20):
+        while house.exchange.rebuilding.rebuilds == rebuilds:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        while (await house.get("/readyz"))[0] != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await until_told(house)
+    assert (await ping(house, phone=DIGEST))["reason"] == "duplicate"
+
+
+async def test_nothing_is_asked_where_no_ping_can_tell(open_sqlite_house: Open) -> None:
+    house: House = await open_sqlite_house(ORDERS, MANNERS, campaign={"duplicates": SAME_PHONE})
+    assert (await sell(house))["status"] == "sold"
+    before = house.exchange.link.calls
+    await house.exchange.recalling.look(house.exchange.link)
+    assert house.exchange.link.calls == before
+    assert await house.exchange.link.call("KEYS", "*:bought:*") == []
