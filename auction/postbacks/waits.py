@@ -14,7 +14,7 @@ from auction.ledger.postbacks import Tried
 _S, _MIN, _H = 1_000, 60_000, 3_600_000
 WAITS_MS: Final = (5 * _S, 5 * _MIN, 30 * _MIN, 2 * _H, 5 * _H, 10 * _H, 14 * _H, 20 * _H, 24 * _H)
 """After the first failed try, the second, and so on. After the last of them it is given up."""
-JITTER: Final = 0.1
+JITTER: Final = 0.08
 LONGEST_RETRY_AFTER_MS: Final = 6 * _H
 """Whoever asks for a longer pause than this gets this one."""
 GONE: Final = 410
