@@ -58,12 +58,10 @@ class Telling:
 
     async def turn(self, sender: Postbacks | None = None) -> None:
         """Everything that is due now is tried, and what came of it written."""
-        one = sender or self.sender
+        one, tries = sender or self.sender, -1
         async with asyncio.timeout(30):
-            while True:
+            while tries != (tries := one.delivered + sum(one.failed.values())):
                 await one.look()
-                if not one._lanes.queued:
-                    return
                 while one._lanes.queued:  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
 
