@@ -58,7 +58,7 @@ async def test_what_was_told_is_listed(told: Told, receiver: Receiver) -> None:
     failed = await run("postbacks", "list", "--failed", "--json")
     (shown,) = map(msgspec.json.decode, failed.stdout.splitlines())
     assert (shown["event_id"], shown["answered"], shown["answer"]) == (first.event_id, 410, "no such lead")
-    assert (shown["status"], shown["host"], shown["next_at"]) == ("pending", receiver.url, None)
+    assert (shown["status"], shown["url"], shown["next_at"]) == ("pending", receiver.url, None)
     assert first.event_id in (await run("postbacks", "list", "--lead", first.lead_id)).stdout
     assert (await run("postbacks", "list", "--seller", "globex")).stdout == "nobody was told anything\n"
     assert (
@@ -86,6 +86,22 @@ async def test_it_is_told_again(
     await telling.turn()
     assert receiver.told == again
     assert {one.headers["webhook-id"] for one in receiver.heard} <= ids, "the same event has the same id"
+
+
+async def test_what_waits_is_tried_now(told: Told, receiver: Receiver) -> None:
+    telling, run = told
+    receiver.answer = lambda _: (500, b"")
+    lead_id = await telling.sell(sub_id="x")
+    await telling.turn()
+    receiver.heard.clear()
+    receiver.answer = lambda _: (200, b"")
+    await telling.turn()
+    assert receiver.heard == []
+    result = await run("postbacks", "redeliver", "--waiting", "--seller", "acme")
+    assert result.stdout == "1 postback will be sent again\n"
+    telling.house.clock.move(4_000)
+    await telling.turn()
+    assert [one.headers["webhook-id"].rpartition("-")[0] for one in receiver.heard] == [lead_id]
 
 
 async def test_what_was_given_up_goes_to_the_endpoints_of_now(
