@@ -14,11 +14,12 @@ from auction.clock import MovedClock
 from auction.forgetting import DAY_MS, LEASE_MS, Ages, Retention
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.forgetting import Erased, take_chore
+from auction.ledger.outbox import mark_addressed, new_events
 from auction.ledger.records import RefusedPostback
 from auction.ledger.refused import keep_refused, latest_refused
 from auction.ledger.schema import erasures, fingerprints, leads, people, pings, sales
 from auction.measures import families_of
-from tests.house import House
+from tests.house import KEY_HASH, House
 
 Open = Callable[..., Awaitable[House]]
 CAMPAIGN: dict[str, Any] = {"duplicates": {"fields": ["phone"], "days": 3_650}}
@@ -86,6 +87,28 @@ async def test_what_is_too_old_goes_and_the_money_stays(
     offer = await house.ping()
     again = await house.sell(offer["ping_id"], phone="+15125550000")
     assert again["reason"] == "duplicate", "its keyed hash outlives what it was made of, as the campaign says"
+
+
+async def test_what_sellers_were_told_goes_too(
+    open_test_house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "EVENTS_A_BATCH", 2)
+    sellers = [{"id": "acme", "keys": [KEY_HASH], "postbacks": [{"url": "http://127.0.0.1:1/{lead_id}"}]}]
+    house = await open_test_house(
+        [{"id": "a", "buyer": "a-co"}], {"a-co": {"bid": {"price": 30}}}, sellers=sellers
+    )
+    await house.exchange.postbacks.close()
+    for number in range(3):
+        await sell(house, number)
+    keeper = retention(house, Ages(0, 0, 30))
+    house.clock.move(31 * DAY_MS)
+    await keeper.look()
+    assert keeper.postbacks == 0, "they were not told yet"
+    await house.exchange.writer.write(lambda conn: mark_addressed(conn, new_events(conn, 10), 1))
+    await keeper.look()
+    assert keeper.postbacks == 3
+    assert counted(house)["leads"] == 3
+    assert counted(house)["erasures"] == 0
 
 
 async def test_nothing_goes_where_all_is_kept(house: House) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from typing import Literal
 
 import click
 import msgspec
@@ -20,7 +21,7 @@ from auction.clock import SystemClock
 from auction.errors import OperatorError
 from auction.ledger.engine import transaction
 from auction.ledger.outbox import Event, events_of
-from auction.ledger.postbacks import Postback, address, list_postbacks, send_again
+from auction.ledger.postbacks import Postback, State, address, list_postbacks, send_again
 from auction.ping.offer import iso_utc
 from auction.postbacks.endpoints import Endpoints
 
@@ -37,7 +38,7 @@ class Shown(msgspec.Struct, frozen=True):
     status: str
     happened_at: str
     endpoint: str
-    host: str | None
+    url: str | None
     state: str
     tries: int
     answered: int | None
@@ -67,7 +68,9 @@ def list_command(
     """
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
         endpoints = endpoints_of(conn)
-        found = list_postbacks(conn, MOST_SHOWN + 1, lead_id=lead_id, seller=seller, failed=failed)
+        found = list_postbacks(
+            conn, MOST_SHOWN + 1, lead_id=lead_id, seller=seller, state="given_up" if failed else None
+        )
     shown = [shown_postback(one, endpoints) for one in found[-MOST_SHOWN:]]
     if as_json:
         for one in shown:
@@ -83,23 +86,29 @@ def list_command(
 
 @postbacks.command()
 @click.argument("what", required=False, metavar="[LEAD_ID | EVENT_ID]")
-@click.option("--failed", is_flag=True, help="Everything that was given up.")
-@click.option("--seller", metavar="SELLER", help="With --failed: only to this seller.")
+@click.option("--failed", "state", flag_value="given_up", help="Everything that was given up.")
+@click.option("--waiting", "state", flag_value="waiting", help="Everything that waits for its next try.")
+@click.option("--seller", metavar="SELLER", help="With --failed or --waiting: only to this seller.")
 @store_flags
-def redeliver(what: str | None, failed: bool, seller: str | None, **flags: object) -> None:
-    """Send postbacks again: of a lead, of one event, or all that were given up.
+def redeliver(
+    what: str | None, state: Literal["given_up", "waiting"] | None, seller: str | None, **flags: object
+) -> None:
+    """Send postbacks again: of a lead, of one event, all that were given up, or all that wait for another try.
 
     They go to the endpoints of now, with the same webhook-id as before, in the order of each lead; a running house
     begins within a second. What was given up for an endpoint that is no longer there goes to those that are.
     """
-    if (what is None) == (not failed) or (seller is not None and not failed):
-        raise click.UsageError("write a LEAD_ID or an EVENT_ID, or --failed (with --seller for one seller's)")
+    if (what is None) == (state is None) or (seller is not None and state is None):
+        raise click.UsageError(
+            "write a LEAD_ID or an EVENT_ID, or --failed or --waiting (with --seller for one's)"
+        )
     settings = settings_of(**flags)
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     with open_ledger(settings) as engine:
         with engine.connect() as conn:
             endpoints = endpoints_of(conn)
-            steps = list(_failed(conn, seller, endpoints) if what is None else _named(conn, what, endpoints))
+            found = _named(conn, what, endpoints) if what else _those(conn, state, seller, endpoints)
+            steps = list(found)
         count = _run(engine, steps, now_ms)
     click.echo(f"{count} {'postback' if count == 1 else 'postbacks'} will be sent again")
 
@@ -131,15 +140,15 @@ def _named(conn: Connection, what: str, endpoints: Endpoints) -> Iterator[Step]:
         yield _again(event, endpoints.told(event.seller, event.state))
 
 
-def _failed(conn: Connection, seller: str | None, endpoints: Endpoints) -> Iterator[Step]:
-    found = list_postbacks(conn, MOST_AGAIN, seller=seller, failed=True)
+def _those(conn: Connection, state: State | None, seller: str | None, endpoints: Endpoints) -> Iterator[Step]:
+    found = list_postbacks(conn, MOST_AGAIN, seller=seller, state=state)
     for _, of_event in groupby(found, key=lambda one: (one.lead_id, one.seq)):
-        given_up = list(of_event)
-        event = Event(given_up[0].lead_id, given_up[0].seq, given_up[0].seller, 0, given_up[0].told)
-        there = [one.endpoint for one in given_up if one.endpoint in endpoints.by_id]
+        ours = list(of_event)
+        event = Event(ours[0].lead_id, ours[0].seq, ours[0].seller, ours[0].at_ms, ours[0].told)
+        there = [one.endpoint for one in ours if one.endpoint in endpoints.by_id]
         if there:
             yield _again(event, there)
-        if len(there) < len(given_up):
+        if len(there) < len(ours):
             yield _anew(event, endpoints.told(event.seller, event.state))
 
 
@@ -158,7 +167,7 @@ def endpoints_of(conn: Connection) -> Endpoints:
 
 
 def shown_postback(one: Postback, endpoints: Endpoints) -> Shown:
-    """A postback as it is shown. `host` is None where its endpoint was taken out of the catalogue."""
+    """A postback as it is shown. `url` is None where its endpoint was taken out of the catalogue."""
     endpoint = endpoints.by_id.get(one.endpoint)
     return Shown(
         event_id=one.event_id,
@@ -167,7 +176,7 @@ def shown_postback(one: Postback, endpoints: Endpoints) -> Shown:
         status=one.told,
         happened_at=iso_utc(one.at_ms),
         endpoint=one.endpoint,
-        host=endpoint.host if endpoint is not None else None,
+        url=endpoint.shown if endpoint is not None else None,
         state=one.state,
         tries=one.tries,
         answered=one.status,
@@ -189,7 +198,7 @@ def postback_table(shown: Sequence[Shown]) -> Table:
             one.event_id,
             one.seller,
             one.status,
-            one.host or "(removed)",
+            one.url or "(removed)",
             one.state,
             str(one.tries),
             escape(said),

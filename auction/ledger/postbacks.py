@@ -80,6 +80,11 @@ _AGAIN = (
         error=None,
     )
 )
+_SOONER = (
+    update(postbacks)
+    .where(*_KEY, _waiting, postbacks.c.next_at_ms > bindparam("at_ms"))
+    .values(next_at_ms=bindparam("at_ms"))
+)
 _ANY_UNFINISHED = select(exists().where(_unfinished))
 _ENDPOINTS = (
     select(postbacks.c.endpoint, func.min(postbacks.c.next_at_ms).label("next_at_ms"))
@@ -218,7 +223,8 @@ def address(conn: Connection, event: Event, endpoints: Iterable[str], now_ms: in
 
 
 def send_again(conn: Connection, event: Event, endpoints: Iterable[str], now_ms: int) -> int:
-    """Postbacks of this event that are done are to be sent anew, and those that never were, sent; says how many."""
+    """Postbacks of this event that are done are to be sent anew, those that wait for a next try now, and those that
+    never were, too; says how many."""
     _lock(conn, event.lead_id)
     count = 0
     for endpoint in endpoints:
@@ -228,7 +234,7 @@ def send_again(conn: Connection, event: Event, endpoints: Iterable[str], now_ms:
             continue
         standing = _standing(conn, event, endpoint, now_ms)
         row |= {"to_state": standing["state"], "to_next_at_ms": standing["next_at_ms"], "at_ms": now_ms}
-        count += conn.execute(_AGAIN, row).rowcount
+        count += conn.execute(_AGAIN, row).rowcount or conn.execute(_SOONER, row).rowcount
     return count
 
 
@@ -297,16 +303,16 @@ def list_postbacks(
     *,
     lead_id: str | None = None,
     seller: str | None = None,
-    failed: bool = False,
+    state: State | None = None,
 ) -> list[Postback]:
-    """Postbacks as they stand, those of the latest events, oldest first; `failed`: that were given up."""
+    """Postbacks as they stand, those of the latest events, oldest first."""
     wanted = _LIST
     if lead_id is not None:
         wanted = wanted.where(postbacks.c.lead_id == lead_id)
     if seller is not None:
         wanted = wanted.where(outbox.c.seller == seller)
-    if failed:
-        wanted = wanted.where(postbacks.c.state == literal_column("'given_up'"))
+    if state is not None:
+        wanted = wanted.where(postbacks.c.state.in_(words([state])))
     order = (outbox.c.at_ms, postbacks.c.lead_id, postbacks.c.seq, postbacks.c.endpoint)
     rows = conn.execute(wanted.order_by(*(column.desc() for column in order)).limit(most)).mappings().all()
     return [Postback(**row) for row in reversed(rows)]

@@ -16,11 +16,13 @@ from auction.market.model import Catalogue, Postback, Seller
 
 class Endpoint(msgspec.Struct, frozen=True):
     """One URL of one seller. `host` (with the scheme and port) is whom we call, and shares its limits with all others
-    there; `signer` is None where it is a GET; `fault` says why its secret cannot be had."""
+    there; `shown` is the URL without its query; `signer` is None where it is a GET; `fault` says why its secret
+    cannot be had."""
 
     id: str
     seller: str
     host: str
+    shown: str
     url: UrlTemplate
     statuses: frozenset[str]
     signer: Signer | None
@@ -76,6 +78,7 @@ def _endpoint(seller: Seller, postback: Postback, environ: Mapping[str, str]) ->
         id=endpoint_id(seller.id, postback.url),
         seller=seller.id,
         host=f"{parts.scheme}://{parts.netloc.lower()}",
+        shown=postback.url.partition("?")[0],
         url=url,
         statuses=frozenset(postback.statuses),
         signer=signer,

@@ -121,6 +121,17 @@ def test_it_is_sent_again_in_order(engine: Engine) -> None:
         assert not due_postbacks(conn, ONE, AT_MS + 99, 10)
 
 
+def test_what_waits_for_its_next_try_can_be_sent_now(engine: Engine) -> None:
+    told = a_told_lead(engine)
+    try_next(engine, Tried(state="waiting", next_at_ms=AT_MS + 99_000, status=500))
+    with transaction(engine) as conn:
+        assert due_postbacks(conn, ONE, AT_MS + 1, 10) == []
+        assert [send_again(conn, one, [ONE], AT_MS + 1) for one in told] == [1, 0, 0]
+        (due,) = due_postbacks(conn, ONE, AT_MS + 1, 10)
+    assert (due.event_id, due.tries) == ("lead-1-3", 1)
+    assert states(engine) == ["waiting", "behind", "behind"]
+
+
 def test_what_waits_too_long_for_its_turn_is_given_up(engine: Engine) -> None:
     a_told_lead(engine, 1)
     a_told_lead(engine, 2)
@@ -129,7 +140,7 @@ def test_what_waits_too_long_for_its_turn_is_given_up(engine: Engine) -> None:
         assert give_up_overdue(conn, TWO, AT_MS + 1, "overdue", AT_MS + 5, 10) == 0
         assert give_up_overdue(conn, ONE, AT_MS + 1, "overdue", AT_MS + 5, 1) == 1
         assert give_up_overdue(conn, ONE, AT_MS + 1, "overdue", AT_MS + 5, 10) == 1
-        assert [one.error for one in list_postbacks(conn, 100, failed=True)] == ["overdue", "overdue"]
+        assert [one.error for one in list_postbacks(conn, 100, state="given_up")] == ["overdue", "overdue"]
         assert len(due_postbacks(conn, ONE, AT_MS + 5, 10)) == 2, "the next of each lead may try"
         assert give_up_overdue(conn, ONE, AT_MS + 1, "overdue", AT_MS + 9, 10) == 0, "it did not wait so long"
 
@@ -145,7 +156,7 @@ def test_the_list_is_by_what_is_asked_for(engine: Engine) -> None:
         assert {one.lead_id for one in list_postbacks(conn, 100, lead_id="lead-2")} == {"lead-2"}
         assert list_postbacks(conn, 100, seller="globex") == []
         assert len(list_postbacks(conn, 100, seller="acme")) == 6
-        (failed,) = list_postbacks(conn, 100, failed=True)
+        (failed,) = list_postbacks(conn, 100, state="given_up")
         assert (failed.event_id, failed.told, failed.status) == ("lead-1-3", "sold", 500)
 
 

@@ -37,12 +37,12 @@ class Recorder:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
+                lengths = (
                     int(line.partition(b":")[2])
                     for line in head.lower().split(b"\r\n")
                     if line.startswith(b"content-length:")
                 )
-                body = await reader.readexactly(length)
+                body = await reader.readexactly(next(lengths, 0))
                 request = Request(head.partition(b"\r\n")[0], head + body, body)
                 self.requests.append(request)
                 writer.write(self._answering(request))

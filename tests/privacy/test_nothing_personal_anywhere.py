@@ -90,8 +90,13 @@ TELLING: dict[str, bytes] = {
 """What each buyer answers to a post: the person, wherever there is room."""
 
 
+HEARS = answer("400 Bad", {"error": f"no {NAME}", "lead": PERSON})
+"""What the seller itself answers to its postbacks."""
+
+
 def answering(request: Request) -> bytes:
-    return TELLING[request.line.split(b"/")[1].decode()]
+    name = request.line.split(b"/")[1].decode()
+    return HEARS if name == "told" else TELLING[name]
 
 
 def catalogue_of(url: str) -> str:
@@ -103,7 +108,13 @@ def catalogue_of(url: str) -> str:
                 {"id": name, "fields": FIELDS, "duplicates": {"fields": ["phone", "email"], "days": 3}}
                 for name in TELLING
             ],
-            "sellers": [{"id": "acme", "keys": [KEY_HASH]}],
+            "sellers": [
+                {
+                    "id": "acme",
+                    "keys": [KEY_HASH],
+                    "postbacks": [{"url": f"{url}/told/{{lead_id}}/{{reason}}"}],
+                }
+            ],
             "buyers": [
                 {"id": name, "post_url": f"{url}/{name}/post", "idempotent": True} for name in TELLING
             ],
@@ -234,6 +245,7 @@ def shown_by_commands(served: Served, ids: list[str]) -> str:
         ("keys", "list", "acme"),
         *(("explain", one) for one in ids),
         *(("lead", one) for one in ids),
+        ("postbacks", "list"),
     ):
         said.append(CliRunner().invoke(main, [*arguments, "--data-dir", str(served.data_dir)]).output)
     return "\n".join(said)
@@ -266,6 +278,10 @@ async def test_one_person_is_found_nowhere(tmp_path: Path) -> None:
             "latin-1"
         )
     assert len(found_in(b"".join(request.raw for request in buyers.requests))) >= 6, "the buyers have it"
+    told = [request.raw for request in buyers.requests if b"/told/" in request.line]
+    assert len(told) >= len(TELLING)
+    assert found_in(b"".join(told)) == [], "the seller is told what became of its lead, not whose it was"
+    assert " 400 " in commands, "what the seller answered is shown as far as it names nobody"
     assert not [answer for answer in seller.answers if found_in(answer) and "redirect_url" not in answer]
     for where, text in (("log", log), ("metrics", metrics), ("commands", commands)):
         assert found_in(text) == [], where

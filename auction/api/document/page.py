@@ -54,6 +54,9 @@ def _operations(document: Schema) -> Iterator[tuple[str, str, Schema]]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield method.upper(), path, operation
+    for methods in document["webhooks"].values():
+        for method, operation in methods.items():
+            yield method.upper(), "(your URL)", operation
 
 
 def _contents(document: Schema, operations: Iterable[tuple[str, str, Schema]]) -> str:
