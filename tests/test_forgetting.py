@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from auction.clock import MovedClock
 from auction.forgetting import DAY_MS, LEASE_MS, Ages, Retention
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.forgetting import Erased, take_chore
+from auction.ledger.records import RefusedPostback
+from auction.ledger.refused import keep_refused, latest_refused
 from auction.ledger.schema import erasures, fingerprints, leads, people, pings, sales
 from auction.measures import families_of
 from tests.house import House
@@ -104,6 +107,27 @@ async def test_a_lead_that_nobody_settled_keeps_its_data(house: House) -> None:
     house.clock.move(1_000 * DAY_MS)
     assert (await retention(house, Ages(1, 0)).look()) == Erased(0, 0)
     assert counted(house)["sealed"] == 1
+
+
+async def test_refused_postbacks_go_with_the_log_of_pings(house: House) -> None:
+    def told(number: int, at_ms: int) -> RefusedPostback:
+        return RefusedPostback(
+            buyer_id="a-co",
+            lead_id=f"lead-{number}",
+            order_id="a",
+            status="delivered",
+            code="impossible_status",
+            times=1,
+            first_at_ms=at_ms,
+            last_at_ms=at_ms,
+        )
+
+    writer, now_ms = house.exchange.writer, house.clock.now_ms()
+    for number, days in enumerate((31, 29)):
+        await writer.write(partial(keep_refused, told=told(number, now_ms - days * DAY_MS)))
+    assert await retention(house, Ages(pii_days=0, pings_days=30)).look() is not None
+    kept = await house.exchange.reader.read(lambda conn: latest_refused(conn, 9))
+    assert [one.lead_id for one in kept] == ["lead-1"]
 
 
 async def test_one_worker_of_all_does_it(house: House) -> None:

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Integer, bindparam, func, select, text, update
 
 from auction.ledger.engine import is_postgresql
 from auction.ledger.faults import ImpossibleMove
@@ -49,7 +49,7 @@ _BOUGHT_BY = (
 )
 _RETURNED = select(func.count()).where(*_BOUGHT_BY, sales.c.returned_at_ms.is_not(None))
 _BOUGHT = select(func.count()).select_from(
-    select(sales.c.lead_id).where(*_BOUGHT_BY).limit(bindparam("needed")).subquery()
+    select(sales.c.lead_id).where(*_BOUGHT_BY).limit(bindparam("needed", type_=Integer)).subquery()
 )
 _LOCK: Final = select(func.pg_advisory_xact_lock(bindparam("key")))
 _FREED = (
@@ -63,7 +63,7 @@ _FREED = (
     )
     .join(leads, leads.c.lead_id == sales.c.lead_id)
     .where(
-        sales.c.cap_freed.is_(True),
+        text("sales.cap_freed"),  # written as it stands in the partial index
         sales.c.buyer_id.in_(bindparam("ids", expanding=True)),
         sales.c.returned_at_ms >= bindparam("since_ms"),
         sales.c.test.is_(False),

@@ -1,6 +1,6 @@
 """The promises on caps (P2, P3) against a model that is told only what happened.
 
-The model knows events: which place was held from when to when, kept when, sold at what price. From these
+The model knows events: which place was held from when to when, kept when, sold at what price, returned. From these
 alone it works out what stands in every window, by brute force, and never looks at how the counters do it.
 """
 
@@ -85,6 +85,9 @@ class PlacesMachine(RuleBasedStateMachine):
         self.now_ms = START
         self.holdings: dict[tuple[str, str], Holding] = {}
         self.sales: list[Holding] = []
+        self.returned: set[tuple[str, str]] = set()
+        self.untold = 0  # returns that gave nothing back
+        self.left: dict[str, int] = {}  # counts of returned sales in windows that were over by then
         self.counters = Counters(self.client)
         self.wait(self._flush())
 
@@ -192,6 +195,32 @@ class PlacesMachine(RuleBasedStateMachine):
         assert self.wait(step()) == holding.alive(self.now_ms)
         assert not self.wait(step())
 
+    @precondition(lambda self: self.sales)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        sale = data.draw(st.sampled_from(self.sales))
+        named = sale.place.ping_id, sale.place.order_id
+        if named in self.holdings or named in self.returned:
+            return  # a place is sold once, and returned once
+
+        async def step() -> int:
+            return await self.counters.returned(sale.place, sale.from_ms, self.now_ms)
+
+        open_yet = [
+            cap
+            for cap in sale.place.caps
+            if sale.stands_in(cap, sale.from_ms) and cap.window(sale.from_ms).end_ms > self.now_ms
+        ]
+        assert self.wait(step()) == len(open_yet)
+        assert self.wait(step()) == 0
+        for cap in sale.place.caps:
+            if cap not in open_yet:
+                name = f"{cap.key}@{cap.window(sale.from_ms).start_ms}"
+                self.left[name] = self.left.get(name, 0) + sale.stands_in(cap, sale.from_ms)
+        self.sales.remove(sale)
+        self.returned.add(named)
+        self.untold += not open_yet
+
     @rule(minutes=st.one_of(st.integers(1, 10), st.integers(11, 400)))
     def time_goes_on(self, minutes: int) -> None:
         self.now_ms += minutes * MINUTE
@@ -233,7 +262,8 @@ class PlacesMachine(RuleBasedStateMachine):
         assert await self.client.call("EXISTS", "{buyer:b}:holds", "{buyer:b}:places") == 0
         flat = await self.client.call("HGETALL", "{buyer:b}:counts")
         stored = {name.decode(): int(count) for name, count in zip(flat[::2], flat[1::2], strict=True)}
-        sold: dict[str, int] = {}
+        assert stored.pop("returns", 0) == len(self.returned) - self.untold
+        sold: dict[str, int] = dict(self.left)
         for sale in self.sales:
             for cap in sale.place.caps:
                 name = f"{cap.key}@{cap.window(sale.from_ms).start_ms}"

@@ -7,7 +7,20 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from auction.ledger.afterwards import (
+    _BOUGHT,
+    _FREED,
+    _KNOWN_AS,
+    _RETURNED,
+    Freed,
+    bought_at_least,
+    freed_since,
+    returned_since,
+    tell_sale,
+)
 from auction.ledger.engine import is_postgresql, transaction
+from auction.ledger.faults import ImpossibleMove
+from auction.ledger.lead_queries import sales_of
 from auction.ledger.leads import settle
 from auction.ledger.records import LeadState, OfferResult, OfferState
 from auction.ledger.sold import (
@@ -39,6 +52,12 @@ def sell(engine: Engine, number: int, order: str = "sunrise-tx", at_ms: int = AT
 def take(engine: Engine, number: int, order: str = "sunrise-tx", at_ms: int = AT_MS, **more: Any) -> None:
     with transaction(engine) as conn:
         take_lead(conn, a_lead(number, created_at_ms=at_ms, **more), [an_offer(order)])
+
+
+def give_back(engine: Engine, number: int, *, cap_freed: bool = False) -> None:
+    with transaction(engine) as conn:
+        (sale,) = sales_of(conn, f"lead-{number}")
+        tell_sale(conn, sale, "return", AT_MS + 500, reason="duplicate", cap_freed=cap_freed)
 
 
 def between(
@@ -77,6 +96,52 @@ def test_a_sale_counts_in_the_window_that_it_was_offered_in(engine: Engine) -> N
     assert between(engine, "order", ["sunrise-tx"], AT_MS, AT_MS + 1) == {"sunrise-tx": ONE}
     assert between(engine, "order", ["sunrise-tx"], AT_MS + 1) == {}
     assert between(engine, "order", ["sunrise-tx"], AT_MS - 9, AT_MS) == {}
+
+
+def test_a_sale_that_was_returned_counts_unless_its_return_frees_the_cap(engine: Engine) -> None:
+    for number in (1, 2, 3):
+        sell(engine, number)
+    give_back(engine, 1, cap_freed=False)
+    give_back(engine, 2, cap_freed=True)
+    assert between(engine, "order", ["sunrise-tx"]) == {"sunrise-tx": Sold(2, 63_000_000)}
+    assert between(engine, "buyer", ["sunrise"]) == {"sunrise": Sold(2, 63_000_000)}
+    assert said_of(engine, *(f"ping-{number}/sunrise-tx" for number in (1, 2, 3))) == [
+        "sold",
+        "refused",
+        "sold",
+    ]
+    with engine.connect() as conn:
+        assert freed_since(conn, ["sunrise", "helios"], AT_MS + 500) == [
+            Freed("ping-2", "sunrise-tx", "sunrise", 31_500_000, AT_MS, AT_MS + 500)
+        ]
+        assert freed_since(conn, ["sunrise"], AT_MS + 501) == freed_since(conn, ["helios"], 0) == []
+
+
+def test_what_an_order_bought_and_returned_in_a_window(engine: Engine) -> None:
+    for number in range(6):
+        sell(engine, number, at_ms=AT_MS + number, test=number == 5)
+    sell(engine, 9, "sunrise-ca")
+    for number in (0, 3, 5):
+        give_back(engine, number)
+    with engine.connect() as conn:
+        assert [returned_since(conn, "sunrise-tx", AT_MS + since) for since in (0, 1, 3, 4)] == [2, 1, 1, 0]
+        for since, bought in ((0, 5), (2, 3), (5, 0)):
+            asked = [
+                bought_at_least(conn, "sunrise-tx", AT_MS + since, needed) for needed in (bought, bought + 1)
+            ]
+            assert asked == [True, False]
+
+
+def test_a_sale_is_told_of_once(engine: Engine) -> None:
+    sell(engine, 1)
+    give_back(engine, 1)
+    with pytest.raises(ImpossibleMove):
+        give_back(engine, 1)
+    with engine.connect() as conn:
+        (sale,) = sales_of(conn, "lead-1")
+    for told in ("deliver", "convert"):
+        with pytest.raises(ImpossibleMove), transaction(engine) as conn:
+            tell_sale(conn, sale, told, AT_MS + 900)
 
 
 def test_test_leads_do_not_count(engine: Engine) -> None:
@@ -136,13 +201,24 @@ def test_as_many_owners_as_one_question_takes(engine: Engine) -> None:
         (_OF_LEADS_OUT, ["ix_leads_unsettled"]),
         (_LOST, ["ix_offers_unknown"]),
         (_OFFERS_OF, ["ping_id"]),
+        (_FREED, ["ix_sales_freed"]),
+        (_RETURNED, ["ix_sales_returned"]),
+        (_BOUGHT, ["ix_sales_order_id_offered_at_ms"]),
+        (_KNOWN_AS, ["ix_offers_buyer_lead_id"]),
     ],
 )
 def test_no_table_is_read_from_end_to_end(engine: Engine, statement: Any, indexes: list[str]) -> None:
     with engine.connect() as conn:
         if is_postgresql(conn):  # on empty tables it would take them for cheapest
             conn.exec_driver_sql("SET enable_seqscan = off")
-        asked = {"ids": ["a", "b"], "start_ms": AT_MS, "end_ms": AT_MS + 1}
+        asked = {
+            "ids": ["a", "b"],
+            "start_ms": AT_MS,
+            "end_ms": AT_MS + 1,
+            "since_ms": AT_MS,
+            "order_id": "a",
+        }
+        asked |= {"needed": 9, "buyer_id": "a", "known_as": "b"}
         known = {name: asked[name] for name in statement.compile().params if name in asked}
         text = (
             statement.params(known)
