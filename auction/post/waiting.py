@@ -21,7 +21,7 @@ from auction import log
 from auction.clock import Clock
 from auction.errors import HouseError
 from auction.ledger.faults import ImpossibleMove, TakenOver
-from auction.ledger.forgetting import take_chore
+from auction.ledger.forgetting import leave_chore, take_chore
 from auction.ledger.lead_queries import find_lead
 from auction.ledger.reader import Reader
 from auction.ledger.records import Due, Lead, Settlement
@@ -111,6 +111,11 @@ class Waiting:
         await asyncio.wait([self._looking], timeout=CLOSE_WITHIN_S)
         self._looking.cancel()
         await asyncio.gather(self._looking, return_exceptions=True)
+        if self._has_chore:
+            self._has_chore, self._ask_again_ms = False, 0
+            with suppress(HouseError, TimeoutError):
+                async with asyncio.timeout(CLOSE_WITHIN_S):
+                    await self._writer.write(partial(leave_chore, name=CHORE, holder=self._me))
 
     async def look(self) -> int | None:
         """Try those whose turn it is; how many. None if another worker has the chore. Raises `HouseError`."""

@@ -315,6 +315,18 @@ async def test_one_worker_of_all_looks(open_quiet: OpenHouse) -> None:
     assert await first.look() is None
 
 
+async def test_a_worker_that_leaves_leaves_the_chore(open_quiet: OpenHouse) -> None:
+    house = await open_quiet([CLOSED])
+    await send(house)
+    house.clock.move(MINUTE_MS)
+    waiting = house.exchange.waiting
+    await waiting.look()
+    waiting.start()
+    await waiting.close()
+    assert await another(house).look() == 0
+    assert await waiting.look() is None
+
+
 async def test_nobody_asks_the_ledger_where_no_lead_may_wait(open_quiet: OpenHouse) -> None:
     house = await open_quiet([CLOSED], campaign={"pending_hours": None})
     waiting: Any = house.exchange.waiting
