@@ -170,13 +170,14 @@ async def test_a_waiting_lead_makes_an_equal_one_a_duplicate(open_quiet: OpenHou
 
 
 async def test_who_asked_not_to_be_called_since_is_sold_to_nobody(open_quiet: OpenHouse) -> None:
-    house = await open_quiet([CLOSED], suppression_lists=LISTS)
+    house = await open_quiet([CLOSED], campaign={"pending_hours": 24}, suppression_lists=LISTS)
     lead_id = (await send(house))["lead_id"]
     await load(house, LEAD["phone"])
     assert (await send(house))["reason"] == "suppressed"
     house.clock.move(11 * HOUR_MS + 10 * MINUTE_MS)  # the order is open
     await house.exchange.waiting.look()
-    assert (await house.get(f"/leads/{lead_id}"))[1]["status"] == "rejected"
+    _, view = await house.get(f"/leads/{lead_id}")
+    assert (view["status"], view["reason"]) == ("rejected", "suppressed")
     assert await house.seen("a-co", "post") == []
 
 
