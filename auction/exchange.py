@@ -62,6 +62,7 @@ from auction.post.selling import Selling
 from auction.post.service import PostService
 from auction.post.settling import Settling
 from auction.post.status import Status
+from auction.post.waiting import Waiting
 from auction.post.watching import Watching
 from auction.postbacks.sender import Postbacks
 from auction.process import host_name
@@ -154,6 +155,7 @@ class Exchange:
         self._trade_on(floor)
         self._compose(sealer)
         await self.watching.open()
+        self.waiting.start()
         self._watcher = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
@@ -286,6 +288,21 @@ class Exchange:
         self.recalling = Recalling(self._redis_url, self.reader, clock, lambda: self.floor.market)
         self.recalling.start(self.link)
         self._parts.push_async_callback(self.recalling.close)
+        me = f"{host_name()}:{os.getpid()}"
+        self.waiting = Waiting(
+            floor,
+            self.pings,
+            selling,
+            offering,
+            book,
+            self.writer,
+            self.reader,
+            self.shelf,
+            sealer,
+            self.lease,
+            clock,
+            me,
+        )
         self.post_rate = PostRate(self.counters, clock)
         self._parts.push_async_callback(self.posts.close)
         self._parts.push_async_callback(self.recovery.close)
@@ -295,7 +312,6 @@ class Exchange:
         self.lead_routes = LeadRoutes(floor, self.reader, self.writer, self.changing)
         keys = CountedKeys(self.link, settings.most_request_keys)
         self.idempotency = Idempotency(keys, sealer, clock)
-        me = f"{host_name()}:{os.getpid()}"
         ages = Ages(settings.retain_pii_days, settings.retain_pings_days, settings.retain_postbacks_days)
         self.retention = Retention(self.writer, sealer, clock, me, ages)
         self.retention.start()
@@ -312,6 +328,7 @@ class Exchange:
         )
         self.postbacks.start()
         self._parts.push_async_callback(self.postbacks.close)
+        self._parts.push_async_callback(self.waiting.close)
 
     async def _look(self) -> Floor | None:
         """The floor of the catalogue as it stands; None if this version was looked at before.

@@ -82,6 +82,15 @@ def _posts(exchange: Exchange) -> list[Family]:
         gauge("auction_posts_running", "Posts in flight", posts.running),
         plain_counter("auction_posts_suppressed", "Leads found in a suppression list", exchange.shelf.hits),
         gauge(
+            "auction_leads_waiting", "Leads that wait for a buyer, told by one worker", exchange.waiting.leads
+        ),
+        counter(
+            "auction_waiting_tries",
+            "Turns of waiting leads by what they came to",
+            ("outcome",),
+            _floats(exchange.waiting.outcomes),
+        ),
+        gauge(
             "auction_steps_owed",
             "Steps owed to a store",
             posts.steps_owed,

@@ -48,7 +48,7 @@ class CampaignsAtDoor:
         market = self._market()
         if market is not self._of:
             self._all = tuple(
-                AtDoor(campaign, names.name or campaign.id, names)
+                AtDoor(campaign, (names.name or campaign.id).strip(), names)
                 for _, campaign in sorted(market.campaigns.items())
                 if (names := getattr(campaign.campaign.doors, self._which)) is not None
             )

@@ -18,7 +18,7 @@ Errors are `{"success": false, "error", "details"}`, with `fields` where fields 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 
@@ -83,16 +83,18 @@ class LeadsDoor:
         except ExchangeError as error:
             reply = shaped(error)
         headers = headers_of_reply(reply)
-        if not any(
-            name == b"x-ratelimit-limit" for name, _ in headers
-        ):  # the limit that was met tells its own
+        if b"x-ratelimit-limit" not in dict(headers):  # a limit that was met tells its own
             headers = (*headers, *standing)
         return await respond(send, reply.status, reply.body, headers)
 
     async def _lead(self, scope: Scope, receive: Receive, seller: TradedSeller, arrived_s: float) -> Reply:
         data = await read_named(self._bodies, scope, receive, query=True)
         at = self._category(seller, data)
-        sent = {name: value for name, value in data.items() if name not in (SELLER, CATEGORY)}
+        sent = {
+            name: value
+            for name, value in data.items()
+            if value is not None and name not in (SELLER, CATEGORY)  # a null is a field left out
+        }
         usual = {_camel(spec.name): spec.name for spec in at.market.campaign.fields}
         lead = to_ours(at.names, sent, usual)
         mistakes = []
@@ -108,7 +110,7 @@ class LeadsDoor:
                 for there, mistake in zip(told, error.mistakes, strict=True)
                 if lead.get(ours := mistake.field.removeprefix("lead.")) is None and at.has(ours)
             ]
-            return shaped(_missing(missing)) if missing else shaped(_bad(told))
+            return shaped(_missing(missing, told) if missing else _bad(told))
 
         whole = WholeLead(
             self._exchange,
@@ -169,14 +171,14 @@ def _needed(at: AtDoor | None) -> tuple[str, ...]:
     return ALWAYS if at is None else (SELLER, CATEGORY)
 
 
-def _missing(mistakes: Iterable[FieldMistake]) -> SellerError:
-    mistakes = list(mistakes)
-    names = ", ".join(mistake.field for mistake in mistakes)
-    return SellerError(400, "missing_fields", f"Missing: {names}.", mistakes=mistakes)
+def _missing(missing: Sequence[FieldMistake], told: Sequence[FieldMistake] = ()) -> SellerError:
+    """`told` are all mistakes, where some are of another kind."""
+    names = ", ".join(mistake.field for mistake in missing)
+    return SellerError(400, "missing_fields", f"Missing: {names}.", mistakes=told or missing)
 
 
-def _bad(mistakes: Iterable[FieldMistake]) -> SellerError:
-    return SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=list(mistakes))
+def _bad(mistakes: Sequence[FieldMistake]) -> SellerError:
+    return SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
 
 
 def _camel(field: str) -> str:

@@ -67,7 +67,11 @@ class RouterDoor:
         sent_key, said = _text(data, KEY), _text(data, CAMPAIGN)
         key = key_of(headers) or sent_key
         seller, at = self._whose(key, said)
-        sent = {name: value for name, value in data.items() if name not in (KEY, CAMPAIGN)}
+        sent = {
+            name: value
+            for name, value in data.items()
+            if value is not None and name not in (KEY, CAMPAIGN)  # a null is a field left out
+        }
         fields = _Fields(at, sent)
         request = PingRequest(at.id, fields.lead, mistakes=fields.mistakes)
         known = {name: value for name, value in data.items() if name != KEY}
@@ -156,8 +160,8 @@ class _Fields:
     def _place_geo(self, value: object) -> None:
         homes = [name for name in ("state", "country") if self._at.has(name)]
         if len(homes) == 2:
-            code = value.strip().upper() if isinstance(value, str) else ""
-            homes = ["state"] if code in STATE_CODES else ["country"]
+            is_state = value is None or (isinstance(value, str) and value.strip().upper() in STATE_CODES)
+            homes = ["state"] if is_state else ["country"]
         if homes:
             self._usual["geo"] = homes[0]
 

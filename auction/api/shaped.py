@@ -117,11 +117,10 @@ class WholeLead:
     async def _sold(self) -> PostAnswer:
         posts, body_hash = self._exchange.posts, hash_of(self._data)
         try:
-            pinged, body = await posts.direct(
-                self._seller, self._request, body_hash, self._arrived_s, self._key
+            _, body = await posts.direct(
+                self._seller, self._request, body_hash, self._arrived_s, self._key, keeps=True
             )
         except SellerError as error:
             raise of_the_key(error) from None
-        if body is None:
-            return PostAnswer("", pinged.answer.ping_id, "rejected", reason=pinged.answer.reason)
+        assert body is not None, "a lead that is kept has an answer"
         return decode_post_answer(body)

@@ -19,7 +19,7 @@ from auction.ledger.schema import fingerprints, leads, offers
 from auction.ledger.statement import Statement, words
 
 DAY_MS: Final = 86_400_000
-STANDING: Final = ("offered", "pending", "sold", "delivered", "converted")
+STANDING: Final = ("waiting", "offered", "pending", "sold", "delivered", "converted")
 """States in which a lead makes a later equal one a duplicate: not when it was rejected, nor when it came
 back."""
 HAS_IT: Final = ("sent", "accepted", "unknown")

@@ -26,6 +26,7 @@ from auction.ledger.schema import (
     pings,
     postbacks,
 )
+from auction.ledger.waiting import hasten_one
 
 IN_HAND: Final = ("received", "offered")
 """States of a lead that somebody is selling at this moment."""
@@ -168,6 +169,7 @@ def forget_leads(
         conn.execute(_FORGET_OFFERS, key)
         conn.execute(_FORGET_POSTBACKS, key)
         conn.execute(_HISTORY, {**key, "at_ms": at_ms, "state": known.state})
+        hasten_one(conn, known.lead_id)  # it cannot be sold any more: so it is told at once
         conn.execute(delete(people).where(people.c.lead_id == known.lead_id))
         if duplicates_too:
             conn.execute(delete(fingerprints).where(fingerprints.c.lead_id == known.lead_id))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 LeadState = Literal[
-    "received", "offered", "sold", "rejected", "pending", "returned", "converted", "delivered"
+    "received", "offered", "sold", "rejected", "pending", "returned", "converted", "delivered", "waiting"
 ]
 OfferState = Literal["sent", "accepted", "rejected", "unknown"]
 PingStatus = Literal["offer", "no_bid"]
@@ -74,6 +74,27 @@ class NewLead(Row, frozen=True, kw_only=True, gc=False):
     refused_answer: str | None = None
     plan: bytes | None = None
     people: tuple[bytes, ...] = ()
+
+
+class Unsold(Row, frozen=True, kw_only=True, gc=False):
+    """What a lead comes to for which nobody bid, for this `reason`: its `answer`, to be stored.
+
+    It waits for a buyer from `next_at_ms` on, until `until_ms`; without them it is rejected.
+    """
+
+    reason: str
+    answer: str
+    next_at_ms: int | None = None
+    until_ms: int = 0
+
+
+class Due(Row, frozen=True, kw_only=True, gc=False):
+    """A waiting lead whose turn it is, the caller's alone till `next_at_ms`. `tries` counts this one."""
+
+    lead_id: str
+    tries: int
+    next_at_ms: int
+    until_ms: int
 
 
 class NewOffer(Row, frozen=True, kw_only=True, gc=False):

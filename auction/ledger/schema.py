@@ -43,6 +43,7 @@ LEAD_STATES: Final = (
     "returned",
     "converted",
     "delivered",
+    "waiting",
 )
 KEY_KINDS: Final = ("seller", "buyer", "admin")
 OFFER_STATES: Final = ("sent", "accepted", "rejected", "unknown")
@@ -421,6 +422,20 @@ erasures = Table(
     Column("pings", Integer, nullable=False),
 )
 """That personal data was erased: when, how it was asked for, and how much; never whose."""
+
+waits = Table(
+    "waits",
+    metadata,
+    Column("lead_id", Text, ForeignKey(leads.c.lead_id), primary_key=True),
+    Column("campaign", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("tried_at_ms", BigInteger, nullable=False),
+    Column("next_at_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Index("ix_waits_next_at_ms", "next_at_ms"),
+    sqlite_with_rowid=False,
+)
+"""The leads that are `waiting`, each until it is auctioned again (`ledger/waiting.py`)."""
 
 house_keys = Table(
     "house_keys",

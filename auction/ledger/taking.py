@@ -13,11 +13,11 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from auction.ledger.duplicates import find_duplicate, insert_prints, repeated_orders
+from auction.ledger.duplicates import STANDING, find_duplicate, insert_prints, repeated_orders
 from auction.ledger.faults import ImpossibleMove
 from auction.ledger.history import begin_history
 from auction.ledger.offers import insert_offers
-from auction.ledger.records import AlreadyTaken, LeadState, NewLead, NewOffer, Refused, Taken
+from auction.ledger.records import AlreadyTaken, LeadState, NewLead, NewOffer, Refused, Taken, Unsold
 from auction.ledger.schema import (
     fingerprints,
     lead_history,
@@ -28,6 +28,7 @@ from auction.ledger.schema import (
     postbacks,
 )
 from auction.ledger.statement import Statement
+from auction.ledger.waiting import begin_wait, end_wait
 
 _encode = msgspec.json.encode
 
@@ -68,18 +69,48 @@ def take_lead(
     """
     why = _why_refused(conn, lead)
     state: LeadState = "rejected" if why else "offered"
-    if _INSERT_LEAD.count(conn, _lead_row(lead, state, why.get("reason"))) != 1:
+    if not _let_in(conn, lead, _lead_row(lead, state, why.get("reason"))):
         return _already_taken(conn, lead)
-    _INSERT_PERSON.each(conn, [{"hash": one, "lead_id": lead.lead_id} for one in lead.people])
     if why:
         begin_history(conn, lead.lead_id, lead.created_at_ms, state, why)
         return Refused(lead_id=lead.lead_id, reason=why["reason"], of_lead_id=why.get("of"))
     repeated = repeated_orders(conn, lead.lead_id, lead.campaign, lead.test, lead.created_at_ms, new_offers)
-    insert_prints(conn, lead)
     insert_offers(conn, lead.lead_id, 0, lead.created_at_ms, new_offers, repeated)
     asked = {"orders": [offer.order_id for offer in new_offers]}
     begin_history(conn, lead.lead_id, lead.created_at_ms, state, asked)
     return Taken(lead_id=lead.lead_id, repeated=repeated)
+
+
+def take_unsold(conn: Connection, lead: NewLead, unsold: Unsold) -> Taken | AlreadyTaken | Refused:
+    """Takes a lead in for which nobody bid: `waiting` for a buyer, or rejected (`Refused`) where it is not to wait.
+
+    A lead that is suppressed, or a duplicate, is `Refused` for that. Of any number of takes of one ping one counts.
+    """
+    why = _why_refused(conn, lead)
+    answer = lead.refused_answer if why else unsold.answer
+    if not why and unsold.next_at_ms is None:
+        why = {"reason": unsold.reason}
+    state: LeadState = "rejected" if why else "waiting"
+    if not _let_in(conn, lead, _lead_row(lead, state, why.get("reason")) | {"answer": answer}):
+        return _already_taken(conn, lead)
+    begin_history(conn, lead.lead_id, lead.created_at_ms, state, why or {"reason": unsold.reason})
+    if why:
+        return Refused(lead_id=lead.lead_id, reason=why["reason"], of_lead_id=why.get("of"))
+    assert unsold.next_at_ms is not None
+    begin_wait(conn, lead.lead_id, lead.campaign, lead.created_at_ms, unsold.next_at_ms, unsold.until_ms)
+    return Taken(lead_id=lead.lead_id)
+
+
+def take_back_unsold(conn: Connection, lead: NewLead, unsold: Unsold) -> None:
+    """As `take_back`, for a lead for which nobody bid. One that was tried again and offered meanwhile stays."""
+    taken = take_unsold(conn, lead, unsold)
+    if isinstance(taken, AlreadyTaken) and (
+        taken.lead_id != lead.lead_id or taken.state not in ("waiting", "rejected")
+    ):
+        return
+    end_wait(conn, lead.lead_id)
+    for statement in _VOID:
+        conn.execute(statement, {"key": lead.lead_id})
 
 
 def void_lead(conn: Connection, lead_id: str, worker: str) -> bool:
@@ -107,6 +138,16 @@ def take_back(conn: Connection, lead: NewLead, new_offers: Sequence[NewOffer]) -
     if isinstance(taken, AlreadyTaken) and (taken.lead_id != lead.lead_id or taken.state != "offered"):
         return
     void_lead(conn, lead.lead_id, lead.worker)
+
+
+def _let_in(conn: Connection, lead: NewLead, row: dict[str, Any]) -> bool:
+    """The lead, by whom it is found, and (if it stands) what equal ones are known by. False if its ping has a lead."""
+    if _INSERT_LEAD.count(conn, row) != 1:
+        return False
+    _INSERT_PERSON.each(conn, [{"hash": one, "lead_id": lead.lead_id} for one in lead.people])
+    if row["state"] in STANDING:
+        insert_prints(conn, lead)
+    return True
 
 
 def _why_refused(conn: Connection, lead: NewLead) -> dict[str, str]:

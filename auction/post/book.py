@@ -17,8 +17,9 @@ from auction.ledger.faults import ImpossibleMove, SaleRefused, TakenOver
 from auction.ledger.lead_queries import find_lead
 from auction.ledger.leads import add_offers, settle
 from auction.ledger.reader import Reader
-from auction.ledger.records import AlreadyTaken, Refused, Settlement, Taken
-from auction.ledger.taking import take_back, take_lead, void_lead
+from auction.ledger.records import AlreadyTaken, Due, Refused, Settlement, Taken, Unsold
+from auction.ledger.taking import take_back, take_back_unsold, take_lead, take_unsold, void_lead
+from auction.ledger.waiting import offer_waiting, wait_again
 from auction.ledger.writer import Writer
 from auction.ping.bids import Win
 from auction.post.owed import Owed
@@ -53,6 +54,56 @@ class LeadBook:
         if not isinstance(taken, Taken):
             self.let_go(lead.lead_id, lead.worker)
         return taken
+
+    async def keep(self, draft: LeadDraft, unsold: Unsold) -> Taken | AlreadyTaken | Refused:
+        """A lead for which nobody bid. Raises `HouseError`: then it is as if it never came."""
+        step = partial(take_unsold, lead=draft.lead, unsold=unsold)
+        try:
+            return await self._writer.write(step)
+        except HouseError:
+            self.owed.add(partial(self._take_back_unsold, draft, unsold))
+            raise
+
+    async def offer_waiting(
+        self, draft: LeadDraft, wins: Sequence[Win], at_ms: int, wait: Due
+    ) -> frozenset[str] | None:
+        """A waiting lead's intent, and which orders bought such a lead; None if it does not wait any more.
+
+        Raises `HouseError`: then it waits on.
+        """
+        lead = draft.lead
+        assert lead.plan is not None
+        self.in_hand.add((lead.lead_id, lead.worker))
+        step = partial(offer_waiting, lead=lead, new_offers=draft.offers(wins), at_ms=at_ms)
+        try:
+            repeated = await self._writer.write(step)
+        except HouseError:
+            self.owed.add(partial(self._wait_again, draft, at_ms, wait))
+            raise
+        if repeated is None:
+            self.let_go(lead.lead_id, lead.worker)
+        return repeated
+
+    async def wait_again(self, draft: LeadDraft, at_ms: int, wait: Due) -> None:
+        """Nothing left the house: the lead waits on, from now or from as soon as that can be written."""
+        try:
+            await self._wait_again(draft, at_ms, wait)
+        except HouseError:
+            self.owed.add(partial(self._wait_again, draft, at_ms, wait))
+
+    async def _wait_again(self, draft: LeadDraft, at_ms: int, wait: Due) -> None:
+        lead = draft.lead
+        step = partial(
+            wait_again,
+            lead_id=lead.lead_id,
+            campaign=lead.campaign,
+            worker=lead.worker,
+            at_ms=at_ms,
+            next_at_ms=wait.next_at_ms,
+            until_ms=wait.until_ms,
+        )
+        await self._writer.write(step)
+        self.let_go(lead.lead_id, lead.worker)
 
     async def void(self, draft: LeadDraft, wins: Sequence[Win]) -> None:
         """Nothing left the house after all: the intent goes, now or as soon as it can.
@@ -144,6 +195,9 @@ class LeadBook:
             lead = await self._reader.read(partial(find_lead, lead_id=settlement.lead_id))
             if lead is None or lead.answer != settlement.answer:
                 raise
+
+    async def _take_back_unsold(self, draft: LeadDraft, unsold: Unsold) -> None:
+        await self._writer.write(partial(take_back_unsold, lead=draft.lead, unsold=unsold))
 
     def _owe_taking_back(self, draft: LeadDraft, wins: Sequence[Win]) -> None:
         self.owed.add(partial(self._take_back, draft, wins))

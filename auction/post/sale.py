@@ -25,6 +25,7 @@ class LeadState(StrEnum):
     SOLD = "sold"
     REJECTED = "rejected"
     PENDING = "pending"
+    WAITING = "waiting"
     DELIVERED = "delivered"
     CONVERTED = "converted"
     RETURNED = "returned"
@@ -34,6 +35,7 @@ class Move(StrEnum):
     """What happens to a lead."""
 
     OFFER = "offer"
+    WAIT = "wait"
     TAKE_OVER = "take over"
     ACCEPT = "accept"
     REFUSE = "refuse"
@@ -51,6 +53,12 @@ MOVES: dict[tuple[LeadState, Move], LeadState] = {
     # the post's way
     (S.RECEIVED, M.OFFER): S.OFFERED,
     (S.RECEIVED, M.REFUSE): S.REJECTED,
+    # a lead that nobody buys yet, where its door and campaign let it wait
+    (S.RECEIVED, M.WAIT): S.WAITING,
+    (S.WAITING, M.OFFER): S.OFFERED,
+    (S.WAITING, M.REFUSE): S.REJECTED,
+    (S.OFFERED, M.WAIT): S.WAITING,
+    # and on
     (S.OFFERED, M.OFFER): S.OFFERED,
     (S.OFFERED, M.TAKE_OVER): S.OFFERED,
     (S.OFFERED, M.ACCEPT): S.SOLD,
@@ -90,15 +98,17 @@ STATE_MEANS: dict[LeadState, str] = {
     S.SOLD: "one buyer at least certainly took it",
     S.REJECTED: "everybody who was offered it certainly refused, or nobody was",
     S.PENDING: "nobody certainly took it, and of one buyer at least it is not known",
+    S.WAITING: "nobody bids for it yet; it is auctioned again now and then, until its time is over",
     S.DELIVERED: "a buyer reached the person, and a sale stands",
     S.CONVERTED: "a buyer did business with the person, and a sale stands",
     S.RETURNED: "every buyer that took it gave it back",
 }
 MOVE_MEANS: dict[Move, str] = {
     M.OFFER: "the intent to send it to one buyer or several is written, then it is sent",
+    M.WAIT: "nobody bid, and it may wait; or it was to be offered after waiting, and nothing could be sent",
     M.TAKE_OVER: "its worker ended or was fenced; another has it in hand from now on",
     M.ACCEPT: "the first buyer that certainly took it",
-    M.REFUSE: "the last buyer that might have taken it certainly did not",
+    M.REFUSE: "the last buyer that might have taken it certainly did not; or nobody is to be offered it",
     M.LOSE: "every buyer has answered or will not, and of one at least nobody knows what it did",
     M.JOIN: "of a shared lead that others bought, an unknown offer turns out to be accepted",
     M.RULE_OUT: "an unknown offer turns out to be refused, and the lead stays what it was",
@@ -195,10 +205,12 @@ class Sale:
         terms: Terms,
         on_reject: str,
         chosen: Win | None = None,
+        state: LeadState = LeadState.RECEIVED,
     ) -> None:
         """`chosen` is the bid that the seller named: it gets the lead alone, before the winners of the ping. If it
-        certainly does not, the sale goes on by the campaign's `on_reject`, as if none had been named."""
-        self.state = LeadState.RECEIVED
+        certainly does not, the sale goes on by the campaign's `on_reject`, as if none had been named. `state` is where
+        the lead stands before anybody was offered it: received, or waiting."""
+        self.state = state
         self.sold: list[Win] = []
         self.reason: str | None = None
         self._left = ranked

@@ -33,6 +33,7 @@ from auction.ping.service import Pinged, PingService, campaign_for
 from auction.post.answer import Answers, PostRequest
 from auction.post.book import LeadBook
 from auction.post.claiming import Claiming, Opened, another_body, in_progress
+from auction.post.keeping import Keeping
 from auction.post.lease import Lease
 from auction.post.offering import Offering
 from auction.post.owed import Owed
@@ -77,6 +78,7 @@ class PostService:
         self.running = 0
         self.turned_away = 0
         self.tally = offering.tally
+        self._keeping = Keeping(book, shelf, sealer, lease, clock, self.tally)
 
     async def close(self) -> None:
         """Take back what is owed still, as far as the stores let us."""
@@ -121,6 +123,8 @@ class PostService:
         body_hash: bytes,
         arrived_s: float,
         key: str | None = None,
+        *,
+        keeps: bool = False,
     ) -> tuple[Pinged, bytes | None]:
         """Ping and post in one: the ping's fields go to auction, all fields to the winner.
 
@@ -130,7 +134,8 @@ class PostService:
         With a `buyer` in the request the lead is sold by the offer that an equal ping of this seller got, if that
         stands and the buyer is in it; else that buyer alone is asked.
 
-        Gives the ping's answer, and the post's (JSON) unless nobody bid.
+        Gives the ping's answer, and the post's (JSON) unless nobody bid. With `keeps` a lead for which nobody bid is
+        written down too: it waits for a buyer, or is rejected, as its campaign has it (`keeping`).
         """
         floor = self._floor()
         campaign = campaign_for(floor, seller, request.campaign)
@@ -156,8 +161,13 @@ class PostService:
                     return Pinged(PingAnswer(ping_id, "offer"), 0, 0, None), earlier
             pinged = await self._pings.ping(seller, asked, arrived_s, opens=False, ping_id=ping_id)
             ping = pinged.open_ping
-            if ping is None:
+            if ping is None and not keeps:
                 return pinged, None
+            if ping is None:
+                kept = await self._keeping.keep(
+                    floor, campaign, seller, asked, decoded.values, pinged.answer, body_hash, lead_id
+                )
+                return pinged, kept
             if ping_id is not None:  # a repeat that runs at the same time has the same places: they stay held
                 ping = replace(ping, opens=True)
             opened, posted = Opened(ping, b""), PostRequest(ping.ping_id, {}, body_hash)

@@ -137,6 +137,7 @@ RULES: Sequence[Rule] = (
     Rule(ANSWER, "auction/post/answer.py"),
     Rule(ANSWER, "auction/post/status.py"),
     Rule(WAY, "auction/post/service.py"),
+    *(Rule(KEEPING, f"auction/post/{name}.py") for name in ("waiting", "waits")),
     Rule(SALE, "auction/post/"),
     Rule(SEAL, "auction/ledger/sealing.py"),
     Rule(SEAL, "cryptography/"),

@@ -38,6 +38,7 @@ NAMES = {
     *("auction_ledger_writes", "auction_ledger_commits", "auction_ledger_refused", "auction_ledger_away"),
     *("auction_ping_log_written", "auction_ping_log_dropped"),
     *("auction_ledger_waiting", "auction_ping_log_waiting"),
+    *("auction_leads_waiting", "auction_waiting_tries"),
     *("auction_keyed_requests", "auction_keyed_requests_waiting"),
     *("auction_catalogue_changes", "auction_catalogue_changes_waiting"),
     *("auction_pings_allowed", "auction_pings_leased", "auction_pings_withheld"),
