@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0010"
+down_revision = "0011"
 
 _BEFORE = "'returned', 'converted', 'delivered')"
 _NOW = "'returned', 'converted', 'delivered', 'waiting')"
