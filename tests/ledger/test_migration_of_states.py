@@ -14,7 +14,7 @@ import auction.ledger.migrations as migrations
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.migrations import upgrade
 
-BEFORE = "0010"
+BEFORE = "0011"
 LEAD = (
     "INSERT INTO leads (lead_id, ping_id, seller, campaign, test, state, payout_micros, created_at_ms,"
     " updated_at_ms, market_version, ping_fields, sealed, body_hash, worker)"
