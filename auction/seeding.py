@@ -13,11 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from auction.comparing import OwnedCap, caps_of
 from auction.counters.counters import Counters
 from auction.errors import HouseError
 from auction.ledger.reader import Reader
 from auction.market.market import Market
-from auction.reconciling import MOST_CAPS, MOST_STEPS, OwnedCap, Reconciling, batches, by_buyer, caps_of
+from auction.reconciling import MOST_CAPS, MOST_STEPS, Reconciling, batches, by_buyer
 
 
 async def seed_caps(reader: Reader, counters: Counters, old: Market | None, new: Market, now_ms: int) -> int:

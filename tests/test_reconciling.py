@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from auction import reconciling
+from auction import comparing, reconciling
 from auction.counters.answers import Kept
 from auction.counters.counters import Place
 from auction.ledger.leads import settle
@@ -235,7 +235,7 @@ async def test_a_place_of_a_lead_that_was_taken_back_is_free_a_minute_later(hous
     outcome = await compared(house, repair=True)
     assert (outcome.freed, len(outcome.differences)) == (1, 4)
     assert (await compared(house)).differences == [], "it stands as a hold for a while"
-    house.clock.move(reconciling.GONE_MS + 1)
+    house.clock.move(comparing.GONE_MS + 1)
     order = house.exchange.floor.market.orders["a"]
     counted = await house.exchange.counters.peek("ann", order.caps, house.clock.now_ms())
     assert [count for _, count, _ in counted] == [0, 0, 0, 0]
@@ -265,7 +265,7 @@ async def test_a_post_that_is_repeated_while_its_place_is_let_go_keeps_it(
 
     monkeypatch.setattr(counters, "mend", late)
     await compared(house, repair=True)
-    house.clock.move(reconciling.GONE_MS + 1)
+    house.clock.move(comparing.GONE_MS + 1)
     look = await counters.look("ann", [], house.clock.now_ms())
     assert list(look.kept) == ["ping-a-1/a"]
     assert again

@@ -17,6 +17,7 @@ from auction.applying import stored_catalogue
 from auction.cli.counting import counters_url
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
+from auction.comparing import Difference
 from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.era import HOUSE, Era, Server, read_server, unfit
@@ -26,7 +27,7 @@ from auction.ledger.house import find_house
 from auction.ledger.reader import Reader
 from auction.market.market import compile_market
 from auction.market.money import to_wire
-from auction.reconciling import Difference, Outcome, Reconciling
+from auction.reconciling import Outcome, Reconciling
 from auction.settings import Settings
 
 DIFFERS = 1

@@ -152,6 +152,7 @@ RULES: Sequence[Rule] = (
     Rule(KEEPING, "auction/rebuilding.py"),
     Rule(KEEPING, "auction/recalling.py"),
     Rule(KEEPING, "auction/reconciling.py"),
+    Rule(KEEPING, "auction/comparing.py"),
     Rule(KEEPING, "auction/forgetting.py"),
     Rule(KEEPING, "auction/catalogue/"),
     Rule(LOOP, "auction/cli/"),
