@@ -17,6 +17,7 @@ from time import monotonic
 from sqlalchemy import Engine
 
 from auction import log
+from auction.administration import Administration
 from auction.applying import stored_catalogue
 from auction.buyers.delivery import Delivery
 from auction.buyers.fanout import Fanout
@@ -72,6 +73,7 @@ from auction.seeding import seed_caps
 from auction.settings import Settings
 from auction.suppression.prints import Prints
 from auction.suppression.shelf import Shelf
+from auction.uploading import Uploading
 
 WARM = 1
 """Connections opened ahead to each buyer."""
@@ -312,6 +314,10 @@ class Exchange:
         self.lead_routes = LeadRoutes(floor, self.reader, self.writer, self.changing)
         keys = CountedKeys(self.link, settings.most_request_keys)
         self.idempotency = Idempotency(keys, sealer, clock)
+        self.administration = Administration(self._engine, self.writer, sealer, clock)
+        self._parts.push_async_callback(self.administration.close)
+        self.uploading = Uploading(settings.ledger_url, _print_key(sealer))
+        self._parts.push_async_callback(self.uploading.close)
         ages = Ages(settings.retain_pii_days, settings.retain_pings_days, settings.retain_postbacks_days)
         self.retention = Retention(self.writer, sealer, clock, me, ages)
         self.retention.start()
@@ -446,7 +452,11 @@ def prints_of(settings: Settings, engine: Engine) -> Prints:
 
 
 def _prints_with(sealer: Sealer) -> Prints:
-    return Prints(sealer.keyed_hash("suppression", b""))
+    return Prints(_print_key(sealer))
+
+
+def _print_key(sealer: Sealer) -> bytes:
+    return sealer.keyed_hash("suppression", b"")
 
 
 def key_file_of(settings: Settings) -> KeyFile:
