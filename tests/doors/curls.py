@@ -2,7 +2,8 @@
 
     python -m tests.doors.curls http://127.0.0.1:8080
 
-runs them all against an exchange with config/doors.yaml, and prints what each was answered.
+runs them all against an exchange with config/doors.yaml, and prints what each was answered. Document 003 has no curl: it
+names methods, URLs and bodies, and curl is told those. (Of its URLs the spaces are encoded, as they have to be.)
 """
 
 from __future__ import annotations
@@ -20,6 +21,14 @@ KEYS = {"001": "", "002": "doors-distro-key", "004": "doors-leads-key"}
 """The documents with curl commands, and the key of config/doors.yaml that each is used with."""
 _HOST = re.compile(r"https://[a-z0-9.-]+")
 _KEY = re.compile(r"YOUR_API_KEY|your_supplier_api_key")
+
+
+USERS = {"PATCH": "doors-otis-key", "DELETE": "doors-otis-key"}
+"""Document 003: whose routes 10 and 92 are; all else is asked by the user below."""
+USER = "doors-hannah-key"
+_REQUEST = re.compile(r"\b(POST|PATCH|GET|DELETE) https://[a-z0-9.-]+(/\S+) headers:")
+_QUERY = re.compile(r"GET (/lead-routes\?.+?)(?=If the column|$)", re.MULTILINE)
+_BODIES = {"POST": "submit.request.json", "PATCH": "update.request.json"}
 
 
 class Ran(Struct, frozen=True):
@@ -55,12 +64,31 @@ def _command(text: str, start: int) -> str:
     return text[start:]
 
 
-def run(document: str, url: str) -> list[Ran]:
-    """Every command of a document, with this host and its key. Needs `curl`."""
+def requests_of(text: str) -> list[tuple[str, str]]:
+    """Method and path of every request that document 003 shows: those with a host first, then the queries."""
+    return [*_REQUEST.findall(text), *(("GET", path.strip()) for path in _QUERY.findall(text))]
+
+
+def commands(document: str, url: str) -> list[str]:
+    """Every command of a document, with this host and its key."""
     text = (HERE / document / "document.txt").read_text(encoding="utf-8")
+    if document in KEYS:
+        return [_KEY.sub(KEYS[document], _HOST.sub(url, written)) for written in commands_of(text)]
+    told = []
+    for method, path in requests_of(text):
+        where = shlex.quote(url + path.replace(" ", "%20"))
+        command = f'curl -g -X {method} {where} -H "Authorization: Bearer {USERS.get(method, USER)}"'
+        if method in _BODIES:
+            body = (HERE / document / _BODIES[method]).read_text(encoding="utf-8")
+            command += f' -H "Content-Type: application/json" -d {shlex.quote(body)}'
+        told.append(command)
+    return told
+
+
+def run(document: str, url: str) -> list[Ran]:
+    """Runs every command of a document. Needs `curl`."""
     ran = []
-    for written in commands_of(text):
-        command = _KEY.sub(KEYS[document], _HOST.sub(url, written))
+    for command in commands(document, url):
         words = shlex.split(command.replace("\\\n", " "))
         told = subprocess.run(
             [*words, "--silent", "--show-error", "--max-time", "30", "--write-out", "\n%{http_code}"],
@@ -76,9 +104,7 @@ def run(document: str, url: str) -> list[Ran]:
 def main() -> None:
     """Run and print them all."""
     url = sys.argv[1].rstrip("/") if len(sys.argv) > 1 else "http://127.0.0.1:8080"
-    for document in KEYS:
-        if not (HERE / document / "document.txt").exists():
-            continue
+    for document in sorted((*KEYS, "003")):
         for one in run(document, url):
             print(f"{one.command}\n{one.status} {one.body}\n")
 

@@ -1,4 +1,4 @@
-"""Every example of documents 000, 001 and 004 against `auction serve` with config/doors.yaml."""
+"""The documents against `auction serve` with config/doors.yaml: every curl, and the examples of 000, 001 and 004."""
 
 from __future__ import annotations
 
@@ -94,6 +94,34 @@ async def test_001_its_curl(stack: Stack) -> None:
     assert same(
         json.loads(ran.body), json.loads(example("001/basic.answer.json")), more=frozenset({"lead_id"})
     )
+
+
+async def test_002_its_curl(stack: Stack) -> None:
+    (ran,) = run("002", stack.url)
+    assert ran.status == 200
+    told, documented = json.loads(ran.body)["data"], json.loads(example("002/ingest.answer.json"))["data"]
+    assert LEAD_ID.fullmatch(told["id"])
+    assert told == documented | {"id": told["id"]}
+
+
+async def test_003_all_its_requests(stack: Stack) -> None:
+    """With the numbers, names and routes that the document has; those that it removes are another user's."""
+    ran = {
+        one.command.split(" -H ")[0].replace(stack.url, "").replace("%20", " "): one
+        for one in run("003", stack.url)
+    }
+    found = {command.removeprefix("curl -g -X ").replace("'", ""): one for command, one in ran.items()}
+    assert len(found) == 11
+    made = found.pop("POST //lead-routes")
+    assert (made.status, json.loads(made.body)["lead_source"]) == (201, {"id": 31, "name": "Realtor.com"})
+    assert json.loads(found["GET //lead-routes/1"].body) == json.loads(example("003/get.answer.json"))
+    changed = json.loads(found["PATCH //lead-routes/10"].body)
+    assert (changed["team"], changed["campaign"]["id"]) == (None, 6)  # it was the user's alone, and stays so
+    assert json.loads(found["DELETE //lead-routes/92"].body)["id"] == 92
+    assert {one.status for one in found.values()} == {200}
+    documented = json.loads(example("003/find.answer.json"))["data"]
+    listed = json.loads(found["GET //lead-routes"].body)
+    assert listed["data"][: len(documented)] == documented
 
 
 async def test_004_the_body(stack: Stack) -> None:
