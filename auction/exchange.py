@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from time import monotonic
 
-from sqlalchemy import Engine
-
 from auction import log
 from auction.administration import Administration
-from auction.applying import stored_catalogue
 from auction.buyers.delivery import Delivery
 from auction.buyers.fanout import Fanout
 from auction.buyers.health import Health
@@ -30,23 +26,19 @@ from auction.counters.counters import Counters
 from auction.counters.faults import CountersRebuilding
 from auction.counters.keys import CountedKeys
 from auction.counters.link import Link
-from auction.errors import HouseError, OperatorError, SellerError
+from auction.errors import HouseError, SellerError
 from auction.forgetting import Ages, Retention
 from auction.idempotency import Idempotency
 from auction.lead_routes import LeadRoutes
-from auction.ledger import catalogue_store
 from auction.ledger.engine import open_engine
-from auction.ledger.house_keys import adopt_hash_key
-from auction.ledger.key_file import KeyFile
 from auction.ledger.migrations import upgrade
 from auction.ledger.reader import Reader
-from auction.ledger.sealing import Sealer, first_hash_key, keys_from_text
+from auction.ledger.sealing import Sealer
 from auction.ledger.writer import Writer
-from auction.market.market import TradedSeller, compile_market
-from auction.market.model import Admin, Buyer, Catalogue
+from auction.market.market import TradedSeller
+from auction.market.model import Admin, Buyer
 from auction.ping.asking import Asking
 from auction.ping.floor import Floor
-from auction.ping.hashes import Hashes
 from auction.ping.inbound import Inbound
 from auction.ping.journal import PingJournal
 from auction.ping.service import PingService
@@ -69,10 +61,10 @@ from auction.postbacks.sender import Postbacks
 from auction.process import host_name
 from auction.rebuilding import Rebuilding
 from auction.recalling import Recalling
-from auction.seeding import seed_caps
+from auction.sealers import hashing_sealer, key_file_of, print_key, prints_with
 from auction.settings import Settings
-from auction.suppression.prints import Prints
 from auction.suppression.shelf import Shelf
+from auction.swapping import Swapping
 from auction.uploading import Uploading
 
 WARM = 1
@@ -92,7 +84,6 @@ class Exchange:
     """One worker of the house. Make it with `open`, end it with `close`."""
 
     settings: Settings
-    floor: Floor
     pings: PingService
     posts: PostService
     idempotency: Idempotency
@@ -105,12 +96,9 @@ class Exchange:
         """`freeze` is called when a new market is made, before garbage is collected again."""
         self.settings = settings
         self.clock: Clock = clock or SystemClock(settings.clock_offset_ms)
-        self.swaps = 0
         self._freeze = freeze
+        self._opened = False
         self._parts = AsyncExitStack()
-        self._watcher: asyncio.Task[None] | None = None
-        self._preparing: set[asyncio.Task[tuple[str, ...]]] = set()
-        self._seen = -1
 
     async def open(self, redis_url: str) -> None:
         """Open every part, lowest first. Raises `OperatorError` where a part cannot be had."""
@@ -119,8 +107,7 @@ class Exchange:
         self._parts.callback(self._engine.dispose)
         await asyncio.to_thread(upgrade, self._engine)
         sealer = await asyncio.to_thread(hashing_sealer, settings, self._engine)
-        self._sealer, self._hashes = sealer, Hashes(sealer.keyed_hash)
-        self._key_file = None if settings.secret_key else key_file_of(settings)
+        self._sealer = sealer
         self.reader = Reader(self._engine)
         self._parts.push_async_callback(self.reader.close)
         self.writer = Writer(self._engine)
@@ -145,24 +132,38 @@ class Exchange:
         self._parts.push_async_callback(self._let_posts_end)
         self.delivery = Delivery(allow_private=settings.allow_private_buyers, clock=self.clock)
         self._parts.push_async_callback(self.delivery.close)
-        self._parts.push_async_callback(self._stop_looking)
-        self.shelf = Shelf(self.reader, settings.data_dir / "suppression", _prints_with(sealer))
+        stop_swapping = await self._parts.enter_async_context(AsyncExitStack())
+        self.shelf = Shelf(self.reader, settings.data_dir / "suppression", prints_with(sealer))
         self._parts.callback(self.shelf.close)
-        await self.shelf.refresh()
-        floor = await self._look()
-        assert floor is not None, "every version is newer than none"
-        self.floor = floor
+        self.swapping = Swapping(
+            self.reader,
+            self.counters,
+            self.allowances,
+            self.fanout,
+            self.shelf,
+            sealer,
+            None if settings.secret_key else key_file_of(settings),
+            self.clock,
+            self._freeze,
+        )
+        stop_swapping.push_async_callback(self.swapping.close)
+        await self.swapping.open()
         await self._meet_counters()
-        await self._prepare(floor)
-        self._trade_on(floor)
+        await self.swapping.begin()
         self._compose(sealer)
         await self.watching.open()
         self.waiting.start()
-        self._watcher = asyncio.create_task(self._watch())
+        self.swapping.start()
+        self._opened = True
 
     async def close(self) -> None:
         """Close every part, highest first; what is written is flushed."""
         await self._parts.aclose()
+
+    @property
+    def floor(self) -> Floor:
+        """What is traded on now."""
+        return self.swapping.floor
 
     def seller_of(self, key: str | None) -> TradedSeller:
         """Whose key this is. Raises `SellerError` 401."""
@@ -316,7 +317,7 @@ class Exchange:
         self.idempotency = Idempotency(keys, sealer, clock)
         self.administration = Administration(self._engine, self.writer, sealer, clock)
         self._parts.push_async_callback(self.administration.close)
-        self.uploading = Uploading(settings.ledger_url, _print_key(sealer))
+        self.uploading = Uploading(settings.ledger_url, print_key(sealer))
         self._parts.push_async_callback(self.uploading.close)
         ages = Ages(settings.retain_pii_days, settings.retain_pings_days, settings.retain_postbacks_days)
         self.retention = Retention(self.writer, sealer, clock, me, ages)
@@ -336,147 +337,11 @@ class Exchange:
         self._parts.push_async_callback(self.postbacks.close)
         self._parts.push_async_callback(self.waiting.close)
 
-    async def _look(self) -> Floor | None:
-        """The floor of the catalogue as it stands; None if this version was looked at before.
-
-        A version that cannot be traded on is not tried again: the next one may.
-        """
-        if await self.reader.read(catalogue_store.current_version) <= self._seen:
-            return None
-        gc.disable()  # all that is made now stays: to look through it over and over only holds up auctions
-        try:
-            stored = await self.reader.read(stored_catalogue)
-            self._seen = stored[0]
-            return await asyncio.to_thread(_floor_of, self._hashes, *stored)
-        finally:
-            self._freeze()
-            gc.enable()
-
-    async def _swap(self, floor: Floor) -> None:
-        """Trade on `floor` from now on. Auctions that are running keep the one they began on.
-
-        Raises `HouseError`, and changes nothing, where it cannot be learnt what was sold in the windows of new caps.
-        """
-        await self._prepare(floor)
-        await seed_caps(self.reader, self.counters, self.floor.market, floor.market, self.clock.now_ms())
-        self._trade_on(floor)
-
-    async def _prepare(self, floor: Floor) -> None:
-        """A buyer whose name is slow to resolve does not hold up the others' new terms."""
-        targets = [ask.target for ask in floor.asks.values()]
-        preparing = asyncio.create_task(self.fanout.prepare(targets, warm=WARM), name="prepare")
-        self._preparing.add(preparing)
-        preparing.add_done_callback(self._prepared)
-        await asyncio.wait([preparing], timeout=PREPARE_S)
-
-    def _trade_on(self, floor: Floor) -> None:
-        self.floor = floor
-        self.allowances.keep_only(floor.market.orders.values())
-        self.swaps += 1
-        log.event("market", version=floor.market.version, orders=len(floor.market.orders))
-
-    def _prepared(self, preparing: asyncio.Task[tuple[str, ...]]) -> None:
-        self._preparing.discard(preparing)
-        for problem in () if preparing.cancelled() else preparing.result():
-            log.warning("buyer_out_of_reach", problem=problem)
-
     async def _let_posts_end(self) -> None:
         """Nobody waits for a buyer any more: what was under way is settled as far as it is known, and told."""
-        if self._watcher is None:  # it never was open
+        if not self._opened:  # it never was
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_POSTS_S):
                 while self.posts.running:  # noqa: ASYNC110  (once in a lifetime)
                     await asyncio.sleep(0.01)
-
-    async def _stop_looking(self) -> None:
-        """Ends what goes on beside the requests."""
-        tasks = [*self._preparing, *([self._watcher] if self._watcher else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _look_at_keys(self) -> None:
-        """A key that was put in front of the file seals from now on. A file that cannot be used changes nothing."""
-        if self._key_file is None or not self._key_file.changed():
-            return
-        try:
-            self._sealer.use(self._key_file.load())
-        except OperatorError as error:
-            log.warning("keys_stay", code=error.code, detail=error.detail)
-        else:
-            log.event("keys_read_again")
-
-    async def _look_at_lists(self) -> None:
-        """Suppression lists that changed are taken up. Where they cannot be read, those that we have stay."""
-        try:
-            await self.shelf.refresh()
-        except HouseError as error:
-            log.warning("suppression_lists_stay", code=error.code)
-        except OSError as error:
-            log.warning("suppression_lists_stay", code="no_file", detail=str(error.strerror))
-
-    async def _watch(self) -> None:
-        """Swaps in a changed catalogue. Whatever goes wrong, the old market stays; what was away is tried again."""
-        floor: Floor | None = None
-        while True:
-            await asyncio.sleep(WATCH_S)
-            self._look_at_keys()
-            await self._look_at_lists()
-            try:
-                floor = await self._look() or floor
-                if floor is not None:
-                    await self._swap(floor)
-                    floor = None
-            except (HouseError, OperatorError) as error:
-                log.warning(
-                    "market_stays",
-                    version=self.floor.market.version,
-                    latest=self._seen,
-                    code=error.code,
-                    detail=str(error),
-                )
-            except Exception:
-                floor = None
-                log.bug("market_stays", version=self.floor.market.version, latest=self._seen)
-
-
-def _floor_of(hashes: Hashes, version: int, catalogue: Catalogue, keys: catalogue_store.Keys) -> Floor:
-    """Takes a while for thousands of orders: run it in a thread."""
-    return Floor(compile_market(catalogue, version, keys), os.environ, hashes)
-
-
-def prints_of(settings: Settings, engine: Engine) -> Prints:
-    """What makes the prints of suppressed values, under a key of this house. Blocks."""
-    return _prints_with(hashing_sealer(settings, engine))
-
-
-def _prints_with(sealer: Sealer) -> Prints:
-    return Prints(_print_key(sealer))
-
-
-def _print_key(sealer: Sealer) -> bytes:
-    return sealer.keyed_hash("suppression", b"")
-
-
-def key_file_of(settings: Settings) -> KeyFile:
-    """The file of keys in the data folder, used where the settings name none."""
-    return KeyFile(settings.data_dir / "secret.key")
-
-
-def sealer_of(settings: Settings) -> Sealer:
-    """The keys that seal what names a person: from the settings, or made once in the data folder."""
-    if settings.secret_key:
-        return Sealer(keys_from_text(settings.secret_key))
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = key_file_of(settings)
-    return Sealer(file.load_or_make(), again=file.load)
-
-
-def hashing_sealer(settings: Settings, engine: Engine) -> Sealer:
-    """The same, with the hash key of this ledger (made where it has none). Blocks. Raises `OperatorError`."""
-    sealer = sealer_of(settings)
-    keys = keys_from_text(settings.secret_key) if settings.secret_key else key_file_of(settings).load()
-    now_ms = SystemClock(settings.clock_offset_ms).now_ms()
-    adopt_hash_key(engine, sealer, first_hash_key(keys), now_ms)
-    return sealer

@@ -48,7 +48,7 @@ def _pings(exchange: Exchange) -> list[Family]:
         plain_counter(
             "auction_early_close_saved_seconds", "Waiting that early closes saved", tally.saved_ms / 1000
         ),
-        plain_counter("auction_market_swaps", "Markets swapped in since the start", exchange.swaps),
+        plain_counter("auction_market_swaps", "Markets swapped in since the start", exchange.swapping.swaps),
     ]
 
 

@@ -17,9 +17,10 @@ from auction.buyers import fanout
 from auction.buyers.address import resolve
 from auction.catalogue.reading import Source, read_catalogue
 from auction.errors import HouseError
-from auction.exchange import Exchange, sealer_of
+from auction.exchange import Exchange
 from auction.ledger.engine import open_engine
 from auction.ledger.sealing import Sealer
+from auction.sealers import sealer_of
 from auction.settings import Settings
 from tests.house import NOON_MS, House, catalogue
 
@@ -60,7 +61,7 @@ async def test_a_changed_catalogue_is_traded_on_within_a_second(open_test_house:
     assert (await house.ping(sub_id="1"))["payout"] == 30
     await apply(house, 35)
     applied_s = time.monotonic()
-    await until(lambda: bool(house.exchange.swaps == 2))
+    await until(lambda: bool(house.exchange.swapping.swaps == 2))
     assert (
         time.monotonic() - applied_s < 5
     )  # the promise is one second, on a machine that has nothing else to do
@@ -81,7 +82,7 @@ async def test_a_market_that_cannot_be_traded_on_is_refused_once_and_the_old_one
     await asyncio.sleep(3 * exchange_module.WATCH_S)
     assert len(warnings) == 1
     await apply(house, 40)
-    await until(lambda: bool(house.exchange.swaps == 2))
+    await until(lambda: bool(house.exchange.swapping.swaps == 2))
     assert (await house.ping(sub_id="2"))["payout"] == 40
 
 
@@ -100,7 +101,7 @@ async def test_a_ledger_that_is_away_for_a_while_is_looked_at_again(
     await apply(house, 35)
     await until(lambda: len(warnings) >= 2)
     failing = False
-    await until(lambda: bool(house.exchange.swaps == 2))
+    await until(lambda: bool(house.exchange.swapping.swaps == 2))
 
 
 async def test_a_buyer_whose_name_hangs_does_not_hold_up_the_others_new_terms(
@@ -121,7 +122,7 @@ async def test_a_buyer_whose_name_hangs_does_not_hold_up_the_others_new_terms(
     engine = open_engine(house.exchange.settings.ledger_url)
     apply_catalogue(engine, read_catalogue([Source("test.yaml", text)]), NOON_MS, "test")
     engine.dispose()
-    await until(lambda: bool(house.exchange.swaps == 2))
+    await until(lambda: bool(house.exchange.swapping.swaps == 2))
     assert (await house.ping(sub_id="1"))["payout"] == 35
 
 

@@ -18,6 +18,7 @@ import aiohttp
 import click
 from rich.console import Console
 
+from auction.cli.demo_doors import show_doors
 from auction.cli.demo_summary import print_summary
 from auction.cli.explain import explained, print_ping
 from auction.errors import OperatorError
@@ -40,7 +41,7 @@ def demo(leads: int, seed: int) -> None:
     """Watch real auctions, and a summary of it all.
 
     Starts an exchange and mock buyers in a temporary folder, sends leads as sellers would, shows the money, what each
-    buyer did and one auction in full, and ends by itself in less than a minute.
+    buyer did and one auction in full, sends one lead through each door, and ends by itself in less than a minute.
     """
     console = Console(width=max(WIDTH, Console().width))
     with tempfile.TemporaryDirectory(prefix="auction-demo-") as folder:
@@ -57,13 +58,22 @@ def demo(leads: int, seed: int) -> None:
                 print_ping(console, *explained(conn, shown))
         finally:
             engine.dispose()
+        doors = Path(folder) / "doors"
+        doors.mkdir()
+        with _shown_faults():
+            show_doors(console, doors)
 
 
 @contextmanager
 def _demo_stack(folder: Path, seed: int) -> Iterator[Stack]:
+    with _shown_faults(), running_stack(folder, seed=seed) as stack:
+        yield stack
+
+
+@contextmanager
+def _shown_faults() -> Iterator[None]:
     try:
-        with running_stack(folder, seed=seed) as stack:
-            yield stack
+        yield
     except ProcessError as error:
         raise OperatorError("demo_failed", str(error)) from error
 

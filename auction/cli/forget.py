@@ -20,7 +20,6 @@ from auction.counters.embedded import EmbeddedValkey
 from auction.counters.faults import CallError
 from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError
-from auction.exchange import hashing_sealer
 from auction.forgetting import DAY_MS, words_of
 from auction.ledger.duplicates import prints_of
 from auction.ledger.engine import overwrite_what_is_erased, transaction
@@ -38,6 +37,7 @@ from auction.market.model import FieldType
 from auction.market.values import FieldError, read_email, read_phone
 from auction.ping.hashes import person_hash
 from auction.ping.offer import iso_utc
+from auction.sealers import hashing_sealer
 from auction.settings import Settings
 
 BATCH = 100

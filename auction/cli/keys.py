@@ -17,13 +17,13 @@ from auction.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError
-from auction.exchange import hashing_sealer
 from auction.ledger.catalogue_store import add_key, keys_of, revoke_key
 from auction.ledger.engine import transaction
 from auction.market.entry import KeyKind
 from auction.market.model import Admin, Buyer, Catalogue, Seller
 from auction.ping.hashes import Hashes
 from auction.ping.offer import iso_utc
+from auction.sealers import hashing_sealer
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -9,9 +9,9 @@ import click
 
 from auction.cli.options import WithVariables, open_ledger, settings_of, store_flags
 from auction.errors import OperatorError
-from auction.exchange import hashing_sealer, key_file_of
 from auction.ledger.key_file import KeyFile
 from auction.ledger.resealing import reseal as reseal_all
+from auction.sealers import hashing_sealer, key_file_of
 from auction.settings import Settings
 
 KEEP_OLD_S = 24 * 3_600

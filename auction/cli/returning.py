@@ -18,7 +18,6 @@ from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.cli.settling import FILE_WIDTH, STAYS_TAKEN, user_name
 from auction.clock import SystemClock
 from auction.errors import OperatorError
-from auction.exchange import sealer_of
 from auction.ledger.engine import transaction
 from auction.ledger.records import RefusedPostback
 from auction.ledger.refused import latest_refused
@@ -28,6 +27,7 @@ from auction.ping.offer import iso_utc
 from auction.post.entering import enter
 from auction.post.reporting import caps_of_order, free_returned, returns_of
 from auction.post.reports import Refusal, Report, Rules, Status
+from auction.sealers import sealer_of
 
 MOST_SHOWN = 1_000
 

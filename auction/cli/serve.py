@@ -34,7 +34,7 @@ from auction.cli.waiting import wait_for_stores
 from auction.cli.worker import run_worker
 from auction.counters.embedded import EmbeddedValkey
 from auction.errors import OperatorError
-from auction.exchange import sealer_of
+from auction.sealers import sealer_of
 from auction.settings import Settings
 
 

@@ -18,7 +18,6 @@ from auction.cli.counting import tell_counters
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError
-from auction.exchange import sealer_of
 from auction.ledger.engine import transaction
 from auction.ledger.records import UnknownOffer
 from auction.ledger.takeover import unknown_offers
@@ -26,6 +25,7 @@ from auction.market.money import to_text, to_wire
 from auction.ping.offer import iso_utc
 from auction.post.answer import Answers
 from auction.post.settling import Said, free_place, settle_offer
+from auction.sealers import sealer_of
 
 MOST_SHOWN = 10_000
 FILE_WIDTH = 1_000

@@ -11,11 +11,11 @@ from auction.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError
-from auction.exchange import prints_of
 from auction.ledger.audit import CLI
 from auction.ledger.suppression_store import states
 from auction.market.fields import FieldError
 from auction.ping.offer import iso_utc
+from auction.sealers import prints_of
 from auction.suppressing import list_in
 from auction.suppressing import load as load_list
 from auction.suppression.loading import Way, holds

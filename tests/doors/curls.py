@@ -2,8 +2,8 @@
 
     python -m tests.doors.curls http://127.0.0.1:8080
 
-runs them all against an exchange with config/doors.yaml, and prints what each was answered. Document 003 has no curl: it
-names methods, URLs and bodies, and curl is told those. (Of its URLs the spaces are encoded, as they have to be.)
+runs them all against an exchange with config/doors.yaml, and prints what each was answered. Document 003 has no curl:
+it names methods, URLs and bodies, and curl is told those. (Spaces in its URLs are encoded, as they have to be.)
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float = 5.0
 
 async def apply_to(house: House, orders: list[dict[str, Any]], **changes: Any) -> None:
     """Another catalogue for a running house; returns when it trades on it."""
-    swaps = house.exchange.swaps
+    swaps = house.exchange.swapping.swaps
     engine = open_engine(house.exchange.settings.ledger_url)
     try:
         text = catalogue(orders, mock_url=house.mock.url, **changes)
@@ -114,6 +114,6 @@ async def apply_to(house: House, orders: list[dict[str, Any]], **changes: Any) -
         engine.dispose()
 
     async def swapped() -> bool:
-        return house.exchange.swaps > swaps
+        return house.exchange.swapping.swaps > swaps
 
     await eventually(swapped)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from auction.exchange import prints_of
 from auction.ledger.engine import open_engine
 from auction.market.fields import compile_field
 from auction.market.model import FieldSpec
+from auction.sealers import prints_of
 from auction.suppression.loading import Way, gather, store, value_reader
 from tests.house import PERSON, House
 

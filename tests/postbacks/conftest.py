@@ -82,12 +82,12 @@ class Telling:
         """The seller has these postbacks from now on."""
         text = catalogue(ORDERS, mock_url=self.house.mock.url, sellers=seller(*postbacks))
         engine = open_engine(self.house.exchange.settings.ledger_url)
-        before = self.house.exchange.swaps
+        before = self.house.exchange.swapping.swaps
         entries = read_catalogue([Source("test.yaml", text)])
         await asyncio.to_thread(apply_catalogue, engine, entries, NOON_MS, "test")
         engine.dispose()
         async with asyncio.timeout(20):
-            while wait and self.house.exchange.swaps == before:  # noqa: ASYNC110
+            while wait and self.house.exchange.swapping.swaps == before:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
 

@@ -352,11 +352,11 @@ async def test_an_event_waits_for_a_market_as_new_as_its_catalogue(
     exchange = telling.house.exchange
     old = exchange.floor
     await telling.apply({"url": receiver.url, "secret": SECRET})
-    new, exchange.floor = exchange.floor, old
+    new, exchange.swapping.floor = exchange.floor, old
     await telling.sell()
     await telling.turn()
     assert await telling.stored() == []
-    exchange.floor = new
+    exchange.swapping.floor = new
     await telling.turn()
     assert receiver.told == ["sold"]
 

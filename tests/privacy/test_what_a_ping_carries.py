@@ -82,7 +82,7 @@ async def trade_on(house: House, catalogue: Catalogue, recorder: Recorder) -> No
     everything = replace(catalogue, buyers=buyers, orders=orders, sellers=sellers)
     market = compile_market(everything, next(_versions))
     exchange = house.exchange
-    exchange.floor = Floor(market, {}, exchange.floor.hashes)
+    exchange.swapping.floor = Floor(market, {}, exchange.floor.hashes)
     await exchange.fanout.prepare([ask.target for ask in exchange.floor.asks.values()])
 
 
