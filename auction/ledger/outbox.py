@@ -32,7 +32,8 @@ HEARS: Final = exists(
         catalogue_entries.c.kind == literal_column("'seller'"),
         catalogue_entries.c.id == leads.c.seller,
         catalogue_entries.c.removed_in.is_(None),
-        catalogue_entries.c.document.like('%"postbacks":%'),
+        # both databases know `replace`, and to SQLite it costs a tenth of a LIKE
+        func.replace(catalogue_entries.c.document, '"postbacks":', "") != catalogue_entries.c.document,
     )
     .correlate(leads)
 )

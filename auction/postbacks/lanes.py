@@ -91,14 +91,16 @@ class Lanes:
         self._just_done.clear()
 
     def put(self, host: str, dues: Sequence[Due], most: int) -> None:
-        """Send `most` of these, those first that come first, without those that are in a lane, or just were."""
+        """Send `most` of these (there is `room` for so many), those first that come first.
+
+        Without those that are in a lane, or just were.
+        """
         lane = self._lanes.setdefault(host, _Lane())
         seen = self._known | self._just_done
         for due in [due for due in dues if _key(due) not in seen][:most]:
             self._known.add(_key(due))
             lane.queue.append(due)
-        places = 1 if self._fails(lane) else self._limits.per_host
-        for _ in range(min(places - len(lane.runners), len(lane.queue))):
+        for _ in range(min(self._limits.per_host - len(lane.runners), len(lane.queue))):
             runner = asyncio.create_task(self._run(lane), name="postback")
             lane.runners.add(runner)
             runner.add_done_callback(lane.runners.discard)

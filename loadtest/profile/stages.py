@@ -75,6 +75,7 @@ RULES: Sequence[Rule] = (
     Rule(CALLER, "auction/market/model.py"),
     Rule(CALLER, "auction/market/reasons.py"),
     # the doors
+    Rule(KEEPING, "auction/postbacks/"),
     Rule(KEEPING, "auction/api/metrics.py"),
     Rule(DECODE, "auction/api/", r"read_|_Reading|decode|_all_keys|_colons|_check_type|hash_of"),
     Rule(ANSWER, "auction/api/", r"encode|_ping_headers|problem"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auction.market.macros import MACROS, MacroError, UrlTemplate
@@ -13,6 +13,7 @@ from auction.market.macros import MACROS, MacroError, UrlTemplate
 URL = "https://t.example:8443/in/{status}/x?id={lead_id}&sub={sub_id}&again={sub_id}&r={reason}"
 
 
+@example(dict.fromkeys(MACROS, "/../a?b&c=d#e%41{lead_id}+ "))
 @given(st.fixed_dictionaries({name: st.text(max_size=30) for name in MACROS}))
 def test_a_value_stays_in_its_place(values: dict[str, str]) -> None:
     filled = UrlTemplate.from_text(URL).fill(values)
