@@ -404,6 +404,18 @@ async def test_counters_that_were_lost_are_rebuilt_without_it_and_a_late_word_ch
     assert await used(house) == [1, 30_000_000]
 
 
+async def test_a_return_that_is_told_again_hours_later_gives_nothing_back(open_sqlite_house: Open) -> None:
+    """The counters have forgotten by then that they were told."""
+    house = await open_sqlite_house([order("a", 30, returns=FREES)])
+    first, second, _ = [await sold(house, sub_id=str(number)) for number in range(3)]
+    await tell(house, "returned", first)
+    house.clock.move(3 * 3_600_000)
+    await tell(house, "returned", second)
+    assert await used(house) == [1, 30_000_000]
+    assert not (await tell(house, "returned", first)).changed
+    assert await used(house) == [1, 30_000_000]
+
+
 async def test_what_a_buyer_says_of_a_lead_does_not_name_anybody(open_sqlite_house: Open) -> None:
     house = await open_sqlite_house([order("a", 30, returns=FREES)])
     answer = await house.sell((await house.ping())["ping_id"], first_name="Marigold")
