@@ -155,6 +155,7 @@ RULES: Sequence[Rule] = (
     Rule(KEEPING, "auction/recalling.py"),
     Rule(KEEPING, "auction/reconciling.py"),
     Rule(KEEPING, "auction/comparing.py"),
+    Rule(KEEPING, "auction/postbacks/"),
     Rule(KEEPING, "auction/forgetting.py"),
     Rule(KEEPING, "auction/catalogue/"),
     Rule(LOOP, "auction/cli/"),

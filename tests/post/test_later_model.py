@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import Engine
 
 from auction.ledger.engine import open_engine, transaction
@@ -66,23 +66,40 @@ class OfOffer(msgspec.Struct):
         return self.taken is True and not self.returned
 
 
+some_buyers = st.sampled_from(
+    [(True, None), (None, True), (True, True), (True, True), (True, "unknown"), ("unknown", "unknown")]
+)
+some_told = st.lists(
+    st.tuples(
+        st.integers(0, 99),
+        st.sampled_from([*Status, Status.RETURNED]),
+        st.sampled_from([None, 0, 5, 7]),
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
 class LaterMachine(RuleBasedStateMachine):
     """Two buyers with an order each; leads are sold to one of them, or to both."""
 
     @initialize(
         terms=st.lists(
-            st.none()
-            | st.builds(
-                Returns,
-                days=st.integers(1, 3),
-                share=st.sampled_from(["0%", "34%", "50%", "100%"]),
-                frees_cap=st.booleans(),
+            st.sampled_from(["none", "0%", "34%", "50%", "100%", "100%", "100%"]).flatmap(
+                lambda share: (
+                    st.none()
+                    if share == "none"
+                    else st.builds(
+                        Returns, days=st.integers(1, 3), share=st.just(share), frees_cap=st.booleans()
+                    )
+                )
             ),
             min_size=2,
             max_size=2,
-        )
+        ),
+        first=st.lists(some_buyers, min_size=1, max_size=4),
     )
-    def begin(self, terms: list[Returns | None]) -> None:
+    def begin(self, terms: list[Returns | None], first: list[tuple[Any, Any]]) -> None:
         self.run = f"r{next(_runs)}"
         self.engine = ledger()
         self.now_ms = AT_MS
@@ -92,13 +109,14 @@ class LaterMachine(RuleBasedStateMachine):
         self.refusals = 0
         self.judged_by = Rules(self.terms.get, "USD", SEALER)
 
-    @rule(
-        who=st.sampled_from(
-            [(True, None), (None, True), (True, True), (True, "unknown"), ("unknown", "unknown")]
-        ),
-        price=st.integers(2, 50),
-    )
+        for number, who in enumerate(first, 10):
+            self.sell_to(who, number)
+
+    @rule(who=some_buyers, price=st.integers(2, 50))
     def sell(self, who: tuple[Any, Any], price: int) -> None:
+        self.sell_to(who, price)
+
+    def sell_to(self, who: tuple[Any, Any], price: int) -> None:
         """To a, to b, or to both; of some it is not known whether they took it."""
         lead_id = f"{self.run}-{len(self.far)}"
         self.far[lead_id] = 0
@@ -162,10 +180,12 @@ class LaterMachine(RuleBasedStateMachine):
     def wait(self, hours: int) -> None:
         self.now_ms += hours * HOUR_MS
 
-    @precondition(lambda self: self.offers)
-    @rule(data=st.data(), status=st.sampled_from(Status), value=st.sampled_from([None, 0, 5, 7]))
-    def tell(self, data: st.DataObject, status: Status, value: int | None) -> None:
-        offer = data.draw(st.sampled_from(self.offers))
+    @rule(told=some_told)
+    def tell(self, told: list[tuple[int, Status, int | None]]) -> None:
+        for at, status, value in told:
+            self.tell_of(self.offers[at % len(self.offers)], status, value)
+
+    def tell_of(self, offer: OfOffer, status: Status, value: int | None) -> None:
         report = Report(
             status=status,
             by=f"buyer {offer.order}-co",
@@ -287,5 +307,5 @@ class LaterMachine(RuleBasedStateMachine):
             )
 
 
-LaterMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+LaterMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
 TestLater = LaterMachine.TestCase
