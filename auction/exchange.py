@@ -297,8 +297,7 @@ class Exchange:
         self.lead_routes = LeadRoutes(floor, self.reader, self.writer, self.changing)
         keys = CountedKeys(self.link, settings.most_request_keys)
         self.idempotency = Idempotency(keys, sealer, clock)
-        self.administration = Administration(self._engine, self.writer, sealer, clock)
-        self._parts.push_async_callback(self.administration.close)
+        self.administration = Administration(self._engine, self.writer, sealer, clock, self.changing)
         self.uploading = Uploading(settings.ledger_url, _print_key(sealer))
         self._parts.push_async_callback(self.uploading.close)
         me = f"{host_name()}:{os.getpid()}"
