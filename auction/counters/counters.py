@@ -154,6 +154,14 @@ class Counters:
         keys = [_mark(seller_id, one) for one in fingerprints]
         return self.link.run(scripts.OFFER_OF, read, len(keys), *keys, now_ms)
 
+    def adopt(self, keyed: str, ping_id: str) -> Future[bytes]:
+        """The request whose key makes it `keyed` is sold by the offer of this ping: so it is when it comes again."""
+        return self.link.call("SET", f"{_ping(keyed)}:offer", ping_id, "PX", DAY_MS)
+
+    def adopted(self, keyed: str) -> Future[bytes | None]:
+        """The ping by whose offer this request is sold, if it came before."""
+        return self.link.call("GET", f"{_ping(keyed)}:offer")
+
     # -- places in caps ------------------------------------------------------------------------------
 
     def hold(self, place: Place, now_ms: int, until_ms: int) -> Future[Held | Full]:

@@ -130,6 +130,7 @@ class CampaignMarket:
         "inbound",
         "later_fields",
         "orders",
+        "ping_duplicates",
         "ping_fields",
         "ping_lists",
         "routing",
@@ -166,7 +167,9 @@ class CampaignMarket:
         self.duplicates = duplicates_of(campaign, self.orders)
         told = {*self.ping_fields, *self.hashed_fields}
         self.ping_lists = tuple(one for one in self.suppression_lists if not told.isdisjoint(one.fields))
-        self.guarded = bool(self.inbound or self.duplicates or self.ping_lists)
+        at_ping = self.duplicates is not None and self.duplicates.at_ping
+        self.ping_duplicates = self.duplicates if at_ping else None
+        self.guarded = bool(self.inbound or self.ping_duplicates or self.ping_lists)
         width = len(orders)
         self._all = (1 << width) - 1
         self._paused = mask_of((order.bit for order in orders if order.paused), width)

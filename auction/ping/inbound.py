@@ -37,7 +37,7 @@ class Inbound:
         digests: Mapping[str, str],
     ) -> Future[Bought] | None:
         """Asks who bought leads that are the same as this one; the call is under way. None: there is nothing to ask."""
-        duplicates = campaign.duplicates
+        duplicates = campaign.ping_duplicates
         if duplicates is None:
             return None
         told = duplicates.told(values, digests, at_ping=True)
@@ -54,14 +54,14 @@ class Inbound:
             self._shelf.look(lists, trace.values) or self._shelf.look_by_digest(lists, trace.hashed.digests)
         ):
             return Reason.SUPPRESSED
-        rule = campaign.duplicates.campaign if campaign.duplicates is not None else None
+        rule = campaign.ping_duplicates.campaign if campaign.ping_duplicates is not None else None
         if rule is not None and _within(trace, rule.at, ANYBODY, rule.window_ms):
             return Reason.DUPLICATE
         return None
 
     def without_repeats(self, campaign: CampaignMarket, trace: Trace, eligible: int) -> int:
         """The eligible orders, but for those that bought such a lead not long ago and want no other."""
-        duplicates = campaign.duplicates
+        duplicates = campaign.ping_duplicates
         if duplicates is None:
             return eligible
         out = 0

@@ -126,7 +126,7 @@ class PingService:
         ping_id = ping_id or uuid_utils.uuid7().hex
         print_of = fingerprint(request, values, hashed.kept) if opens and not mistakes else None
         looked: Future[Bought] | None = None
-        if campaign.duplicates is not None and not (mistakes or request.test):
+        if campaign.ping_duplicates is not None and not (mistakes or request.test):
             looked = self._inbound.look(campaign, floor.hashes, values, hashed.digests)
         gate = await self._admit(seller, print_of, ping_id, now_ms, tmax_ms, deadline_s)
         if isinstance(gate, Repeat):

@@ -106,6 +106,15 @@ class Claiming:
             await asyncio.sleep(LOOK_STEP_S)
         return None
 
+    async def adopt(self, keyed: str, ping_id: str) -> None:
+        """The request whose key makes it `keyed` is sold by the offer of this ping, also when it comes again."""
+        await self._counters.adopt(keyed, ping_id)
+
+    async def adopted(self, keyed: str) -> str | None:
+        """The ping by whose offer this request is sold, if it came before."""
+        known = await self._counters.adopted(keyed)
+        return None if known is None else known.decode()
+
     async def give_up(self, ping_id: str, lead_id: str) -> None:
         """Nothing was offered: the ping can be posted again. Never raises; what fails now is done later."""
         try:

@@ -146,13 +146,13 @@ class PostService:
         pinged_fields = (*campaign.ping_fields, *campaign.hashed_fields)
         known = {name: request.lead[name] for name in pinged_fields if name in request.lead}
         asked = replace(request, lead=known)
+        ping_id = None if key is None else self._keyed(f"{seller.id}:{key}".encode()).hex()[:32]
         if request.buyer is not None:
             whole = PostRequest("", request.lead, body_hash, request.buyer)
-            adopted = await self._by_its_ping(seller, asked, whole)
+            adopted = await self._by_its_ping(seller, asked, whole, ping_id)
             if adopted is not None:
                 return adopted
         lead_id, body_hash = uuid_utils.uuid7().hex, self._keyed(body_hash)
-        ping_id = None if key is None else self._keyed(f"{seller.id}:{key}".encode()).hex()[:32]
         with self._place():
             if ping_id is not None:
                 posted = PostRequest(ping_id, {}, body_hash)
@@ -175,12 +175,17 @@ class PostService:
             return pinged, sold
 
     async def _by_its_ping(
-        self, seller: TradedSeller, asked: PingRequest, whole: PostRequest
+        self, seller: TradedSeller, asked: PingRequest, whole: PostRequest, keyed: str | None
     ) -> tuple[Pinged, bytes] | None:
-        """The lead sold against the offer that its seller got for it; None where there is none to be had."""
-        ping_id = await self._pings.offer_of(seller, asked)
+        """The lead sold against the offer that its seller got for it; None where there is none to be had. `keyed` is
+        the ping's id that follows from the request's key: the same request again is sold by the same offer."""
+        ping_id = None if keyed is None else await self.claiming.adopted(keyed)
         if ping_id is None:
-            return None
+            ping_id = await self._pings.offer_of(seller, asked)
+            if ping_id is None:
+                return None
+            if keyed is not None:
+                await self.claiming.adopt(keyed, ping_id)
         try:
             sold = await self.post(seller, replace(whole, ping_id=ping_id))
         except SellerError as error:

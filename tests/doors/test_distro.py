@@ -60,6 +60,14 @@ async def test_a_ping_lists_the_buyers_and_the_post_names_one(open_distro: Open)
     assert len(await house.seen("buyer_def", "post")) == 1
 
 
+async def test_a_ping_at_the_native_door_is_another_though_its_fields_are_the_same(open_distro: Open) -> None:
+    """That one's answer names no buyers."""
+    house: House = await open_distro()
+    first = await house.ping(campaign="campaign_abc123", lead={"state": "TX"})
+    pinged = await ping(house)
+    assert (len(pinged["buyers"]), pinged["ping_id"] != first["ping_id"]) == (2, True)
+
+
 @pytest.mark.parametrize("told", [{}, {"phone": "5551234567", "first_name": "John"}])
 async def test_the_post_need_not_name_its_ping(open_distro: Open, told: dict[str, str]) -> None:
     house: House = await open_distro()

@@ -95,6 +95,10 @@ async def test_a_keyed_request_has_one_effect(open_distro: Open) -> None:
     assert first[1]["data"]["status"] == "ACCEPTED"
     assert await house.post("/api/v1/ingest", lead, **{"idempotency-key": "k"}) == first
     assert len(await house.seen("buyer_def", "post")) == 1
+    await house.exchange.link.call("DEL", *await house.exchange.link.call("KEYS", "*:keys*"))
+    again = await house.post("/api/v1/ingest", lead, **{"idempotency-key": "k"})
+    assert again == first, "though the key is lost: by the offer that it took"
+    assert len(await house.seen("buyer_def", "post")) == 1
     status, problem = await house.post("/api/v1/ingest", {**lead, "state": "OK"}, **{"idempotency-key": "k"})
     assert (status, problem["code"]) == (409, "idempotency_conflict")
 
