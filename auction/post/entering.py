@@ -20,6 +20,7 @@ from auction.ledger.afterwards import (
     returned_since,
     tell_sale,
 )
+from auction.ledger.duplicates import prints_of
 from auction.ledger.lead_queries import find_lead, lock_lead, offers_of, sales_of
 from auction.ledger.leads import settle
 from auction.ledger.records import Lead, Offer, RefusedPostback, Sale, Settlement
@@ -255,6 +256,7 @@ class _Entry:
             reason=reason,
             returned_at_ms=self._at_ms,
             freed=freed,
+            prints=tuple(prints_of(self._conn, lead.lead_id)),
         )
 
     def _check_returnable(self, lead: Lead, sale: Sale, terms: Returns | None) -> None:

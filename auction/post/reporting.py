@@ -136,10 +136,13 @@ def caps_of_order(market: Market, order_id: str) -> tuple[CapRule, ...]:
 
 
 async def free_returned(counters: Counters, reported: Reported, caps: Sequence[CapRule], now_ms: int) -> None:
-    """The place of a sale that was returned is free again, if its return frees it. Safe to do twice.
+    """The place of a sale that was returned is free again, if its return frees it; and nobody bought such a lead, as
+    far as a ping is told. Safe to do twice.
 
     Raises `HouseError`. Too long after the return it is left to the comparison with the ledger.
     """
+    if reported.prints and not reported.test:
+        await counters.forget_bought(reported.campaign, reported.prints)
     returned_at_ms = reported.returned_at_ms
     if returned_at_ms is None or not reported.freed or reported.test:
         return

@@ -47,6 +47,7 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     """Where the buyer's offer stands now (`status`), and whether the report changed that.
 
     `state` and `payout_micros` are the lead's; `freed`: the sale's place in the caps is free by its return.
+    `prints` are what a lead is known by that was returned just now: it makes no other a duplicate any more.
     """
 
     lead_id: str
@@ -67,6 +68,7 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     returned_at_ms: int | None = None
     freed: bool = False
+    prints: tuple[bytes, ...] = ()
     settled: Settled | None = None
 
 

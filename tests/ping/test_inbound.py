@@ -12,6 +12,7 @@ from auction.cli.explain import explained
 from auction.ledger.engine import open_engine
 from auction.market.hashing import digest_of
 from auction.ping.explain import Explained
+from auction.post.reports import Report, Status
 from tests.house import CAMPAIGN, PERSON, PING, House
 from tests.post.test_suppression import load
 
@@ -169,3 +170,13 @@ async def test_a_test_lead_is_no_duplicate_of_a_real_one(open_sqlite_house: Open
     assert (await house.sell((await house.ping(lead=lead))["ping_id"]))["status"] == "sold"
     assert (await house.ping(lead=lead))["reason"] == "duplicate"
     assert (await house.ping(lead=lead, test=True))["status"] == "offer"
+
+
+async def test_a_lead_that_came_back_makes_no_other_a_duplicate(open_sqlite_house: Open) -> None:
+    orders = [{**ORDERS[0], "duplicates": SAME_PHONE, "returns": {"days": 3}}]
+    house: House = await open_sqlite_house(orders, MANNERS, campaign=BY_HASH)
+    sold = await sell(house, phone=DIGEST)
+    assert (await ping(house, phone=DIGEST))["reason"] == "duplicate"
+    report = Report(status=Status.RETURNED, by="operator", buyer_id=None, lead_id=sold["lead_id"])
+    await house.exchange.reporting.report(report)
+    assert (await sell(house, phone=DIGEST))["status"] == "sold"
