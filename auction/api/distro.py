@@ -7,7 +7,8 @@ document leaves open is settled so:
   (P7), for the callers' scripts know one set of fields.
 - `status` is `ACCEPTED`, or `UNMATCHED` with a `reason` where nobody has the lead; and `PENDING` where a buyer's answer
   was lost and it is not known yet whether it has it.
-- A lead that nobody bid on is not kept: its `id` is that of its auction.
+- A lead that nobody bid on is written down, and waits where its campaign says so; but one whose named buyer did not
+  bid is not: its `id` is that of its auction.
 - Errors are `application/problem+json`, as at the native door.
 """
 
@@ -192,12 +193,13 @@ class DistroDoor:
         posts = self._exchange.posts
         try:
             pinged, answer = await posts.direct(
-                sent.seller, request, hash_of(sent.data), sent.arrived_s, sent.key
+                sent.seller, request, hash_of(sent.data), sent.arrived_s, sent.key, keeps=buyer is None
             )
         except SellerError as error:
             raise error if sent.key is None else of_the_key(error) from None
         body = _ingested(decode_post_answer(answer) if answer else pinged.answer, sent)
-        known = sent.key is not None and buyer is None and answer is not None and pinged.open_ping is None
+        from_before = answer is not None and pinged.open_ping is None and pinged.answer.status == "offer"
+        known = sent.key is not None and buyer is None and from_before
         return Reply(200, body, (JSON_TYPE,), ping_headers(pinged), replayed=known)
 
     def _offer(self, pinged: Pinged, called: str) -> DistroOffer:

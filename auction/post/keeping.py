@@ -12,6 +12,7 @@ from auction.ledger.records import AlreadyTaken, Refused, Unsold
 from auction.ledger.sealing import Sealer
 from auction.market.market import CampaignMarket, TradedSeller
 from auction.market.model import FieldValue
+from auction.market.reasons import Reason
 from auction.ping.floor import Floor
 from auction.ping.offer import OpenPing, PingAnswer, PingRequest
 from auction.ping.service import terms_for
@@ -77,7 +78,9 @@ class Keeping:
             sealer=self._sealer,
             suppressed_by=suppressed.id if suppressed else None,
         )
-        hours = campaign.campaign.pending_hours
+        # what the campaign's own filter does not let through, no buyer can ever be there for
+        filtered = answer.reason == Reason.INBOUND
+        hours = None if filtered else campaign.campaign.pending_hours
         move = Move.REFUSE if hours is None else Move.WAIT
         state, reason = moved(LeadState.RECEIVED, move), answer.reason or "no_bid"
         body = encode_post_answer(

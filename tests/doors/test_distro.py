@@ -42,6 +42,8 @@ async def test_nobody_for_the_lead(open_distro: Open) -> None:
         "ingest_unmatched.answer",
         data={**example("ingest_unmatched.answer")["data"], "reason": "no_eligible_order"},
     )
+    _, lead = await house.get(f"/leads/{answer['data']['id']}")
+    assert (lead["status"], lead["reason"]) == ("rejected", "no_eligible_order")
     _, answer = await house.post("/api/v1/ping", example("ping.request", state="OK"))
     assert plain(answer) == example("ping_unmatched.answer")
 
@@ -147,3 +149,20 @@ async def test_without_a_key_and_with_a_buyer_that_did_not_bid(open_distro: Open
     status, problem = await house.post("/api/v1/ingest", chosen)
     assert (status, problem["code"]) == (422, "no_such_bid")
     assert (await ingest(house, "chosen", ping_id=ping_id))["status"] == "ACCEPTED", "the ping is still open"
+
+
+async def test_a_lead_that_may_wait_is_unmatched_until_somebody_buys_it(open_distro: Open) -> None:
+    """But not one that the campaign itself does not take."""
+    inbound = {"filter": {"field": "state", "not_in": ["CA"]}}
+    house: House = await open_distro(campaign={"pending_hours": 1, **inbound})
+    for state, status, reason in (
+        ("OK", "waiting", "no_eligible_order"),
+        ("CA", "rejected", "filtered_inbound"),
+    ):
+        key = {"idempotency-key": state}
+        first = await house.post("/api/v1/ingest", example("ingest.request", state=state), **key)
+        unmatched = first[1]["data"]
+        assert (unmatched["status"], unmatched["buyer_id"]) == ("UNMATCHED", None)
+        _, lead = await house.get(f"/leads/{unmatched['id']}")
+        assert (lead["status"], lead["history"][-1]["reason"]) == (status, reason)
+        assert await house.post("/api/v1/ingest", example("ingest.request", state=state), **key) == first
