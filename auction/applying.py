@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from auction.catalogue.changes import Changes, diff
+from auction.catalogue.changes import Changes, diff, key_changes
 from auction.catalogue.documents import KINDS, SECTIONS, Kind, from_document, to_document
 from auction.catalogue.one_entry import HOUSE, EntryMistakes, broken_rules, entry_of, with_entry
 from auction.catalogue.owned_routes import with_owners_routes
 from auction.catalogue.reading import Source, read_catalogue
 from auction.errors import OperatorError
-from auction.ledger import catalogue_store
+from auction.ledger import audit, catalogue_store
 from auction.ledger.engine import transaction
 from auction.ledger.faults import CatalogueConflict, away, is_away
 from auction.market.model import Catalogue, House
@@ -74,8 +75,11 @@ def stored_catalogue(conn: Connection, version: int | None = None) -> Stored:
     return version, Catalogue(exchange=house, **sections), keys
 
 
-def apply_catalogue(engine: Engine, catalogue: Catalogue, at_ms: int, note: str) -> Applied:
-    """Make what is stored match `catalogue`, in one transaction. Lead routes that their owners made stay.
+def apply_catalogue(
+    engine: Engine, catalogue: Catalogue, at_ms: int, note: str, who: str = audit.CLI
+) -> Applied:
+    """Make what is stored match `catalogue`, in one transaction, in which is also written down that `who` did it. Lead
+    routes that their owners made stay.
 
     It is read and compared before that transaction, which holds up the writers of a running server: so
     the transaction is short. Where another change comes between, all is done again. Raises
@@ -88,11 +92,33 @@ def apply_catalogue(engine: Engine, catalogue: Catalogue, at_ms: int, note: str)
         changes, documents = diff(before, after), documents_of(after)
         try:
             with transaction(engine) as conn:
-                return Applied(changes, catalogue_store.apply(conn, documents, at_ms, note, version))
+                applied = Applied(changes, catalogue_store.apply(conn, documents, at_ms, note, version))
+                audit.record(conn, _told(applied, who), at_ms)
+                return applied
         except CatalogueConflict:
             if not tries_left:
                 raise
     raise AssertionError("the last try returns or raises")
+
+
+def _told(applied: Applied, who: str) -> list[audit.NewEntry]:
+    """A line of the audit for each entry."""
+    changes = applied.changes
+    return [
+        audit.NewEntry(
+            who=who,
+            action=_action(one.old, one.new),
+            kind=one.kind,
+            entry=one.id,
+            version=applied.version,
+            changes=tuple(map(str, one.keys)),
+        )
+        for one in (*changes.added, *changes.changed, *changes.removed)
+    ]
+
+
+def _action(before: object, after: object) -> str:
+    return "create" if before is None else "delete" if after is None else "change"
 
 
 class EntryChange(msgspec.Struct, frozen=True):
@@ -117,6 +143,7 @@ def change_entry(
     at_ms: int,
     note: str,
     *,
+    who: str = "door",
     expected_version: int | None = None,
     beside: Beside | None = None,
 ) -> EntryChange:
@@ -124,14 +151,16 @@ def change_entry(
     (or None: it is taken out). Blocks; a running server trades on it within a second.
 
     The whole catalogue is held to the rules, as `auction apply` does. `make` may be called more than once, where
-    other changes come between; what it raises passes through. `beside` writes more in the same transaction (an audit,
-    a number, an answer that is kept), also where nothing changed. Raises `EntryMistakes` for broken rules;
-    `CatalogueConflict` where the catalogue is not at `expected_version`, or others came between every time;
-    `HouseError` where the ledger is away.
+    other changes come between; what it raises passes through. That `who` (such as `admin:ops`) did it is written
+    down in the same transaction; `beside` writes more in it (a number, an answer that is kept), also where nothing
+    changed. Raises `EntryMistakes` for broken rules; `CatalogueConflict` where the catalogue is not at
+    `expected_version`, or others came between every time; `HouseError` where the ledger is away.
     """
     for tries_left in reversed(range(TRIES)):
         try:
-            return _change_entry(engine, kind, id_, make, at_ms, note, expected_version, beside)
+            change = _changed_entry(engine, kind, id_, make, expected_version)
+            with transaction(engine) as conn:
+                return _store(conn, change, at_ms, note, who, beside)
         except CatalogueConflict:
             if not tries_left or expected_version is not None:
                 raise
@@ -142,17 +171,11 @@ def change_entry(
     raise AssertionError("the last try returns or raises")
 
 
-def _change_entry(
-    engine: Engine,
-    kind: Kind,
-    id_: str,
-    make: Callable[[Any], Any],
-    at_ms: int,
-    note: str,
-    expected_version: int | None,
-    beside: Beside | None,
+def _changed_entry(
+    engine: Engine, kind: Kind, id_: str, make: Callable[[Any], Any], expected_version: int | None
 ) -> EntryChange:
-    """One try: read, changed and checked before the transaction, which holds up the writers of a running server."""
+    """Read, changed and checked before the transaction, which holds up the writers of a running server. The version is
+    that on which it was done."""
     with engine.connect() as conn:
         version, catalogue, _ = stored_catalogue(conn)
     if expected_version is not None and version != expected_version:
@@ -165,13 +188,31 @@ def _change_entry(
         mistakes = broken_rules(catalogue, with_entry(catalogue, kind, id_, after))
         if mistakes:
             raise EntryMistakes(mistakes)
+    return EntryChange(kind, id_, before, after, version)
+
+
+def _store(
+    conn: Connection, change: EntryChange, at_ms: int, note: str, who: str, beside: Beside | None
+) -> EntryChange:
+    """In one transaction: the change, who did it, and what is written beside it."""
+    before, after = change.before, change.after
     document = None if after is None else to_document(after)
-    with transaction(engine) as conn:
-        changed_in = catalogue_store.change(conn, (kind, id_), document, at_ms, note, version)
-        change = EntryChange(kind, id_, before, after, changed_in)
-        if beside is not None:
-            beside(conn, change)
-    return change
+    name = (change.kind, change.id)
+    version = catalogue_store.change(conn, name, document, at_ms, note, change.version)
+    if version != change.version:
+        told = audit.NewEntry(
+            who=who,
+            action=_action(before, after),
+            kind=change.kind,
+            entry=change.id,
+            version=version,
+            changes=() if before is None or after is None else tuple(map(str, key_changes(before, after))),
+        )
+        audit.record(conn, [told], at_ms)
+    stored = replace(change, version=version)
+    if beside is not None:
+        beside(conn, stored)
+    return stored
 
 
 def documents_of(catalogue: Catalogue) -> dict[tuple[str, str], dict[str, object]]:

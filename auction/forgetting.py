@@ -32,6 +32,7 @@ from auction.ledger.forgetting import (
 )
 from auction.ledger.outbox import drop_old_events
 from auction.ledger.refused import drop_old_refused
+from auction.ledger.request_keys import drop_old_keys
 from auction.ledger.sealing import Sealer
 from auction.ledger.writer import Writer
 from auction.ping.journal import without_words
@@ -43,7 +44,7 @@ LOOK_EVERY_S = 60.0
 FIRST_LOOK_S = 15.0
 LEASE_MS = 600_000
 """How long a worker has the chore before another may take it: it asks for it again at every look."""
-LEADS_A_BATCH, PINGS_A_BATCH, EVENTS_A_BATCH = 100, 500, 500
+LEADS_A_BATCH, PINGS_A_BATCH, EVENTS_A_BATCH, KEYS_A_BATCH = 100, 500, 500, 500
 MOST_BATCHES = 2_000
 """In one look; what is left waits for the next."""
 PAUSE_S = 0.02
@@ -72,10 +73,13 @@ class Ages(msgspec.Struct, frozen=True):
 
 class Retention:
     """Erases what is too old, in one worker of all. Counts `leads`, `pings`, `postbacks` (events that sellers were
-    told), and looks that `failed`."""
+    told), `request_keys`, and looks that `failed`.
+
+    Keys of changes are always dropped when their day is over.
+    """
 
     def __init__(self, writer: Writer, sealer: Sealer, clock: Clock, worker: str, ages: Ages) -> None:
-        self.leads = self.pings = self.postbacks = self.failed = 0
+        self.leads = self.pings = self.postbacks = self.request_keys = self.failed = 0
         self._writer = writer
         self._words = words_of(sealer)
         self._clock = clock
@@ -84,9 +88,8 @@ class Retention:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Look from now on, if anything is ever too old."""
-        if self._ages != Ages(0, 0):
-            self._task = asyncio.create_task(self._look_always(), name="retention")
+        """Look from now on."""
+        self._task = asyncio.create_task(self._look_always(), name="retention")
 
     async def close(self) -> None:
         """Stop; what is left is found by the next."""
@@ -100,6 +103,7 @@ class Retention:
         chore = partial(take_chore, name=CHORE, holder=self._worker, now_ms=now_ms, for_ms=LEASE_MS)
         if not await self._writer.write(chore):
             return None
+        await self._drop_keys(now_ms)
         erased = Erased()
         if self._ages.pii_days:
             before_ms = now_ms - self._ages.pii_days * DAY_MS
@@ -118,6 +122,14 @@ class Retention:
             await self._writer.write(note)
             log.event("too_old_erased", leads=erased.leads, pings=erased.pings)
         return erased
+
+    async def _drop_keys(self, now_ms: int) -> None:
+        for _ in range(MOST_BATCHES):
+            dropped = await self._writer.write(partial(drop_old_keys, now_ms=now_ms, most=KEYS_A_BATCH))
+            self.request_keys += dropped
+            if dropped < KEYS_A_BATCH:
+                break
+            await asyncio.sleep(PAUSE_S)
 
     def _leads_before(self, before_ms: int, now_ms: int, conn: Connection) -> Erased:
         ids = old_leads(conn, before_ms, LEADS_A_BATCH)

@@ -19,9 +19,11 @@ from time import perf_counter
 import msgspec
 import uuid_utils
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from auction.clock import Clock
 from auction.errors import HouseError, SellerError
+from auction.ledger.request_keys import end_key
 from auction.ledger.sealing import Sealer
 from auction.request_keys import Begun, Ended, KeyUse, OfAnother, RequestKeys, TooMany
 from auction.tally import counts
@@ -61,10 +63,31 @@ class KeyedRequest(msgspec.Struct, frozen=True, gc=False):
     by_ledger: bool = False
 
 
+class Owned:
+    """A key in the ledger that a request has begun: its answer can be kept in the transaction of what it did."""
+
+    def __init__(self, use: KeyUse, seal: Callable[[Reply], bytes], clock: Clock) -> None:
+        self.kept = False
+        self._use = use
+        self._seal = seal
+        self._clock = clock
+
+    def keep(self, conn: Connection, reply: Reply) -> None:
+        """The answer is there with the change, or neither is. May be called again in another try.
+
+        Raises `SellerError` 409 where the lease was over and another has the key: this transaction must not commit.
+        """
+        if not end_key(conn, self._use, self._clock.now_ms(), self._seal(reply)):
+            raise in_progress()
+        self.kept = True
+
+
 class Idempotency:
     """Does the work of requests with a key, once each. Counts `outcomes`; `waiting` are those that wait now."""
 
-    def __init__(self, keys: RequestKeys, sealer: Sealer, clock: Clock) -> None:
+    def __init__(
+        self, keys: RequestKeys, sealer: Sealer, clock: Clock, most_answer_bytes: int = MOST_ANSWER_BYTES
+    ) -> None:
         self.outcomes = counts()  # (what became of a request with a key,)
         self.waiting = 0
         self._keys = keys
@@ -72,6 +95,7 @@ class Idempotency:
         # A key of their own: answers are many, and a key is good for 2**32 seals.
         self._sealer = Sealer([sealer.keyed_hash("seal of answers", b"")])
         self._clock = clock
+        self._most_answer_bytes = most_answer_bytes
 
     async def once(self, request: KeyedRequest, work: Callable[[], Awaitable[Reply]]) -> Reply:
         """The answer that this request got before, or that of `work`, done now and kept.
@@ -79,23 +103,35 @@ class Idempotency:
         What `work` raises is not kept. Raises `SellerError` 409 `idempotency_conflict` and `request_in_progress`,
         429 `too_many_keys`, and `HouseError` where the store is away.
         """
+        return await self.once_kept(request, lambda _: work())
+
+    async def once_kept(
+        self, request: KeyedRequest, work: Callable[[Owned | None], Awaitable[Reply]]
+    ) -> Reply:
+        """The same, where the keys are in the ledger: `work` may keep its answer in the transaction of what it does."""
         use = self._use(request)
         begun = await self._begin(request, use)
         if begun is None:
             self.outcomes[("unkept",)] += 1
-            return await work()
+            return await work(None)
         if isinstance(begun, Ended):
             self.outcomes[("replayed",)] += 1
             kept = _decode(self._sealer.open(begun.answer, use.name))
             return replace(kept, replayed=True)
+        owned = Owned(use, lambda reply: self._seal(reply, use), self._clock)
         try:
-            reply = await work()
+            reply = await work(owned)
         except BaseException:
             self.outcomes[("freed",)] += 1
-            await self._end(use, None)
+            await self._end(
+                use, None
+            )  # if it was kept all the same (a commit of which nobody heard), it stays
             raise
-        sealed = self._sealer.seal(_encode(replace(reply, passing=())), use.name)
-        fits = len(sealed) <= MOST_ANSWER_BYTES
+        if owned.kept:
+            self.outcomes[("kept",)] += 1
+            return reply
+        sealed = self._seal(reply, use)
+        fits = len(sealed) <= self._most_answer_bytes
         self.outcomes[("kept" if fits else "too_large",)] += 1
         await self._end(use, sealed if fits else None)
         return reply
@@ -132,6 +168,9 @@ class Idempotency:
         """If this fails the answer is given all the same, and the key is free when its lease is over."""
         with suppress(HouseError):
             await self._keys.end(use, self._clock.now_ms(), answer)
+
+    def _seal(self, reply: Reply, use: KeyUse) -> bytes:
+        return self._sealer.seal(_encode(replace(reply, passing=())), use.name)
 
     def _use(self, request: KeyedRequest) -> KeyUse:
         hashed = self._hashes.keyed_hash

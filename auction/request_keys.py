@@ -4,9 +4,9 @@ A key belongs to a caller and to one request. It is begun by one *owner*, who do
 answer; whoever comes with the same key meanwhile is told that it runs, and afterwards gets the answer.
 
 The sellers' keys lie with the counters (`counters.keys`): they are many, and the ledger knows better where it
-matters. For changes of the catalogue, where nothing else tells a repeat, the store is to be the ledger, behind the
-same interface: `begin` inserts the row (its primary key lets one in), and `end` writes the answer in the transaction
-of the change itself, so that neither is there without the other.
+matters. For changes of the catalogue, where nothing else tells a repeat, the store is the ledger
+(`ledger.request_keys`): `begin` inserts the row (its primary key lets one in), and the answer is written in the
+transaction of the change itself, so that neither is there without the other.
 """
 
 from __future__ import annotations

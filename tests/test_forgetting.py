@@ -117,9 +117,6 @@ async def test_nothing_goes_where_all_is_kept(house: House) -> None:
     house.clock.move(20_000 * DAY_MS)
     assert await retention(house, Ages(0, 0)).look() == Erased(0, 0)
     assert counted(house) == before
-    idle = retention(house, Ages(0, 0))
-    idle.start()
-    assert idle._task is None
 
 
 async def test_a_lead_that_nobody_settled_keeps_its_data(house: House) -> None:

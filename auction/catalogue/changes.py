@@ -76,7 +76,7 @@ def diff(old: Catalogue, new: Catalogue) -> Changes:
         for name in sorted(before.keys() | after.keys()):
             was, now = before.get(name), after.get(name)
             if was != now:
-                keys = () if was is None or now is None else _key_changes(was, now)
+                keys = () if was is None or now is None else key_changes(was, now)
                 found.append(EntryChange(kind, name, was, now, keys))
     return Changes(
         added=tuple(change for change in found if change.old is None),
@@ -97,7 +97,8 @@ def _by_id(entries: Iterable[Entity]) -> dict[str, Entry]:
     return {entry.id: entry for entry in entries}
 
 
-def _key_changes(old: Entry, new: Entry) -> tuple[KeyChange, ...]:
+def key_changes(old: Entry, new: Entry) -> tuple[KeyChange, ...]:
+    """In which keys an entry differs from what it was."""
     before, after = dict(_flat(old)), dict(_flat(new))
     return tuple(
         KeyChange(key, _shown(key, before.get(key)), _shown(key, after.get(key)))

@@ -20,7 +20,16 @@ import msgspec
 import msgspec.inspect as mi
 
 from auction.catalogue.mistakes import Mistake, Names, Path, show_path
-from auction.catalogue.yaml_source import Items, Node, Scalar, Table, resolve, resolve_number, resolve_plain
+from auction.catalogue.yaml_source import (
+    Items,
+    Node,
+    Scalar,
+    Table,
+    Typed,
+    resolve,
+    resolve_number,
+    resolve_plain,
+)
 from auction.market.money import Micros, from_wire
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
@@ -150,7 +159,9 @@ def _text(pattern: str | None) -> _Reader:
     fits = re.compile(pattern).fullmatch if pattern is not None else None
 
     def read(reader: EntryReader, node: Node, path: Path) -> Any:
-        if not isinstance(node, Scalar) or node.is_null or (fits is not None and not fits(node.text)):
+        if not isinstance(node, Scalar) or node.is_null or _is_other(node, text=True):
+            return reader.expected(node, path, shape)
+        if fits is not None and not fits(node.text):
             return reader.expected(node, path, shape)
         return node.text
 
@@ -173,6 +184,8 @@ def _number_or_text(reader: EntryReader, node: Node, path: Path) -> Any:
     if not isinstance(node, Scalar) or node.is_null:
         return reader.expected(node, path, "text or a number")
     number = resolve_number(node.text) if node.plain else None
+    if number is None and _is_other(node, text=True):
+        return reader.expected(node, path, "text or a number")
     return node.text if number is None else number
 
 
@@ -195,7 +208,7 @@ def _one_of(choices: tuple[str, ...]) -> _Reader:
 
 def _amount(kind: type[Micros]) -> _Reader:
     def read(reader: EntryReader, node: Node, path: Path) -> Any:
-        if not isinstance(node, Scalar):
+        if not isinstance(node, Scalar) or _is_other(node, text=False):
             return reader.expected(node, path, "an amount such as 25.00")
         try:
             return kind(from_wire(node.text, kind.most_micros))
@@ -259,6 +272,11 @@ def _struct(wanted: mi.StructType) -> _Reader:
         return _WRONG if len(reader.mistakes) > mistakes_before else wanted.cls(**values)
 
     return read
+
+
+def _is_other(scalar: Scalar, *, text: bool) -> bool:
+    """Whether JSON has something else where `text` (or a number) is wanted. In a file, either may be written so."""
+    return isinstance(scalar, Typed) and scalar.plain == text
 
 
 def _shown(node: Node, path: Path) -> str:

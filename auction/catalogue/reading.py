@@ -136,7 +136,7 @@ class _Reading:
                     continue
                 self._places[section].append(here)
                 if isinstance(entry, Campaign):
-                    self._text_fields[entry.id] = _text_fields(entry)
+                    self._text_fields[entry.id] = text_fields_of(entry)
                 yield entry
 
     def _place_of(self, path: Path) -> tuple[_Place, Path]:
@@ -150,7 +150,8 @@ class _Reading:
         return self._places[section][at], tuple(rest)
 
 
-def _text_fields(campaign: Campaign) -> frozenset[str]:
+def text_fields_of(campaign: Campaign) -> frozenset[str]:
+    """Fields whose values are text, also where a filter writes one without quotes (`75001`)."""
     return frozenset(spec.name for spec in campaign.fields if spec.type not in _NOT_TEXT)
 
 

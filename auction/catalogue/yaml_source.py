@@ -50,6 +50,10 @@ class Scalar(msgspec.Struct, gc=False):
         return self.plain and self.text in _NULLS
 
 
+class Typed(Scalar, gc=False):
+    """A scalar of JSON, where it was said what it is: `plain` is a number, a yes or no, or null, and nothing else."""
+
+
 class Items(msgspec.Struct, gc=False):
     """A YAML sequence."""
 

@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from auction.errors import OperatorError
+from auction.ledger import audit
 from auction.ledger.engine import is_postgresql
 from auction.ledger.faults import CatalogueConflict
 from auction.ledger.schema import api_keys, catalogue_entries, catalogue_versions
@@ -41,6 +42,11 @@ _LIVE = select(catalogue_entries.c.document).where(
     catalogue_entries.c.kind == bindparam("kind"),
     catalogue_entries.c.id == bindparam("id"),
     catalogue_entries.c.removed_in.is_(None),
+)
+_OF_KIND = (
+    select(catalogue_entries.c.document)
+    .where(catalogue_entries.c.kind == bindparam("kind"), catalogue_entries.c.removed_in.is_(None))
+    .order_by(catalogue_entries.c.id)
 )
 _KEYS = (
     select(api_keys.c.kind, api_keys.c.holder, api_keys.c.hash)
@@ -72,6 +78,18 @@ _REVOKE = (
 def current_version(conn: Connection) -> int:
     """The latest version; 0 while nothing was applied yet. One look at an index."""
     return int(conn.execute(_CURRENT).scalar_one())
+
+
+def documents_of(conn: Connection, kind: str) -> list[Document]:
+    """The entries of one kind as they stand, by id."""
+    decode = msgspec.json.Decoder().decode
+    return [decode(document) for document in conn.execute(_OF_KIND, {"kind": kind}).scalars()]
+
+
+def document_of(conn: Connection, kind: str, id_: str) -> Document | None:
+    """One entry as it stands."""
+    document = conn.execute(_LIVE, {"kind": kind, "id": id_}).scalar()
+    return None if document is None else msgspec.json.decode(document)
 
 
 def load(conn: Connection, version: int | None = None) -> Loaded:
@@ -158,8 +176,11 @@ def change(
     return version
 
 
-def add_key(conn: Connection, kind: KeyKind, holder: str, key_hash: str, at_ms: int) -> int:
-    """Gives somebody one more key (`sha256:` and the hash); returns the version that workers will notice.
+def add_key(
+    conn: Connection, kind: KeyKind, holder: str, key_hash: str, at_ms: int, who: str = audit.CLI
+) -> int:
+    """Gives somebody one more key (`sha256:` and the hash); returns the version that workers will notice. That `who`
+    did it is written down.
 
     The same key again changes nothing. Raises `OperatorError` if it is another's, or was revoked.
     """
@@ -168,7 +189,9 @@ def add_key(conn: Connection, kind: KeyKind, holder: str, key_hash: str, at_ms: 
     if known is None:
         row = {"hash": key_hash, "kind": kind, "holder": holder, "created_at_ms": at_ms}
         conn.execute(insert(api_keys), row)
-        return _new_version(conn, latest, at_ms, f"key added for {kind} {holder}")
+        version = _new_version(conn, latest, at_ms, f"key added for {kind} {holder}")
+        _note_key(conn, who, "add_key", (kind, holder, key_hash), version, at_ms)
+        return version
     if known.revoked_at_ms is not None:
         raise OperatorError("key_revoked", "this key was revoked: make a new one with `auction keys create`")
     if (known.kind, known.holder) != (kind, holder):
@@ -176,8 +199,9 @@ def add_key(conn: Connection, kind: KeyKind, holder: str, key_hash: str, at_ms: 
     return latest
 
 
-def revoke_key(conn: Connection, key_hash: str, at_ms: int) -> int:
-    """Takes a key back for good; returns the version that workers will notice. Twice changes nothing.
+def revoke_key(conn: Connection, key_hash: str, at_ms: int, who: str = audit.CLI) -> int:
+    """Takes a key back for good; returns the version that workers will notice. Twice changes nothing. That `who` did
+    it is written down.
 
     Raises `OperatorError` if there is no such key.
     """
@@ -187,7 +211,9 @@ def revoke_key(conn: Connection, key_hash: str, at_ms: int) -> int:
         raise OperatorError("unknown_key", "nobody has this key")
     if conn.execute(_REVOKE, {"of_hash": key_hash, "at_ms": at_ms}).rowcount == 0:
         return latest
-    return _new_version(conn, latest, at_ms, f"key revoked for {known.kind} {known.holder}")
+    version = _new_version(conn, latest, at_ms, f"key revoked for {known.kind} {known.holder}")
+    _note_key(conn, who, "revoke_key", (known.kind, known.holder, key_hash), version, at_ms)
+    return version
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -202,6 +228,16 @@ def keys_of(conn: Connection, kind: KeyKind, holder: str) -> list[ApiKey]:
     """All keys that they were ever given, oldest first."""
     rows = conn.execute(_KEYS_OF, {"kind": kind, "holder": holder})
     return [ApiKey(row.hash, row.created_at_ms, row.revoked_at_ms) for row in rows]
+
+
+def _note_key(
+    conn: Connection, who: str, action: str, key: tuple[str, str, str], version: int, at_ms: int
+) -> None:
+    kind, holder, key_hash = key
+    told = audit.NewEntry(
+        who=who, action=action, kind=kind, entry=holder, version=version, changes=(key_hash,)
+    )
+    audit.record(conn, [told], at_ms)
 
 
 def _lock(conn: Connection) -> int:

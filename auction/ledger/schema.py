@@ -119,6 +119,33 @@ numbers = Table(
 )
 """Entries of the catalogue by number, for doors whose documents number them: see `ledger/numbers.py`."""
 
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("version", Integer),
+    Column("changes", Text, nullable=False),
+    Index("ix_audit_kind_entry", "kind", "entry"),
+)
+"""Who changed what of the catalogue. Ids are of their time (UUIDv7), so they are in the order of the changes."""
+
+request_keys = Table(
+    "request_keys",
+    metadata,
+    Column("name", LargeBinary, primary_key=True),
+    Column("caller", Text, nullable=False, index=True),
+    Column("print", LargeBinary, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("until_ms", BigInteger, nullable=False, index=True),
+    Column("answer", LargeBinary),
+)
+"""`Idempotency-Key`s of changes. `until_ms`: when the owner's lease is over, or the answer is kept no longer."""
+
 pings = Table(
     "pings",
     metadata,
