@@ -17,6 +17,7 @@ from time import monotonic
 from sqlalchemy import Engine
 
 from auction import log
+from auction.administration import Administration
 from auction.applying import stored_catalogue
 from auction.buyers.delivery import Delivery
 from auction.buyers.fanout import Fanout
@@ -312,6 +313,8 @@ class Exchange:
         self.lead_routes = LeadRoutes(floor, self.reader, self.writer, self.changing)
         keys = CountedKeys(self.link, settings.most_request_keys)
         self.idempotency = Idempotency(keys, sealer, clock)
+        self.administration = Administration(self._engine, self.writer, sealer, clock)
+        self._parts.push_async_callback(self.administration.close)
         ages = Ages(settings.retain_pii_days, settings.retain_pings_days, settings.retain_postbacks_days)
         self.retention = Retention(self.writer, sealer, clock, me, ages)
         self.retention.start()

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from auction import log
 from auction.api import leads, router
+from auction.api.admin.door import AdminDoor
 from auction.api.describing import DescribingDoor
 from auction.api.distro import DistroDoor
 from auction.api.leads import LeadsDoor
@@ -54,12 +55,14 @@ class App:
             "/api/v1/ingest": self.distro.ingest,
         }
         self._shapes: dict[str, Shape] = {"/api.php": router.shaped, "/api/leads": leads.shaped}
+
         quiet = [
             self.status.routes(),
             self.metrics.routes(),
             DescribingDoor(exchange).routes(),
             PostbacksDoor(exchange, self.native.bodies).routes(),
             RoutesDoor(exchange, self.native.bodies).routes(),
+            AdminDoor(exchange, self.native.bodies).routes(),
         ]
         self._rest = _rest(self.status, [route for door in quiet for route in door])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from starlette.types import Receive
 
 from auction.errors import SellerError
@@ -17,28 +19,49 @@ class Bodies:
         self.too_large = self.cut_off = 0
         self._most_bytes = most_bytes
 
-    async def read(self, declared: bytes | None, receive: Receive) -> bytes:
-        """The whole body; `declared` is its `Content-Length`.
+    async def read(self, declared: bytes | None, receive: Receive, most_bytes: int | None = None) -> bytes:
+        """The whole body; `declared` is its `Content-Length`. A door may have a `most_bytes` of its own.
 
         Raises `SellerError`: 413 as soon as the size is known, 400 when the sender is gone.
         """
-        if declared is not None and declared.isdigit() and int(declared[:_MOST_DIGITS]) > self._most_bytes:
-            raise self._above()
+        most = self._most_bytes if most_bytes is None else most_bytes
+        if declared is not None and declared.isdigit() and int(declared[:_MOST_DIGITS]) > most:
+            raise self._above(most)
         parts: list[bytes] = []
         size = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                self.cut_off += 1
-                raise SellerError(400, "cut_off", "The connection closed before the whole body had come.")
+                raise self._cut_off()
             body: bytes = message.get("body", b"")
             size += len(body)
-            if size > self._most_bytes:
-                raise self._above()
+            if size > most:
+                raise self._above(most)
             if not message.get("more_body"):
                 return body if not parts else b"".join([*parts, body])
             parts.append(body)
 
-    def _above(self) -> SellerError:
+    async def pieces(self, declared: bytes | None, receive: Receive, most_bytes: int) -> AsyncIterator[bytes]:
+        """The body as it comes, for one that is too long to be held. Raises as `read` does, before or in between."""
+        if declared is not None and declared.isdigit() and int(declared[:_MOST_DIGITS]) > most_bytes:
+            raise self._above(most_bytes)
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise self._cut_off()
+            body: bytes = message.get("body", b"")
+            size += len(body)
+            if size > most_bytes:
+                raise self._above(most_bytes)
+            more = message.get("more_body", False)
+            if body:
+                yield body
+
+    def _above(self, most_bytes: int) -> SellerError:
         self.too_large += 1
-        return SellerError(413, "too_large", f"The body is above {self._most_bytes} bytes.")
+        return SellerError(413, "too_large", f"The body is above {most_bytes} bytes.")
+
+    def _cut_off(self) -> SellerError:
+        self.cut_off += 1
+        return SellerError(400, "cut_off", "The connection closed before the whole body had come.")

@@ -9,11 +9,11 @@ from starlette.types import Send
 from auction.api.wire import PROBLEM_TYPE, problem, respond
 from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
-from auction.idempotency import KeyedRequest, Reply, conflict, in_progress
+from auction.idempotency import Header, Idempotency, KeyedRequest, Owned, Reply, conflict, in_progress
 
 MOST_KEY = 128
 REPLAYED = (b"idempotent-replayed", b"true")
-NOT_NOW = frozenset({401, 408, 429})
+NOT_NOW = frozenset({401, 408, 412, 428, 429})
 """With these, as with a `Retry-After`, the request as such is not answered yet: it may come again with its key."""
 _IN_OTHER_WORDS = {"used_ping": conflict, "post_in_progress": in_progress}
 
@@ -30,22 +30,34 @@ class KeyedDoor:
         Raises what is not an answer.
         """
 
-        async def worked() -> Reply:
-            try:
-                return await work()
-            except SellerError as error:
-                if not is_answer(error):
-                    raise
-                status, body, headers = problem(error)
-                told = [(name.encode(), value.encode()) for name, value in headers]
-                return Reply(status, body, (PROBLEM_TYPE, *told))
-
-        return await self.respond(send, await self._exchange.idempotency.once(request, worked))
+        return await self.respond(send, await once(self._exchange.idempotency, request, lambda _: work()))
 
     async def respond(self, send: Send, reply: Reply) -> int:
         """One reply as a response; gives its status."""
-        replayed = (REPLAYED,) if reply.replayed else ()
-        return await respond(send, reply.status, reply.body, (*reply.headers, *reply.passing, *replayed))
+        return await respond(send, reply.status, reply.body, headers_of_reply(reply))
+
+
+async def once(
+    idempotency: Idempotency, request: KeyedRequest, work: Callable[[Owned | None], Awaitable[Reply]]
+) -> Reply:
+    """What `work` answers, or what the request was answered before. Raises what is not an answer."""
+
+    async def worked(owned: Owned | None) -> Reply:
+        try:
+            return await work(owned)
+        except SellerError as error:
+            if not is_answer(error):
+                raise
+            status, body, headers = problem(error)
+            told = [(name.encode(), value.encode()) for name, value in headers]
+            return Reply(status, body, (PROBLEM_TYPE, *told))
+
+    return await idempotency.once_kept(request, worked)
+
+
+def headers_of_reply(reply: Reply) -> tuple[Header, ...]:
+    """All headers with which a reply is given now."""
+    return (*reply.headers, *reply.passing, *((REPLAYED,) if reply.replayed else ()))
 
 
 def is_answer(error: SellerError) -> bool:

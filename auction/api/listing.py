@@ -40,8 +40,11 @@ class Condition(msgspec.Struct, frozen=True):
     values: frozenset[Value]
 
     def holds(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row passes. A field that a row does not have is null."""
-        return (row.get(self.field) in self.values) == (self.operator in ("$eq", "$in"))
+        """Whether a row passes. A field that a row does not have is null; so is an empty list. A list is whatever is
+        in it."""
+        value = row.get(self.field)
+        values = (value or (None,)) if isinstance(value, list) else (value,)
+        return (not self.values.isdisjoint(values)) == (self.operator in ("$eq", "$in"))
 
 
 class Listing(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ OTHER = "other"
 DOORS: Mapping[str, str] = {
     f"/{door}": door
     for door in (
-        *("ping", "post", "direct", "leads", "pings", "postback", "api.php", "api/leads"),
+        *("ping", "post", "direct", "leads", "pings", "admin", "postback", "api.php", "api/leads"),
         *("api/v1/ping", "api/v1/ingest"),
         *("lead-routes", "teams", "campaigns", "lead-sources", "contact-sources"),
         *("healthz", "readyz", "metrics", "openapi.json", "docs"),

@@ -6,14 +6,13 @@ An API key is shown once; only its hash is kept.
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from itertools import chain
 from typing import TypeVar
 
 import click
 
+from auction.administration import HASHED, hash_of, new_key
 from auction.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
@@ -26,7 +25,6 @@ from auction.market.model import Admin, Buyer, Catalogue, Seller
 from auction.ping.hashes import Hashes
 from auction.ping.offer import iso_utc
 
-HASHED = "sha256:"
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -60,7 +58,7 @@ def _of_kind(command: Command) -> Command:
 def create(holder: str, kind: KeyKind, **flags: object) -> None:
     """Make a key for HOLDER (a seller's id, or a buyer's or an admin's) and show it, once."""
     settings = settings_of(**flags)
-    key = "ak_" + secrets.token_urlsafe(32)
+    key = new_key()
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     with open_ledger(settings) as engine, transaction(engine) as conn:
         _holder(stored_catalogue(conn)[1], kind, holder)
@@ -131,11 +129,6 @@ def hash_(buyer: str, **flags: object) -> None:
             raise OperatorError("unknown_buyer", f"there is no buyer {buyer!r}; known: {listed}")
         sealer = hashing_sealer(settings, engine)
     click.echo(Hashes(sealer.keyed_hash).buyer_key(buyer).hex())
-
-
-def hash_of(key: str) -> str:
-    """What is kept of a key."""
-    return HASHED + sha256(key.encode()).hexdigest()
 
 
 def _holder(catalogue: Catalogue, kind: KeyKind, wanted: str) -> Holder:

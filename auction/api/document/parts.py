@@ -17,16 +17,19 @@ PROBLEMS: Final = {
     "off (`cut_off`), or a list asked for wrongly (`bad_query`).",
     401: "No key, or none of ours: `unknown_key`.",
     403: "Another's: `not_your_campaign`, `not_your_ping`, `not_your_lead`, `not_your_supplier`, `not_your_route`, "
-    "`not_your_team`, `not_your_source`.",
-    404: "Not there: `unknown_campaign`, `unknown_ping`, `unknown_lead`, `unknown_route`, `no_such_path`. Another "
-    "method gets 405, `wrong_method`.",
+    "`not_your_team`, `not_your_source`. Or an operator's key without the scope: `not_in_your_scope`.",
+    404: "Not there: `unknown_campaign`, `unknown_ping`, `unknown_lead`, `unknown_route`, `unknown_entry`, "
+    "`no_such_path`. Another method gets 405, `wrong_method`.",
     408: "The request took too long to come: `too_slow`.",
     409: "Under way, or said otherwise before: `ping_in_progress`, `post_in_progress`, `used_ping`, "
-    "`request_in_progress`, `idempotency_conflict`, `too_many_routes`, `catalogue_changing`.",
+    "`request_in_progress`, `idempotency_conflict`, `too_many_routes`, `catalogue_changing`, "
+    "`already_there`, `still_named`, `catalogue_conflict`.",
     410: "The offer is over: `offer_expired`, `no_offer`.",
+    412: "Not as you have seen it: `changed_meanwhile`.",
     413: "The body is too large: `too_large`.",
     415: "Not `application/json`: `not_json`.",
     422: "Bad fields, each named in `errors`: `bad_fields`, `repeated_key`, `ping_fields_changed`, `no_such_bid`.",
+    428: "A change must say what it was made from: `no_precondition`.",
     429: "Above your rate limit (`rate_limited`), or your keys of a day (`too_many_keys`); `Retry-After` "
     "says when again.",
     431: "The head of the request is too large: `head_too_large`.",

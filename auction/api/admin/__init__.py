@@ -1,0 +1,1 @@
+"""The doors of operators: `/admin/…`, with keys and scopes of their own."""

@@ -1,0 +1,109 @@
+"""What the doors of operators share: who calls and what it may do, bodies in, answers out, one effect for each call.
+
+An operator's key has scopes. A call that changes something may carry an `Idempotency-Key`; the answer is then written
+in the transaction of the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from auction.administration import Administration
+from auction.api.bodies import Bodies
+from auction.api.idempotency import headers_of_reply, once, read_key
+from auction.api.native import hash_of
+from auction.api.wire import JSON_TYPE, encode_json, headers_of, key_of, read_object, too_deep
+from auction.catalogue.json_source import is_deeper
+from auction.catalogue.yaml_source import MOST_NESTED
+from auction.errors import FieldMistake, SellerError
+from auction.exchange import Exchange
+from auction.idempotency import Header, KeyedRequest, Owned, Reply
+from auction.market.model import Admin, Scope
+
+MOST_BODY_BYTES: Final = 1024 * 1024
+"""An operator's body may be longer than a lead: a campaign has hundreds of fields."""
+WAIT_S: Final = 2.0
+"""How long a call waits for another with its `Idempotency-Key`."""
+LEASE_MS: Final = 15_000
+"""After so long, work under a key is held for dead; should it not be, it changes nothing any more."""
+
+Work = Callable[[Owned | None], Awaitable[Reply]]
+
+
+class Calls:
+    """Takes the calls of operators in and answers them."""
+
+    def __init__(self, exchange: Exchange, bodies: Bodies) -> None:
+        self.exchange = exchange
+        self.bodies = bodies
+
+    @property
+    def administration(self) -> Administration:
+        """What does the work."""
+        return self.exchange.administration
+
+    def admin(self, request: Request, scope: Scope) -> Admin:
+        """Who calls. Raises `SellerError`: 401 for no key of an operator, 403 where it may not do this."""
+        admin = self.exchange.admin_of(key_of(headers_of(request.scope)))
+        if scope not in admin.scopes:
+            raise out_of_scope(scope, admin)
+        return admin
+
+    async def body(self, request: Request) -> dict[str, Any]:
+        """The JSON object of a call. Raises `SellerError` 400, 413, 415, 422."""
+        headers = headers_of(request.scope)
+        raw = await self.bodies.read(headers.get(b"content-length"), request.receive, MOST_BODY_BYTES)
+        data = read_object(raw, headers.get(b"content-type"))
+        if is_deeper(data, MOST_NESTED):
+            raise too_deep()
+        return data
+
+    async def once(self, request: Request, admin: Admin, data: dict[str, Any], work: Work) -> Response:
+        """The answer of `work`; of a call that was made before with this `Idempotency-Key`, the one it got then."""
+        raw = headers_of(request.scope).get(b"idempotency-key")
+        if raw is None:
+            return response(await work(None))
+        keyed = KeyedRequest(
+            caller=who(admin),
+            key=read_key(raw),
+            door=f"{request.method} {request.url.path}",
+            body_hash=hash_of(data),
+            give_up_s=perf_counter() + WAIT_S,
+            lease_ms=LEASE_MS,
+        )
+        return response(await once(self.administration.idempotency, keyed, work))
+
+
+def who(admin: Admin) -> str:
+    """An operator as the audit and the kept answers name it."""
+    return f"admin:{admin.id}"
+
+
+def out_of_scope(scope: Scope, admin: Admin) -> SellerError:
+    """403."""
+    has = ", ".join(admin.scopes) or "none"
+    return SellerError(
+        403, "not_in_your_scope", f"This needs the scope {scope}; your key has these scopes: {has}."
+    )
+
+
+def bad_fields(mistakes: list[FieldMistake]) -> SellerError:
+    """422."""
+    return SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
+
+
+def reply(answer: object, status: int = 200, *headers: Header) -> Reply:
+    """An answer in JSON that can be kept."""
+    return Reply(status, encode_json(answer), (JSON_TYPE, *headers))
+
+
+def response(answered: Reply) -> Response:
+    """The same as Starlette sends it."""
+    sent = Response(answered.body, answered.status)
+    sent.raw_headers += headers_of_reply(answered)
+    return sent
