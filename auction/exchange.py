@@ -73,6 +73,7 @@ from auction.seeding import seed_caps
 from auction.settings import Settings
 from auction.suppression.prints import Prints
 from auction.suppression.shelf import Shelf
+from auction.uploading import Uploading
 
 WARM = 1
 """Connections opened ahead to each buyer."""
@@ -315,6 +316,8 @@ class Exchange:
         self.idempotency = Idempotency(keys, sealer, clock)
         self.administration = Administration(self._engine, self.writer, sealer, clock)
         self._parts.push_async_callback(self.administration.close)
+        self.uploading = Uploading(settings)
+        self._parts.push_async_callback(self.uploading.close)
         ages = Ages(settings.retain_pii_days, settings.retain_pings_days, settings.retain_postbacks_days)
         self.retention = Retention(self.writer, sealer, clock, me, ages)
         self.retention.start()

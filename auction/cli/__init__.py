@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from auction.cli.audit import audit
 from auction.cli.catalogue import apply, check, export
 from auction.cli.demo import demo
 from auction.cli.explain import explain, lead
@@ -64,6 +65,7 @@ for command in (
     check,
     apply,
     export,
+    audit,
     keys,
     explain,
     lead,

@@ -6,20 +6,21 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 import click
-from sqlalchemy import Connection
 
 from auction.applying import stored_catalogue
-from auction.catalogue.suppression_rules import type_of
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError
 from auction.exchange import prints_of
+from auction.ledger.audit import CLI
 from auction.ledger.suppression_store import states
-from auction.market.fields import FieldError, Reader, compile_field
-from auction.market.model import Catalogue, FieldSpec, SuppressionList
+from auction.market.fields import FieldError
 from auction.ping.offer import iso_utc
-from auction.suppression.loading import Gathered, Way, gather, hash_reader, holds, store, value_reader
+from auction.suppressing import list_in
+from auction.suppressing import load as load_list
+from auction.suppression.loading import Way, holds
 from auction.suppression.prints import Form
+from auction.uploading import Load
 
 Command = Callable[..., Any]
 FORM = click.option(
@@ -45,17 +46,16 @@ def _loading(way: Way, told: str) -> Command:
     @store_flags
     def load(list_id: str, file: TextIO, hashed: Form | None, **flags: object) -> None:
         settings = settings_of(**flags)
+        wanted = Load(
+            list_id=list_id,
+            way=way,
+            hashed=hashed,
+            who=CLI,
+            at_ms=SystemClock(settings.clock_offset_ms).now_ms(),
+        )
         with open_ledger(settings) as engine:
-            with engine.connect() as conn:
-                _, reader = _list_in(conn, list_id)
-            prints, form = prints_of(settings, engine), hashed or "sha256"
-            read = hash_reader(prints, hashed) if hashed else value_reader(prints, reader, form)
-            gathered = gather(file, read)
-            if not gathered.lines or gathered.bad == gathered.lines:
-                raise OperatorError("nothing_to_load", f"{file.name}: {_told(gathered)}; nothing was changed")
-            now_ms = SystemClock(settings.clock_offset_ms).now_ms()
-            state = store(engine, list_id, form, gathered, way, now_ms)
-        click.echo(f"{list_id}: {_told(gathered)}; {state.entries:,} entries now")
+            loaded = load_list(engine, settings, wanted, file, source=file.name)
+        click.echo(f"{list_id}: {loaded.told()}; {loaded.entries:,} entries now")
 
     load.__doc__ = told
     return load
@@ -96,7 +96,7 @@ def check(list_id: str, **flags: object) -> None:
     """Say whether a value stands in LIST. The value is asked for, so that no history of the shell keeps it."""
     settings = settings_of(**flags)
     with open_ledger(settings) as engine, engine.connect() as conn:
-        _, reader = _list_in(conn, list_id)
+        _, reader = list_in(conn, list_id)
         value = click.prompt("value", hide_input=True)
         try:
             normal = reader(value)
@@ -104,21 +104,3 @@ def check(list_id: str, **flags: object) -> None:
             raise OperatorError("bad_value", str(error)) from None
         found = holds(conn, list_id, prints_of(settings, engine), str(normal))
     click.echo("suppressed" if found else "not in the list")
-
-
-def _list_in(conn: Connection, list_id: str) -> tuple[SuppressionList, Reader]:
-    """A list of the catalogue, and the reader of its values. Raises `OperatorError`."""
-    catalogue: Catalogue = stored_catalogue(conn)[1]
-    for one in catalogue.suppression_lists:
-        if one.id == list_id:
-            return one, compile_field(FieldSpec(name="value", type=type_of(one, catalogue.campaigns)))
-    known = ", ".join(one.id for one in catalogue.suppression_lists) or "none: add one to the catalogue"
-    raise OperatorError("unknown_list", f"there is no suppression list {list_id!r}; known: {known}")
-
-
-def _told(gathered: Gathered) -> str:
-    told = f"{gathered.lines:,} lines read"
-    if gathered.bad:
-        more = ", …" if gathered.bad > len(gathered.bad_lines) else ""
-        told += f", {gathered.bad:,} passed over (line {', '.join(map(str, gathered.bad_lines))}{more})"
-    return told

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, false, func, not_, or_, select
 
 T = TypeVar("T")
 Value = str | int | float | bool | None
@@ -46,7 +46,7 @@ def condition(column: ColumnElement[Any], one: Wanted) -> ColumnElement[bool]:
     ways: list[ColumnElement[bool]] = [column.in_(values)] if values else []
     if None in one.values:
         ways.append(column.is_(None))
-    meets = or_(*ways)
+    meets = or_(false(), *ways)
     if not one.negated:
         return meets
     return not_(meets) if None in one.values else or_(not_(meets), column.is_(None))
@@ -62,7 +62,7 @@ def where(
         meets.append(time >= asked.since_ms)
     if asked.until_ms is not None:
         meets.append(time < asked.until_ms)
-    return [and_(True, *meets)]
+    return meets
 
 
 def found(conn: Connection, rows: Select[Any], asked: Asked, read: Callable[[Any], T]) -> Found[T]:

@@ -74,7 +74,8 @@ def begin_key(conn: Connection, use: KeyUse, now_ms: int, lease_ms: int, most_ke
         if many >= most_keys:
             return TooMany(int(first_ms))
         insert_or_not: Any = (postgresql.insert if is_postgresql(conn) else sqlite.insert)(request_keys)
-        if conn.execute(insert_or_not.values(row).on_conflict_do_nothing()).rowcount == 1:
+        taken = insert_or_not.values(row).on_conflict_do_nothing().returning(request_keys.c.name)
+        if conn.execute(taken).first() is not None:
             return Begun()
         known = conn.execute(
             _KEY, {"name": use.name}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from auction.administration import Administration
 from auction.api.bodies import Bodies
 from auction.api.idempotency import headers_of_reply, once, read_key
+from auction.api.listing import MOST_VALUES
 from auction.api.native import hash_of
 from auction.api.wire import JSON_TYPE, encode_json, headers_of, key_of, read_object, too_deep
 from auction.catalogue.json_source import is_deeper
@@ -31,6 +33,9 @@ WAIT_S: Final = 2.0
 """How long a call waits for another with its `Idempotency-Key`."""
 LEASE_MS: Final = 15_000
 """After so long, work under a key is held for dead; should it not be, it changes nothing any more."""
+
+MOST_QUERY: Final = 2 * MOST_VALUES
+"""Parameters of a list."""
 
 Work = Callable[[Owned | None], Awaitable[Reply]]
 
@@ -77,6 +82,17 @@ class Calls:
             lease_ms=LEASE_MS,
         )
         return response(await once(self.administration.idempotency, keyed, work))
+
+
+def query_of(request: Request) -> list[tuple[str, str]]:
+    """The parameters of a list, in their order. Raises `SellerError` 400."""
+    raw: bytes = request.scope["query_string"]
+    try:
+        return parse_qsl(
+            raw.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_QUERY, errors="strict"
+        )
+    except ValueError:
+        raise SellerError(400, "bad_query", "The query is not URL-encoded, or too long.") from None
 
 
 def who(admin: Admin) -> str:

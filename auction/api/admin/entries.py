@@ -11,16 +11,15 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from auction.api.admin.calls import Calls, bad_fields, out_of_scope, reply, response, who
+from auction.api.admin.calls import Calls, bad_fields, out_of_scope, query_of, reply, response, who
 from auction.api.admin.fields import comparable, fields_of
-from auction.api.listing import MOST_VALUES, Listing, Page, read_listing
+from auction.api.listing import Listing, Page, read_listing
 from auction.api.wire import encode_json, headers_of
 from auction.applying import EntryChange, change_entry
 from auction.catalogue.documents import SECTIONS, Kind, from_document, to_document
@@ -37,7 +36,6 @@ from auction.market.model import Admin, House
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _TAG: Final = re.compile(r'\s*(?:"(v?)([0-9a-f]{1,32})"|(\*))\s*')
-MOST_QUERY: Final = 2 * MOST_VALUES
 
 
 class Precondition:
@@ -137,7 +135,7 @@ class EntriesDoor:
 
         version, entry = await self._calls.exchange.reader.read(read)
         if entry is None:
-            raise _unknown(kind, id_)
+            raise unknown_entry(kind, id_)
         return response(self._shown(to_document(entry), version))
 
     async def _create(self, request: Request) -> Response:
@@ -178,7 +176,7 @@ class EntriesDoor:
 
         def make(before: Entry | None) -> Entry:
             if before is None and (is_patch or not seen.is_new):
-                raise _unknown(kind, id_)
+                raise unknown_entry(kind, id_)
             was = {} if before is None else to_document(before)
             if before is not None:
                 if seen.is_new:
@@ -200,9 +198,9 @@ class EntriesDoor:
 
         def make(before: Entry | None) -> None:
             if before is None:
-                raise _unknown(kind, id_)
+                raise unknown_entry(kind, id_)
             seen.hold(self._calls.administration.tag_of(to_document(before)))
-            _within_scopes(admin, before)
+            within_scopes(admin, before)
 
         async def work(owned: Owned | None) -> Reply:
             try:
@@ -228,7 +226,7 @@ class EntriesDoor:
         if isinstance(read, list):
             raise bad_fields(read)
         for one in (before, read):
-            _within_scopes(admin, one)
+            within_scopes(admin, one)
         return read
 
     async def _store(
@@ -289,17 +287,6 @@ class EntriesDoor:
         )
 
 
-def query_of(request: Request) -> list[tuple[str, str]]:
-    """The parameters of a list, in their order. Raises `SellerError` 400."""
-    raw: bytes = request.scope["query_string"]
-    try:
-        return parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_QUERY, errors="strict"
-        )
-    except ValueError:
-        raise SellerError(400, "bad_query", "The query is not URL-encoded, or too long.") from None
-
-
 def _page(kind: Kind, documents: list[dict[str, Any]], listing: Listing) -> Page:
     """The entries that are asked for, without their secrets."""
     asked = frozenset(condition.field for condition in listing.conditions)
@@ -315,7 +302,7 @@ def _stored(conn: Connection, kind: Kind, id_: str) -> Entry | None:
     return House() if kind == HOUSE else None
 
 
-def _within_scopes(admin: Admin, entry: Entry | None) -> None:
+def within_scopes(admin: Admin, entry: Entry | None) -> None:
     """Who changes operators cannot make one that may do more than itself. Raises `SellerError` 403."""
     if isinstance(entry, Admin):
         for scope in entry.scopes:
@@ -349,7 +336,8 @@ def _changed_meanwhile(detail: str) -> SellerError:
     return SellerError(412, "changed_meanwhile", detail)
 
 
-def _unknown(kind: Kind, id_: str) -> SellerError:
+def unknown_entry(kind: Kind, id_: str) -> SellerError:
+    """404."""
     return SellerError(404, "unknown_entry", f"There is no {_word(kind)} `{id_[:64]}`.")
 
 
@@ -364,10 +352,16 @@ def _name_of(request: Request) -> tuple[Kind, str]:
     """Kind and id of the entry in the path. Raises `SellerError` 404, also for what is no id."""
     if "section" not in request.path_params:
         return "exchange", HOUSE
-    kind, id_ = _kind_of(request), str(request.path_params["id"])
+    kind = _kind_of(request)
+    return kind, id_in(request, kind)
+
+
+def id_in(request: Request, kind: Kind) -> str:
+    """The id in a path. Raises `SellerError` 404 for what is none."""
+    id_: str = request.path_params["id"]
     if not _ID.fullmatch(id_):
         raise SellerError(404, "unknown_entry", f"There is no such {_word(kind)}.")
-    return kind, id_
+    return id_
 
 
 def _section_of(kind: Kind) -> str:
