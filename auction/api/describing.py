@@ -5,6 +5,9 @@ A document is made when it is first asked for, and kept while its market lasts.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -13,6 +16,7 @@ from auction.api.document.openapi import document
 from auction.api.document.page import page
 from auction.api.wire import encode_json, headers_of, key_of
 from auction.exchange import Exchange
+from auction.market.model import Campaign, House, Seller
 
 MOST_KEPT = 64
 """Documents in memory: one for everybody, and one for each seller that asked with its key."""
@@ -35,19 +39,23 @@ class DescribingDoor:
 
     async def openapi(self, request: Request) -> Response:
         """The document. Raises `SellerError` 401 for a key that is not known."""
-        return Response(self._told("json", self._seller_in(request)), media_type="application/json")
+        return Response(await self._told("json", self._seller_in(request)), media_type="application/json")
 
     async def page(self, request: Request) -> Response:
         """The same to read."""
-        told = self._told("page", self._seller_in(request))
+        told = await self._told("page", self._seller_in(request))
         headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
         return Response(told, media_type="text/html", headers=headers)
 
     def _seller_in(self, request: Request) -> str | None:
         key = key_of(headers_of(request.scope))
-        return None if key is None else self._exchange.seller_of(key).id
+        market = self._exchange.floor.market
+        if key is None or market.admin_of_key(key) or market.buyer_of_key(key):
+            return None
+        return self._exchange.seller_of(key).id
 
-    def _told(self, form: str, seller_id: str | None) -> bytes:
+    async def _told(self, form: str, seller_id: str | None) -> bytes:
+        """Made in a thread: that takes a while, for so many doors."""
         market = self._exchange.floor.market
         if self._kept_of != market.version or len(self._kept) >= MOST_KEPT:
             self._kept.clear()
@@ -56,11 +64,15 @@ class DescribingDoor:
         if told is None:
             seller = market.sellers[seller_id] if seller_id is not None else None
             open_to = seller.campaigns if seller is not None else ()
-            described = document(
-                market.house,
-                [one for one in market.catalogue.campaigns if one.id in open_to],
-                seller.seller if seller is not None else None,
+            campaigns = [one for one in market.catalogue.campaigns if one.id in open_to]
+            told = await asyncio.to_thread(
+                _made, form, market.house, campaigns, seller.seller if seller is not None else None
             )
-            told = encode_json(described) if form == "json" else page(described).encode()
-            self._kept[form, seller_id] = told
+            if self._kept_of == market.version:
+                self._kept[form, seller_id] = told
         return told
+
+
+def _made(form: str, house: House, campaigns: Sequence[Campaign], seller: Seller | None) -> bytes:
+    described = document(house, campaigns, seller)
+    return encode_json(described) if form == "json" else page(described).encode()

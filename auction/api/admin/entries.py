@@ -93,12 +93,13 @@ class EntriesDoor:
         self._calls = calls
 
     def routes(self) -> list[Route]:
-        """Where it is to be found. The last of the operators' doors: it takes any path."""
-        return [
-            Route("/admin/exchange", self.one, methods=["GET", "PUT", "PATCH"]),
-            Route("/admin/{section}", self.section, methods=["GET", "POST"]),
-            Route("/admin/{section}/{id}", self.one, methods=["GET", "PUT", "PATCH", "DELETE"]),
-        ]
+        """Where it is to be found."""
+        found = [Route("/admin/exchange", self.one, methods=["GET", "PUT", "PATCH"])]
+        for section in SECTIONS:
+            found.append(Route(f"/admin/{section}", self.section, methods=["GET", "POST"]))
+            methods = ["GET", "PUT", "PATCH", "DELETE"]
+            found.append(Route(f"/admin/{section}/{{id}}", self.one, methods=methods))
+        return found
 
     async def section(self, request: Request) -> Response:
         """A list, or a new entry."""
@@ -342,15 +343,12 @@ def unknown_entry(kind: Kind, id_: str) -> SellerError:
 
 
 def _kind_of(request: Request) -> Kind:
-    kind = SECTIONS.get(request.path_params["section"])
-    if kind is None:
-        raise SellerError(404, "no_such_path", "There is nothing at this path.")
-    return kind
+    return SECTIONS[request.scope["path"].split("/")[2]]
 
 
 def _name_of(request: Request) -> tuple[Kind, str]:
     """Kind and id of the entry in the path. Raises `SellerError` 404, also for what is no id."""
-    if "section" not in request.path_params:
+    if "id" not in request.path_params:
         return "exchange", HOUSE
     kind = _kind_of(request)
     return kind, id_in(request, kind)

@@ -137,7 +137,7 @@ def _kept(answer: Reply, conn: Connection, owned: Owned | None) -> Reply:
 
 
 def _holder(request: Request) -> tuple[KeyKind, str]:
-    kind = HOLDERS[request.url.path.split("/")[2]]
+    kind = HOLDERS[request.scope["path"].split("/")[2]]
     return kind, id_in(request, kind)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from auction.api.document import distro, leads, native, postbacks, router, routes
+from auction.api.document import admin, distro, leads, native, postbacks, router, routes
 from auction.api.document import webhooks as sent
 from auction.api.document.fields import Schema
 from auction.api.document.parts import TEXT
@@ -27,7 +27,7 @@ ABOUT = """A ping-post exchange for leads.
 lead against that ping. Business outcomes are 200; errors are `application/problem+json` (RFC 9457) with a `code` that
 never changes its meaning, and every bad field named at once."""
 
-DOORS = (native, postbacks, router, distro, leads, routes)
+DOORS = (native, postbacks, router, distro, leads, routes, admin)
 """Each tells its `paths(campaigns)`, and the `STRUCTS` that they name."""
 
 _FOR_THE_HOUSE = re.compile(r" \(DESIGN [0-9.]+\)")
@@ -61,6 +61,10 @@ def document(
             {"name": "Looking up", "description": "A seller's own pings and leads."},
             {"name": "Buying", "description": "What buyers tell of the leads that they were offered."},
             {"name": "Running", "description": "For those who run it."},
+            {
+                "name": "Operating",
+                "description": "The catalogue, leads and money, by keys of operators with scopes.",
+            },
         ],
         "paths": {path: told for door in DOORS for path, told in door.paths(campaigns).items()},
         "webhooks": sent.webhooks(),
@@ -70,7 +74,7 @@ def document(
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             },
-            "schemas": {**_schemas(), "SellerName": _seller_name(seller)},
+            "schemas": {**_schemas(), **admin.schemas(), "SellerName": _seller_name(seller)},
         },
     }
 

@@ -19,23 +19,27 @@ PROBLEMS: Final = {
     403: "Another's: `not_your_campaign`, `not_your_ping`, `not_your_lead`, `not_your_supplier`, `not_your_route`, "
     "`not_your_team`, `not_your_source`. Or an operator's key without the scope: `not_in_your_scope`.",
     404: "Not there: `unknown_campaign`, `unknown_ping`, `unknown_lead`, `unknown_route`, `unknown_entry`, "
-    "`no_such_path`. Another method gets 405, `wrong_method`.",
+    "`no_such_key`, `no_such_path`. Another method gets 405, `wrong_method`.",
     408: "The request took too long to come: `too_slow`.",
     409: "Under way, or said otherwise before: `ping_in_progress`, `post_in_progress`, `used_ping`, "
     "`request_in_progress`, `idempotency_conflict`, `too_many_routes`, `catalogue_changing`, "
-    "`already_there`, `still_named`, `catalogue_conflict`.",
+    "`already_there`, `still_named`, `catalogue_conflict`, `key_in_catalogue`, `other_form`, "
+    "`list_changed`, `nothing_unknown`, `which_order`, `settled_so`, `settled_otherwise`, `being_offered`, "
+    "`impossible_move`.",
     410: "The offer is over: `offer_expired`, `no_offer`.",
     412: "Not as you have seen it: `changed_meanwhile`.",
-    413: "The body is too large: `too_large`.",
-    415: "Not `application/json`: `not_json`.",
-    422: "Bad fields, each named in `errors`: `bad_fields`, `repeated_key`, `ping_fields_changed`, `no_such_bid`.",
+    413: "The body is too large: `too_large`, `too_many_entries`.",
+    415: "Not `application/json`: `not_json`; not lines of text: `not_text`.",
+    422: "Bad fields, each named in `errors`: `bad_fields`, `repeated_key`, `ping_fields_changed`, `no_such_bid`. "
+    "Of a list: `nothing_to_load`, `unknown_column`, `bad_csv`.",
     428: "A change must say what it was made from: `no_precondition`.",
     429: "Above your rate limit (`rate_limited`), or your keys of a day (`too_many_keys`); `Retry-After` "
     "says when again.",
     431: "The head of the request is too large: `head_too_large`.",
     500: "A bug of ours; it was logged: `internal_error`.",
     503: "A store is away or the house is full, `Retry-After` says when again: `counters_unavailable`, "
-    "`counters_rebuilding`, `ledger_unavailable`, `ledger_full`, `house_full`, `stopping`, `not_ready`.",
+    "`counters_rebuilding`, `ledger_unavailable`, `ledger_full`, `house_full`, `stopping`, `not_ready`, "
+    "`upload_ended`.",
 }
 RATE: Final = {
     "X-RateLimit-Limit": "Requests in your window.",
