@@ -33,7 +33,7 @@ ADMINS: list[dict[str, Any]] = [
         "scopes": [*READS, "catalogue:write", "leads:write"],
     },
 ]
-SOME = "^/admin/(exchange|orders|sellers|leads|suppression_lists)"
+SOME = "^/admin/(exchange|orders|sellers/.*keys)"
 ALL = "^/admin/(?!admins)"
 
 
@@ -47,10 +47,9 @@ async def house(tmp_path: Path, emptied_valkey: str, sqlite_ledger: str) -> Asyn
 
 
 async def test_who_reads(house: House, tmp_path: Path) -> None:
-    only = () if EFFORT > 1 else ("--include-path-regex", "^/admin/(orders|audit|money|leads|sellers/.*keys)")
-    await fuzzed(
-        house.url, tmp_path, "reader-key", CONFIG, 10, "--include-method", "GET", *(only or ALL_OF_ADMIN)
-    )
+    which = "^/admin/(orders$|money|leads)" if EFFORT == 1 else "^/admin"
+    writing = [word for method in ("POST", "PUT", "PATCH", "DELETE") for word in ("--exclude-method", method)]
+    await fuzzed(house.url, tmp_path, "reader-key", CONFIG, 10, "--include-path-regex", which, *writing)
     assert house.app.bugs == 0
 
 
@@ -64,7 +63,4 @@ async def test_who_writes(house: House, tmp_path: Path) -> None:
         session.get(f"{house.url}/admin/audit?who=admin:writer&$limit=1000", headers=headers) as response,
     ):
         told = await response.json()
-    assert {line["kind"] for line in told["data"]} >= {"exchange", "seller"}, "it did change something"
-
-
-ALL_OF_ADMIN = ("--include-path-regex", "^/admin")
+    assert {line["kind"] for line in told["data"]} >= {"exchange"}, "it did change something"

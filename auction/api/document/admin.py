@@ -205,7 +205,7 @@ def _entries() -> Schema:
         ),
         _in_query("column", TEXT, "The column of a CSV: its name in the first row, or its number from 1."),
     ]
-    lines = {"schema": {"type": "string"}}
+    lines: Schema = {"schema": {}}  # whatever it is, it is lines
     upload = {"required": True, "content": {"text/plain": lines, "text/csv": lines}}
     told = {"200": answer("ListEntries")}
 
@@ -324,8 +324,8 @@ def _table(columns: Mapping[str, tuple[str, Reading]]) -> list[Schema]:
 def _listing(fields: Mapping[str, Reading], most_skip: int, most_text: int | None = None) -> list[Schema]:
     text: Schema = {"type": "string"} if most_text is None else {"type": "string", "maxLength": most_text}
     kinds: dict[Any, Schema] = {
-        read_flag: {"enum": ["true", "false", "null"]},
-        read_whole: {"type": "integer", "minimum": -(10**15) + 1, "maximum": 10**15 - 1},
+        read_flag: {"type": "string", "pattern": "^(true|false|1|0|null)$"},
+        read_whole: {"type": "string", "pattern": "^(-?[0-9]{1,15}|null)$"},
     }
     return [
         _in_query("$limit", {"type": "integer", "minimum": 0, "maximum": MOST_LIMIT}, "How many; else 10."),
