@@ -316,7 +316,7 @@ class Exchange:
         self.idempotency = Idempotency(keys, sealer, clock)
         self.administration = Administration(self._engine, self.writer, sealer, clock)
         self._parts.push_async_callback(self.administration.close)
-        self.uploading = Uploading(settings)
+        self.uploading = Uploading(settings.ledger_url, _print_key(sealer))
         self._parts.push_async_callback(self.uploading.close)
         ages = Ages(settings.retain_pii_days, settings.retain_pings_days, settings.retain_postbacks_days)
         self.retention = Retention(self.writer, sealer, clock, me, ages)
@@ -452,7 +452,11 @@ def prints_of(settings: Settings, engine: Engine) -> Prints:
 
 
 def _prints_with(sealer: Sealer) -> Prints:
-    return Prints(sealer.keyed_hash("suppression", b""))
+    return Prints(_print_key(sealer))
+
+
+def _print_key(sealer: Sealer) -> bytes:
+    return sealer.keyed_hash("suppression", b"")
 
 
 def key_file_of(settings: Settings) -> KeyFile:

@@ -22,6 +22,7 @@ def families_of(exchange: Exchange) -> list[Family]:
         *_ledger(exchange),
         *_workers(exchange),
         *_postbacks(exchange),
+        *_administration(exchange),
     ]
 
 
@@ -382,6 +383,36 @@ def _postbacks(exchange: Exchange) -> list[Family]:
             "How long the oldest postback is on its way",
             postbacks.oldest_s,
         ),
+    ]
+
+
+def _administration(exchange: Exchange) -> list[Family]:
+    administration, uploading = exchange.administration, exchange.uploading
+    return [
+        counter(
+            "auction_admin_changes",
+            "Changes that operators made, by what they did",
+            ("action",),
+            _floats(administration.done),
+        ),
+        plain_counter(
+            "auction_admin_turned_away",
+            "Changes of operators refused because too many waited",
+            administration.refused,
+        ),
+        counter(
+            "auction_admin_keyed_requests",
+            "Calls of operators with an Idempotency-Key, by what became of them",
+            ("outcome",),
+            _floats(administration.idempotency.outcomes),
+        ),
+        counter(
+            "auction_list_uploads",
+            "Uploads of suppression lists: loaded, or why not",
+            ("outcome",),
+            _floats(uploading.outcomes),
+        ),
+        gauge("auction_list_uploads_running", "Uploads of suppression lists in flight", uploading.running),
     ]
 
 

@@ -21,26 +21,25 @@ from sqlalchemy.exc import SQLAlchemyError
 from auction.applying import stored_catalogue
 from auction.catalogue.suppression_rules import type_of
 from auction.errors import ExchangeError, OperatorError
-from auction.exchange import prints_of
 from auction.ledger import audit
 from auction.ledger.engine import open_engine, transaction
 from auction.market.fields import Reader, compile_field
 from auction.market.model import FieldSpec, SuppressionList
-from auction.settings import Settings, read_settings
 from auction.suppression.lines import at_most, column_of, lines_of
 from auction.suppression.loading import gather, hash_reader, store, value_reader
+from auction.suppression.prints import Prints
 from auction.uploading import MOST_LINES, Load, Loaded, Upload, UploadAnswer, UploadFault
 
 _LENGTH = 4
 
 
 def load(
-    engine: Engine, settings: Settings, wanted: Load, lines: Iterable[str], *, source: str = "the upload"
+    engine: Engine, prints: Prints, wanted: Load, lines: Iterable[str], *, source: str = "the upload"
 ) -> Loaded:
     """Does what is `wanted` with these lines, and writes down who did. Raises `OperatorError`: nothing is changed."""
     with engine.connect() as conn:
         _, reader = list_in(conn, wanted.list_id)
-    prints, form = prints_of(settings, engine), wanted.hashed or "sha256"
+    form = wanted.hashed or "sha256"
     read = hash_reader(prints, form) if wanted.hashed else value_reader(prints, reader, form)
     gathered = gather(lines, read)
     if not wanted.nothing_too and (not gathered.lines or gathered.bad == gathered.lines):
@@ -110,13 +109,12 @@ def _length_in(frames: BinaryIO) -> int:
 
 def _answer(frames: BinaryIO) -> UploadAnswer:
     upload = msgspec.json.decode(frames.read(_length_in(frames)), type=Upload)
-    settings = read_settings(upload.settings, {})
     lines: Iterable[str] = at_most(lines_of(io.BufferedReader(_Body(frames))), MOST_LINES)
     if upload.csv:
         lines = column_of(lines, upload.column)
-    engine = open_engine(settings.ledger_url)
+    engine = open_engine(upload.ledger_url)
     try:
-        return UploadAnswer(loaded=load(engine, settings, upload.load, lines))
+        return UploadAnswer(loaded=load(engine, Prints(upload.key), upload.load, lines))
     except ExchangeError as error:
         return UploadAnswer(fault=UploadFault(error.code, error.detail))
     except SQLAlchemyError:

@@ -16,7 +16,6 @@ from typing import Final
 import msgspec
 
 from auction.errors import HouseError, SellerError
-from auction.settings import Settings, to_environ
 from auction.suppression.loading import Way
 from auction.suppression.prints import Form
 from auction.tally import counts
@@ -60,9 +59,10 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class Upload(msgspec.Struct, frozen=True):
-    """What the process is told first."""
+    """What the process is told first. `key` is that of the house's prints."""
 
-    settings: dict[str, str]
+    ledger_url: str
+    key: bytes
     load: Load
     csv: bool
     column: str | None
@@ -85,9 +85,10 @@ class UploadAnswer(msgspec.Struct, frozen=True):
 class Uploading:
     """Takes uploads, a few at a time. Counts what became of them: `outcomes` by `loaded`, or a reason code."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, ledger_url: str, key: bytes) -> None:
         self.outcomes = counts()  # (loaded, or why not,)
-        self._settings = to_environ(settings)
+        self._ledger_url = ledger_url
+        self._key = key
         self._running: set[Process] = set()
         self._begun = 0
 
@@ -106,7 +107,7 @@ class Uploading:
         self._begun += 1
         try:
             async with asyncio.timeout(WITHIN_S):
-                answer = await self._take(Upload(self._settings, load, csv, column), pieces)
+                answer = await self._take(Upload(self._ledger_url, self._key, load, csv, column), pieces)
         except TimeoutError:
             self.outcomes[("too_slow",)] += 1
             raise SellerError(408, "too_slow", "The upload took too long.") from None

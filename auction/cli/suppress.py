@@ -54,7 +54,7 @@ def _loading(way: Way, told: str) -> Command:
             at_ms=SystemClock(settings.clock_offset_ms).now_ms(),
         )
         with open_ledger(settings) as engine:
-            loaded = load_list(engine, settings, wanted, file, source=file.name)
+            loaded = load_list(engine, prints_of(settings, engine), wanted, file, source=file.name)
         click.echo(f"{list_id}: {loaded.told()}; {loaded.entries:,} entries now")
 
     load.__doc__ = told

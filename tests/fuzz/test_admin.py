@@ -47,7 +47,7 @@ async def house(tmp_path: Path, emptied_valkey: str, sqlite_ledger: str) -> Asyn
 
 
 async def test_who_reads(house: House, tmp_path: Path) -> None:
-    which = "^/admin/(orders$|money|leads)" if EFFORT == 1 else "^/admin"
+    which = "^/admin/(teams$|money|leads)" if EFFORT == 1 else "^/admin"
     writing = [word for method in ("POST", "PUT", "PATCH", "DELETE") for word in ("--exclude-method", method)]
     await fuzzed(house.url, tmp_path, "reader-key", CONFIG, 10, "--include-path-regex", which, *writing)
     assert house.app.bugs == 0
@@ -63,4 +63,4 @@ async def test_who_writes(house: House, tmp_path: Path) -> None:
         session.get(f"{house.url}/admin/audit?who=admin:writer&$limit=1000", headers=headers) as response,
     ):
         told = await response.json()
-    assert {line["kind"] for line in told["data"]} >= {"exchange"}, "it did change something"
+    assert told["total"], "it did change something"

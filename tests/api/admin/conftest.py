@@ -93,10 +93,24 @@ OpenOffice = Callable[..., Awaitable[Operator]]
 
 
 @pytest.fixture
+def ledger_kind() -> str:
+    """What does not hang on the database is tried on one; `on_both` tries it on the other too."""
+    return "sqlite"
+
+
+on_both = pytest.mark.parametrize("ledger_kind", ["sqlite", "postgres"])
+
+
+@pytest.fixture
 async def open_office(
-    tmp_path: Path, emptied_valkey: str, ledger_url: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    emptied_valkey: str,
+    ledger_kind: str,
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
 ) -> AsyncIterator[OpenOffice]:
     """Opens a house and gives its chief operator. It must come out of it with no bug and no error in its log."""
+    ledger_url: str = request.getfixturevalue(f"{ledger_kind}_ledger")
     async with AsyncExitStack() as stack:
         opened: list[House] = []
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.api.admin.conftest import Operator
+from tests.api.admin.conftest import Operator, on_both
 
 
+@on_both
 async def test_every_change_is_written_down(ops: Operator) -> None:
     await ops.call("POST", "/sellers", {"id": "zeta"})
     await ops.with_key("writer-key").patch("/orders/a", {"tier": 2, "paused": True})

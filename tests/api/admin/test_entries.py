@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from io import BytesIO
 from typing import Any
 
 import pytest
 
-from tests.api.admin.conftest import OpenOffice, Operator, Told
+from auction import applying
+from auction.api.admin import entries
+from auction.applying import stored_catalogue
+from tests.api.admin.conftest import OpenOffice, Operator, Told, on_both
 from tests.api.conftest import hash_of_key
 from tests.api.wired import until
 from tests.house import KEY_HASH
@@ -17,6 +21,7 @@ ZETA: dict[str, Any] = {"id": "zeta", "name": "Zeta Leads", "margin": "20%", "ca
 SECRET = "whsec_" + "c2VjcmV0" * 6
 
 
+@on_both
 async def test_an_entry_is_made_shown_changed_and_deleted(ops: Operator) -> None:
     made = await ops.call("POST", "/sellers", ZETA)
     assert (made.status, made.json) == (201, ZETA)
@@ -81,6 +86,7 @@ async def test_nothing_is_changed_unseen(ops: Operator) -> None:
     assert (await ops.call("PATCH", "/orders/a", {"tier": 3}, if_match=f"{shown.tag}, {now}")).status == 200
 
 
+@on_both
 async def test_of_two_at_once_one_is_told_to_look_again(ops: Operator) -> None:
     tag = (await ops.get("/orders/a")).tag
     tiers = range(2, 10)
@@ -159,11 +165,11 @@ async def test_secrets_are_not_shown_and_are_kept(ops: Operator) -> None:
 
 
 async def stored(ops: Operator) -> Any:
-    from auction.applying import stored_catalogue
 
     return (await ops.house.exchange.reader.read(stored_catalogue))[1]
 
 
+@on_both
 async def test_lists_have_the_operators_of_all_lists(open_office: OpenOffice) -> None:
     orders: list[dict[str, Any]] = [
         {"id": f"o{number:02}", "buyer": f"b{number % 3}"} for number in range(25)
@@ -257,3 +263,30 @@ async def test_methods_that_are_not_there_name_those_that_are(ops: Operator) -> 
 
 def test_told_reads_problems() -> None:
     assert Told(200, {}, []).code is None
+
+
+async def test_the_loop_does_none_of_the_heavy_work(ops: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading thousands of entries, checking and comparing them is for other threads."""
+    done_by: dict[str, str] = {}
+
+    def watch(module: Any, name: str) -> None:
+        work = getattr(module, name)
+
+        def watched(*arguments: Any, **more: Any) -> Any:
+            done_by[name] = threading.current_thread().name
+            return work(*arguments, **more)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch(entries, "documents_of")
+    watch(entries, "_page")
+    watch(applying, "stored_catalogue")
+    watch(applying, "broken_rules")
+    assert (await ops.get("/orders")).status == 200
+    assert (await ops.patch("/orders/a", {"tier": 2})).status == 200
+    assert {name: thread.rpartition("_")[0] for name, thread in done_by.items()} == {
+        "documents_of": "ledger-reader",
+        "_page": "ledger-reader",
+        "stored_catalogue": "administration",
+        "broken_rules": "administration",
+    }

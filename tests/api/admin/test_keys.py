@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.api.admin.conftest import Operator
+from tests.api.admin.conftest import Operator, on_both
 from tests.api.wired import until
 from tests.house import KEY_HASH, PING
 
 
+@on_both
 async def test_a_key_is_shown_once_works_and_is_taken_back(ops: Operator) -> None:
     made = await ops.call("POST", "/sellers/acme/keys", {}, idempotency_key="k1")
     assert made.status == 201

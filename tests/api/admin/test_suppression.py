@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from auction import uploading
-from tests.api.admin.conftest import OpenOffice, Operator, Told
+from tests.api.admin.conftest import OpenOffice, Operator, Told, on_both
 from tests.api.wired import until
 from tests.house import PERSON
 
@@ -29,6 +29,7 @@ async def send(ops: Operator, method: str, body: bytes, query: str = "", **heade
     return await ops.call(method, ENTRIES + query, data=BytesIO(body), **headers)
 
 
+@on_both
 async def test_a_list_is_replaced_added_to_and_taken_from(ops: Operator) -> None:
     empty = await ops.get(ENTRIES)
     assert empty.json == {"list": "dnc", "entries": 0, "form": None, "changed_at": None}
