@@ -26,6 +26,8 @@ from auction.ledger.faults import CatalogueConflict, away, is_away
 from auction.market.model import Catalogue, House
 
 TRIES = 3
+DOOR = "door"
+"""Who it was that changed an entry, where a door does not say."""
 
 
 Stored = tuple[int, Catalogue, catalogue_store.Keys]
@@ -143,7 +145,7 @@ def change_entry(
     at_ms: int,
     note: str,
     *,
-    who: str = "door",
+    who: str = DOOR,
     expected_version: int | None = None,
     beside: Beside | None = None,
 ) -> EntryChange:

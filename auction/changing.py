@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from auction.applying import Beside, EntryChange, change_entry
+from auction.applying import DOOR, Beside, EntryChange, change_entry
 from auction.catalogue.documents import Kind
 from auction.clock import Clock
 from auction.errors import HouseError
@@ -42,6 +42,7 @@ class Changing:
         make: Callable[[Any], Any],
         note: str,
         *,
+        who: str = DOOR,
         expected_version: int | None = None,
         beside: Beside | None = None,
     ) -> EntryChange:
@@ -50,7 +51,9 @@ class Changing:
         Raises what that raises, and `HouseError` `house_full` where too many changes wait.
         """
         async with self.turn():
-            return await self.now(kind, id_, make, note, expected_version=expected_version, beside=beside)
+            return await self.now(
+                kind, id_, make, note, who=who, expected_version=expected_version, beside=beside
+            )
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -75,6 +78,7 @@ class Changing:
         make: Callable[[Any], Any],
         note: str,
         *,
+        who: str = DOOR,
         expected_version: int | None = None,
         beside: Beside | None = None,
     ) -> EntryChange:
@@ -88,6 +92,7 @@ class Changing:
             make,
             self._clock.now_ms(),
             note,
+            who=who,
             expected_version=expected_version,
             beside=beside,
         )

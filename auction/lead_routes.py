@@ -211,6 +211,7 @@ class LeadRoutes:
             id_,
             lambda _: None if removed else view.route,
             f"lead route {id_} by buyer {buyer.id}",
+            who=f"buyer:{buyer.id}",
             expected_version=book.version,
             beside=also,
         )

@@ -395,11 +395,6 @@ def _administration(exchange: Exchange) -> list[Family]:
             ("action",),
             _floats(administration.done),
         ),
-        plain_counter(
-            "auction_admin_turned_away",
-            "Changes of operators refused because too many waited",
-            administration.refused,
-        ),
         counter(
             "auction_admin_keyed_requests",
             "Calls of operators with an Idempotency-Key, by what became of them",

@@ -63,7 +63,7 @@ def ledger(request: pytest.FixtureRequest, instant: str) -> str:
     ledger_url: str = request.getfixturevalue(f"{instant.rpartition(' ')[2]}_ledger")
     engine = open_engine(ledger_url)
     upgrade(engine)
-    text = catalogue([{"id": "a", "buyer": "ann"}], admins=[ADMIN])
+    text = catalogue([{"id": "a", "buyer": "ann"}], sections={"admins": [ADMIN]})
     apply_catalogue(engine, read_catalogue([Source("c.yaml", text)]), 1, "test")
     engine.dispose()
     return ledger_url

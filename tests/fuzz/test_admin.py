@@ -41,7 +41,11 @@ ALL = "^/admin/(?!admins)"
 async def house(tmp_path: Path, emptied_valkey: str, sqlite_ledger: str) -> AsyncIterator[House]:
     orders = [{"id": "a", "buyer": "a-co", "filter": {"field": "bill", "at_least": 5}}]
     lists = [{"id": "dnc", "fields": ["phone"]}]
-    changes: dict[str, Any] = {"campaign": CAMPAIGN, "admins": ADMINS, "suppression_lists": lists}
+    changes: dict[str, Any] = {
+        "campaign": CAMPAIGN,
+        "sections": {"admins": ADMINS},
+        "suppression_lists": lists,
+    }
     async with open_house(tmp_path, emptied_valkey, sqlite_ledger, orders, **changes) as one:
         yield one
 

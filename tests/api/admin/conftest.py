@@ -115,7 +115,7 @@ async def open_office(
         opened: list[House] = []
 
         async def open_one(orders: list[dict[str, Any]] | None = None, **changes: Any) -> Operator:
-            changes = {"sellers": [SELLER], "admins": ADMINS, "manners": MANNERS, **changes}
+            changes = {"sellers": [SELLER], "sections": {"admins": ADMINS}, "manners": MANNERS, **changes}
             house = await stack.enter_async_context(
                 open_house(tmp_path, emptied_valkey, ledger_url, orders or ORDERS, **changes)
             )

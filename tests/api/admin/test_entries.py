@@ -287,6 +287,6 @@ async def test_the_loop_does_none_of_the_heavy_work(ops: Operator, monkeypatch: 
     assert {name: thread.rpartition("_")[0] for name, thread in done_by.items()} == {
         "documents_of": "ledger-reader",
         "_page": "ledger-reader",
-        "stored_catalogue": "administration",
-        "broken_rules": "administration",
+        "stored_catalogue": "asyncio",
+        "broken_rules": "asyncio",
     }
