@@ -320,12 +320,13 @@ def _refused(error: EntryMistakes, name: tuple[Kind, str]) -> SellerError:
 
 
 def _still_named(error: SellerError, kind: Kind, id_: str) -> SellerError:
-    """What cannot be deleted, with all who name it."""
+    """What cannot be deleted, with all who name it. (What they may have meant instead is no help here.)"""
+    mistakes = [FieldMistake(one.field, one.error.partition("; did you mean")[0]) for one in error.mistakes]
     return SellerError(
         409,
         "still_named",
         f"Others name the {_word(kind)} `{id_}`: change them first.",
-        mistakes=error.mistakes,
+        mistakes=mistakes,
     )
 
 

@@ -35,7 +35,7 @@ _IF_MATCH: Final[Schema] = {
     "in": "header",
     "description": "What the change was made from: the `ETag` of the entry, or the version of the catalogue as "
     '`"v17"`. `*`: whatever is there.',
-    "schema": {"type": "string", "pattern": '^("v?[0-9]{1,9}"|\\*)$'},
+    "schema": {"type": "string", "pattern": '^("([0-9a-f]{32}|v[0-9]{1,9})"|\\*)$'},
 }
 _IF_NONE_MATCH: Final[Schema] = {
     "name": "If-None-Match",
