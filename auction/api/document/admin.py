@@ -78,7 +78,7 @@ def _operation(name: str, scope: str, summary: str, answers: Schema, **more: Any
     parameters = [one for one in more.pop("parameters", []) if one]
     description = f"{more.pop('description', '')} Scope: `{scope}`.".strip()
     return {
-        "operationId": name,
+        "operationId": f"admin_{name}",
         "tags": [_TAG],
         "summary": summary,
         "description": description,

@@ -36,3 +36,8 @@ def test_leads_are_written_out_for_those_who_sell_them() -> None:
 
 def test_nothing_of_the_plan_of_the_house_is_told() -> None:
     assert "DESIGN" not in str(document(House(), [SOLAR]))
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    names = [told["operationId"] for path in document(House())["paths"].values() for told in path.values()]
+    assert len(names) == len(set(names)) > 90
