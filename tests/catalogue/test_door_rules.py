@@ -5,7 +5,7 @@ import pytest
 from auction.catalogue.reading import CatalogueMistakes, Source, read_catalogue
 from auction.catalogue.writing import write_catalogue
 
-FIELDS = "fields: [{name: phone, type: phone, required: post}]"
+FIELDS = "fields: [{name: phone, type: phone, required: post}], unknown_fields: ignore"
 SELLERS = "sellers: [{id: acme}, {id: other, campaigns: [roofing]}]\n"
 
 
