@@ -14,11 +14,13 @@ from contextlib import AsyncExitStack
 from time import monotonic
 
 from auction import log
-from auction.administration import Administration
 from auction.buyers.delivery import Delivery
 from auction.buyers.fanout import Fanout
 from auction.buyers.health import Health
-from auction.changing import Changing
+from auction.changes.administration import Administration
+from auction.changes.changing import Changing
+from auction.changes.lead_routes import LeadRoutes
+from auction.changes.uploading import Uploading
 from auction.clock import Clock, SystemClock
 from auction.counters import scripts
 from auction.counters.allowances import Allowances
@@ -29,7 +31,6 @@ from auction.counters.link import Link
 from auction.errors import HouseError, SellerError
 from auction.forgetting import Ages, Retention
 from auction.idempotency import Idempotency
-from auction.lead_routes import LeadRoutes
 from auction.ledger.engine import open_engine
 from auction.ledger.migrations import upgrade
 from auction.ledger.reader import Reader
@@ -59,13 +60,12 @@ from auction.post.waiting import Waiting
 from auction.post.watching import Watching
 from auction.postbacks.sender import Postbacks
 from auction.process import host_name
-from auction.rebuilding import Rebuilding
-from auction.recalling import Recalling
+from auction.reconcile.rebuilding import Rebuilding
+from auction.reconcile.recalling import Recalling
 from auction.sealers import hashing_sealer, key_file_of, print_key, prints_with
 from auction.settings import Settings
 from auction.suppression.shelf import Shelf
 from auction.swapping import Swapping
-from auction.uploading import Uploading
 
 WARM = 1
 """Connections opened ahead to each buyer."""

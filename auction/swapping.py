@@ -12,8 +12,8 @@ import os
 from collections.abc import Callable
 
 from auction import log
-from auction.applying import stored_catalogue
 from auction.buyers.fanout import Fanout
+from auction.changes.applying import stored_catalogue
 from auction.clock import Clock
 from auction.counters.allowances import Allowances
 from auction.counters.counters import Counters
@@ -26,7 +26,7 @@ from auction.market.market import compile_market
 from auction.market.model import Catalogue
 from auction.ping.floor import Floor
 from auction.ping.hashes import Hashes
-from auction.seeding import seed_caps
+from auction.reconcile.seeding import seed_caps
 from auction.suppression.shelf import Shelf
 
 WARM = 1

@@ -114,3 +114,8 @@ def added_up(families: Iterable[Family]) -> list[Family]:
         )
         for name, family in merged.items()
     ]
+
+
+def floats(counted: dict[Labels, int]) -> dict[Labels, float]:
+    """Counts as the families take them."""
+    return {labels: float(value) for labels, value in counted.items()}

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from auction.applying import read_files
 from auction.catalogue.reading import write_catalogue
+from auction.changes.applying import read_files
 from auction.market.model import Buyer, Cap, Catalogue
 from loadtest.processes import Process
 

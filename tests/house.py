@@ -16,8 +16,8 @@ import yaml
 
 from auction.api.app import App
 from auction.api.front import Front
-from auction.applying import apply_catalogue
 from auction.catalogue.reading import Source, read_catalogue
+from auction.changes.applying import apply_catalogue
 from auction.clock import MovedClock
 from auction.exchange import Exchange
 from auction.ledger.engine import open_engine

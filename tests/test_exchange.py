@@ -12,10 +12,10 @@ import pytest
 
 from auction import exchange as exchange_module
 from auction import log
-from auction.applying import apply_catalogue
 from auction.buyers import fanout
 from auction.buyers.address import resolve
 from auction.catalogue.reading import Source, read_catalogue
+from auction.changes.applying import apply_catalogue
 from auction.errors import HouseError
 from auction.exchange import Exchange
 from auction.ledger.engine import open_engine

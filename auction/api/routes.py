@@ -22,9 +22,9 @@ from auction.api.listing import Listing, Page, Reading, read_listing, read_text,
 from auction.api.wire import MOST_NAME, MOST_NAMED, encode_json, headers_of, key_of
 from auction.catalogue.mistakes import Names
 from auction.catalogue.owned_routes import nameable_by
+from auction.changes.lead_routes import RouteTerms, RouteView, own_route
 from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
-from auction.lead_routes import RouteTerms, RouteView, own_route
 from auction.market.model import Buyer, Campaign
 from auction.market.routes import Source, Team
 

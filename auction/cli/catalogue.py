@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from auction.applying import apply_catalogue, read_files, stored_catalogue
 from auction.catalogue.changes import diff
 from auction.catalogue.documents import SECTIONS
 from auction.catalogue.owned_routes import with_owners_routes
 from auction.catalogue.reading import write_catalogue
+from auction.changes.applying import apply_catalogue, read_files, stored_catalogue
 from auction.cli.options import FILES, open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError

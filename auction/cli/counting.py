@@ -17,6 +17,8 @@ from auction.settings import Settings
 
 BOUND_MS = 2_000
 """How long a step may take: a command has the time that a ping has not."""
+ANSWER_WITHIN_MS = 2_000
+"""How long a command waits for counters that do not answer."""
 
 
 @contextlib.contextmanager
@@ -57,7 +59,7 @@ async def open_counters(url: str) -> AsyncIterator[Counters]:
     """The steps on these counters. Raises `HouseError` where they do not answer."""
     link = Link(url, scripts.ALL, bound_ms=BOUND_MS)
     try:
-        await link.open()
+        await link.open(within_ms=ANSWER_WITHIN_MS)
         yield Counters(link)
     finally:
         await link.close()

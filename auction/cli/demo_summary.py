@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection, func, select
 
-from auction.applying import stored_catalogue
+from auction.changes.applying import stored_catalogue
 from auction.ledger.pings import MOST_PINGS, recent_pings
 from auction.ledger.records import PingRow
 from auction.ledger.schema import leads, offers, sales

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 
-from auction.applying import stored_catalogue
+from auction.changes.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.cli.postbacks import endpoints_of, postback_table, shown_postback
 from auction.errors import OperatorError

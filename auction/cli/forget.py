@@ -12,6 +12,7 @@ import click
 import uuid_utils
 from sqlalchemy import Connection, Engine
 
+from auction.cli.counting import ANSWER_WITHIN_MS
 from auction.cli.options import WithVariables, open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.counters import scripts
@@ -220,7 +221,7 @@ async def _forget_in_counters(
     their files too. False if they do not answer."""
     link = Link(settings.redis_url or EmbeddedValkey(settings.data_dir).url, scripts.ALL, bound_ms=2_000)
     try:
-        await link.open()
+        await link.open(within_ms=ANSWER_WITHIN_MS)
         counters = Counters(link)
         for ping_id in ping_ids:
             await counters.discard_ping(ping_id)

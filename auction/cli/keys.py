@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import click
 
-from auction.administration import HASHED, hash_of, new_key
-from auction.applying import stored_catalogue
+from auction.changes.administration import HASHED, hash_of, new_key
+from auction.changes.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection, Engine
 
-from auction.applying import stored_catalogue
+from auction.changes.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError

@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from auction.applying import stored_catalogue
-from auction.cli.counting import counters_url
+from auction.changes.applying import stored_catalogue
+from auction.cli.counting import ANSWER_WITHIN_MS, counters_url
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
-from auction.comparing import Difference
 from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.era import HOUSE, Era, Server, read_server, unfit
@@ -27,7 +26,8 @@ from auction.ledger.house import find_house
 from auction.ledger.reader import Reader
 from auction.market.market import compile_market
 from auction.market.money import to_wire
-from auction.reconciling import Outcome, Reconciling
+from auction.reconcile.comparing import Difference
+from auction.reconcile.reconciling import Outcome, Reconciling
 from auction.settings import Settings
 
 DIFFERS = 1
@@ -73,7 +73,7 @@ async def _compared(
     market = compile_market(catalogue, version, keys)
     reader, link = Reader(engine, threads=1, timeout_s=120.0), Link(redis_url, scripts.ALL, bound_ms=BOUND_MS)
     try:
-        await link.open()
+        await link.open(within_ms=ANSWER_WITHIN_MS)
         server, era = await read_server(link.call)
         if adopt and row is not None:
             await link.call("HSET", HOUSE, "ledger", row.house_id, "run", "")

@@ -11,8 +11,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from auction.applying import stored_catalogue
 from auction.buyers.protocol import is_reason
+from auction.changes.applying import stored_catalogue
 from auction.cli.counting import tell_counters
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.cli.settling import FILE_WIDTH, STAYS_TAKEN, user_name

@@ -20,8 +20,8 @@ from typing import TypeAlias
 import msgspec
 
 from auction import log
-from auction.applying import apply_catalogue, read_files, stored_catalogue
 from auction.catalogue.changes import diff
+from auction.changes.applying import apply_catalogue, read_files, stored_catalogue
 from auction.cli.options import open_ledger
 from auction.clock import SystemClock
 from auction.errors import ExchangeError, OperatorError

@@ -7,7 +7,10 @@ from typing import Any, TextIO
 
 import click
 
-from auction.applying import stored_catalogue
+from auction.changes.applying import stored_catalogue
+from auction.changes.suppressing import list_in
+from auction.changes.suppressing import load as load_list
+from auction.changes.uploading import Load
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.errors import OperatorError
@@ -16,11 +19,8 @@ from auction.ledger.suppression_store import states
 from auction.market.fields import FieldError
 from auction.ping.offer import iso_utc
 from auction.sealers import prints_of
-from auction.suppressing import list_in
-from auction.suppressing import load as load_list
 from auction.suppression.loading import Way, holds
 from auction.suppression.prints import Form
-from auction.uploading import Load
 
 Command = Callable[..., Any]
 FORM = click.option(

@@ -44,7 +44,7 @@ class EmbeddedValkey:
     what was answered outlives `kill -9` of the server, and of us. Only while a sync to a slow disk is under way
     does it keep writes back, for up to two seconds; a kill then loses them. If the machine dies, or its power,
     the last second goes (two, if the disk is slow). Whatever is lost is found out: a server that was started again
-    is compared with the ledger before it is used (`auction/rebuilding.py`), so no cap is passed. Offers that
+    is compared with the ledger before it is used (`auction/reconcile/rebuilding.py`), so no cap is passed. Offers that
     nobody posted yet are lost with it, and holds; leads and sales are not, they are the ledger's.
     """
 

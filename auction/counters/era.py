@@ -4,7 +4,7 @@ A server that was restarted or restored from an older dump has another `run_id`;
 has another `master_replid`. Then what it holds may be older than what the house did. So one hash in the counters,
 `{house}`, says for which run they were last compared with the ledger, and with which ledger. At every
 connection the gate looks: the same run, and nothing can have been lost; another, and no call goes until
-somebody has rebuilt them (`auction/rebuilding.py`).
+somebody has rebuilt them (`auction/reconcile/rebuilding.py`).
 
 Keys can also vanish while the server runs (FLUSHALL, a script, an eviction). The server itself tells us of that: the
 hash is a key that we ask it to track, and its notice comes on the connection of the calls, in front of every reply

@@ -4,8 +4,8 @@ import asyncio
 
 import aiohttp
 
-from auction.applying import apply_catalogue
 from auction.catalogue.reading import Source, read_catalogue
+from auction.changes.applying import apply_catalogue
 from auction.ledger.engine import open_engine
 from tests.api.wired import until
 from tests.house import KEY, NOON_MS, SELLER, House, catalogue

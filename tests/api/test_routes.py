@@ -12,10 +12,10 @@ import pytest
 from msgspec.structs import replace
 
 from auction.api.routes import read_terms
-from auction.applying import TRIES, EntryChange, apply_catalogue, read_files, stored_catalogue
 from auction.catalogue.one_entry import with_entry
+from auction.changes.applying import TRIES, EntryChange, apply_catalogue, read_files, stored_catalogue
+from auction.changes.lead_routes import MOST_ROUTES, RouteTerms
 from auction.errors import SellerError
-from auction.lead_routes import MOST_ROUTES, RouteTerms
 from auction.ledger.engine import open_engine
 from auction.market.model import Catalogue
 from auction.market.routes import LeadRoute

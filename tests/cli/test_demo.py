@@ -27,8 +27,16 @@ def test_it_shows_leads_money_buyers_and_one_auction_in_full(
     for buyer in ("sunrise", "voltera", "stormshield"):
         assert f"│ {buyer} " in told
     assert re.search(r"own time per ping: p50 \d+\.\d\d ms", told)
-    explained = told.partition("One auction in full")[2]
+    explained, _, doors = told.partition("One auction in full")[2].partition("The lead routing API")
     assert re.search(r"\bwon +won\b", explained)
+    answers = re.findall(r"^← (\d+) (.*)$", doors, re.MULTILINE)
+    assert [status for status, _ in answers] == ["200", "422", "200", "200", "200", "200", "200", "200"]
+    for (_, answer), word in zip(
+        answers,
+        ("accepted", "missing_fields", "MATCHED", '"buyer_def"', "sold", "pending", '"total": 2', '"otis"'),
+        strict=True,
+    ):
+        assert word in answer
     assert list(folder.iterdir()) == []
     listed = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True)
     assert str(folder) not in listed.stdout

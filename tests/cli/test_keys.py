@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from auction.administration import hash_of
-from auction.applying import stored_catalogue
+from auction.changes.administration import hash_of
+from auction.changes.applying import stored_catalogue
 from auction.ledger.engine import open_engine
 from auction.market.market import compile_market
 from tests.cli.conftest import Run

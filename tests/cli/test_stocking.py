@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from auction.applying import stored_catalogue
+from auction.changes.applying import stored_catalogue
 from auction.cli import stocking as stocking_module
 from auction.cli.stocking import Stocked, stocking
 from auction.errors import OperatorError

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from auction.applying import apply_catalogue
 from auction.catalogue.reading import Source, read_catalogue
+from auction.changes.applying import apply_catalogue
 from auction.counters.faults import CountersUnavailable
 from auction.ledger.engine import open_engine
 from auction.ledger.faults import away

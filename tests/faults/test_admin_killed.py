@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from auction.applying import apply_catalogue, stored_catalogue
 from auction.catalogue.reading import Source, read_catalogue
+from auction.changes.applying import apply_catalogue, stored_catalogue
 from auction.ledger.audit import entries
 from auction.ledger.conditions import Asked, Wanted
 from auction.ledger.engine import open_engine
@@ -27,7 +27,7 @@ from tests.servers import ROOT
 
 DYING = """
 import os, signal, sys
-from auction import applying
+from auction.changes import applying
 from auction.api.admin import calls, entries
 from auction.cli import main
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from auction.reconciling import Reconciling
+from auction.reconcile.reconciling import Reconciling
 from tests.house import KEY_HASH, PERSON, PING, House
 
 HOUR_MS = 3_600_000

@@ -14,7 +14,7 @@ import pytest
 from auction import log
 from auction.errors import OperatorError
 from auction.exchange import Exchange
-from auction.reconciling import Reconciling
+from auction.reconcile.reconciling import Reconciling
 from auction.settings import Settings
 from tests.api.wired import until
 from tests.house import PERSON, PING, House, open_house

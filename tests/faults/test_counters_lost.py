@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from auction.ping import floor
-from auction.reconciling import SETTLING_MS, Reconciling
+from auction.reconcile.reconciling import SETTLING_MS, Reconciling
 from tests.api.wired import until
 from tests.faults.test_settling import used
 from tests.house import NOON_MS, PERSON, PING, House, open_house

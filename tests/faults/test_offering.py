@@ -80,7 +80,7 @@ async def test_a_repetition_that_the_buyer_answers_settles_it(
 
 async def test_a_worker_that_is_fenced_while_it_connects_sends_nothing(open_sqlite_house: Open) -> None:
     """P1: between asking the lease and the first byte a machine may sleep for as long as it likes."""
-    house = await open_sqlite_house([order("a")], bids(a=30))
+    house = await open_sqlite_house([order("a")], bids(a=30), settings={"post_wait_ms": 200})
     offer, lease = await house.ping(), house.exchange.lease
     stood: list[str] = []
 

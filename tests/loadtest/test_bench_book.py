@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auction.applying import read_files
+from auction.changes.applying import read_files
 from auction.market.market import Market, compile_market
 from loadtest.bench import book
 from loadtest.bench.book import Line, Ports

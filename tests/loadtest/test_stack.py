@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from auction.applying import read_files
 from auction.catalogue.reading import read_catalogue
 from auction.catalogue.writing import write_catalogue
 from auction.catalogue.yaml_source import Source
+from auction.changes.applying import read_files
 from auction.market.model import Cap, Catalogue
 from loadtest.stack import DEMO_MARKET, moved, widened
 

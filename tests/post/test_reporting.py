@@ -21,7 +21,7 @@ from auction.post.reporting import ReportRefused, returns_of
 from auction.post.reports import Report, Reported, Rules, Status
 from auction.post.returning import DAY_MS
 from auction.post.sale import LeadState
-from auction.reconciling import Outcome, Reconciling
+from auction.reconcile.reconciling import Outcome, Reconciling
 from tests.faults.breaking import CountersAwayAt, eventually
 from tests.house import House
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from auction.applying import apply_catalogue
 from auction.catalogue.reading import Source, read_catalogue
+from auction.changes.applying import apply_catalogue
 from auction.ledger.engine import open_engine
 from auction.ledger.postbacks import Postback, list_postbacks
 from auction.post.settling import Said

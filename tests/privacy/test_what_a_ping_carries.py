@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from auction.applying import read_files
 from auction.catalogue.rules import check
+from auction.changes.applying import read_files
 from auction.market.fields import check_spec
 from auction.market.hashing import digest_of, hash_for_buyer
 from auction.market.market import compile_market

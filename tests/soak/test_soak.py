@@ -36,7 +36,9 @@ async def test_a_house_that_is_struck_all_the_time_loses_nothing(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("break_", "figure"), [("claim", "sold twice"), ("keep", "caps passed")], ids=["claim", "keep"]
+    ("break_", "figure"),
+    [("claim", "sold twice"), pytest.param("keep", "caps passed", marks=pytest.mark.slow)],
+    ids=["claim", "keep"],
 )
 async def test_a_broken_house_is_found(tmp_path: Path, break_: str, figure: str) -> None:
     wish = Wish(

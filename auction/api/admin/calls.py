@@ -14,7 +14,6 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from auction.administration import Administration
 from auction.api.bodies import Bodies
 from auction.api.idempotency import headers_of_reply, once, read_key
 from auction.api.listing import MOST_VALUES
@@ -22,6 +21,7 @@ from auction.api.native import hash_of
 from auction.api.wire import JSON_TYPE, encode_json, headers_of, key_of, read_object, too_deep
 from auction.catalogue.json_source import is_deeper
 from auction.catalogue.yaml_source import MOST_NESTED
+from auction.changes.administration import Administration
 from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
 from auction.idempotency import Header, KeyedRequest, Owned, Reply

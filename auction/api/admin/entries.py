@@ -21,12 +21,12 @@ from auction.api.admin.calls import Calls, bad_fields, out_of_scope, query_of, r
 from auction.api.admin.fields import comparable, fields_of
 from auction.api.listing import Listing, Page, read_listing
 from auction.api.wire import encode_json, headers_of
-from auction.applying import EntryChange, change_entry
 from auction.catalogue.documents import SECTIONS, Kind, from_document, to_document
 from auction.catalogue.json_source import read_document
 from auction.catalogue.merging import merged
 from auction.catalogue.one_entry import HOUSE, EntryMistakes
 from auction.catalogue.secrets import hidden, with_kept
+from auction.changes.applying import EntryChange, change_entry
 from auction.errors import FieldMistake, SellerError
 from auction.idempotency import Header, Owned, Reply
 from auction.ledger.catalogue_store import current_version, document_of, documents_of

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from auction.administration import hash_of, new_key
 from auction.api.admin.calls import Calls, reply, response, who
 from auction.api.admin.entries import id_in, unknown_entry, within_scopes
 from auction.catalogue.documents import from_document
+from auction.changes.administration import hash_of, new_key
 from auction.errors import OperatorError, SellerError
 from auction.idempotency import Owned, Reply
 from auction.ledger.catalogue_store import ApiKey, add_key, document_of, keys_of, revoke_key

@@ -14,13 +14,13 @@ from auction.api.admin.calls import Calls, bad_fields, query_of, reply, response
 from auction.api.admin.entries import id_in, unknown_entry
 from auction.api.dialect import FORM
 from auction.api.wire import headers_of
+from auction.changes.uploading import MOST_BYTES, Load, UploadFault
 from auction.errors import FieldMistake, HouseError, SellerError
 from auction.ledger.catalogue_store import document_of
 from auction.ledger.suppression_store import ListState, state_of
 from auction.ping.offer import iso_utc
 from auction.suppression.loading import Way
 from auction.suppression.prints import Form
-from auction.uploading import MOST_BYTES, Load, UploadFault
 
 WAYS: Final[dict[str, Way]] = {"PUT": "replace", "POST": "add", "DELETE": "remove"}
 MOST_COLUMN: Final = 128

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from auction import applying
 from auction.api.admin import entries
-from auction.applying import stored_catalogue
+from auction.changes import applying
+from auction.changes.applying import stored_catalogue
 from tests.api.admin.conftest import OpenOffice, Operator, Told, on_both
 from tests.api.conftest import hash_of_key
 from tests.api.wired import until

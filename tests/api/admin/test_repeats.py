@@ -8,8 +8,8 @@ from typing import Any
 from msgspec.structs import replace
 from sqlalchemy import select
 
-from auction.administration import Administration
 from auction.api.admin import calls
+from auction.changes.administration import Administration
 from auction.idempotency import KeyedRequest
 from auction.ledger.request_keys import KEPT_MS, drop_old_keys
 from auction.ledger.schema import request_keys

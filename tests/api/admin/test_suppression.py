@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from auction import uploading
+from auction.changes import uploading
 from tests.api.admin.conftest import OpenOffice, Operator, Told, on_both
 from tests.api.wired import until
 from tests.house import PERSON

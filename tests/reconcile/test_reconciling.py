@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from auction import comparing, reconciling
 from auction.counters.answers import Kept
 from auction.counters.counters import Place
 from auction.ledger.leads import settle
 from auction.ledger.records import NewOffer, NewSale, OfferResult, Settlement
 from auction.ledger.taking import take_lead, void_lead
-from auction.reconciling import Outcome, Reconciling
+from auction.reconcile import comparing, reconciling
+from auction.reconcile.reconciling import Outcome, Reconciling
 from tests.house import NOON_MS, House
 from tests.ledger.rows import a_lead
 from tests.valkeys import tell

@@ -16,11 +16,11 @@ import uuid_utils
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection
 
-from auction.applying import TRIES, Beside, EntryChange, stored_catalogue
 from auction.catalogue.one_entry import EntryMistakes
 from auction.catalogue.owned_routes import nameable_by, settled
 from auction.catalogue.route_rules import numbered_as
-from auction.changing import Changing
+from auction.changes.applying import TRIES, Beside, EntryChange, stored_catalogue
+from auction.changes.changing import Changing
 from auction.errors import FieldMistake, SellerError
 from auction.ledger import catalogue_store
 from auction.ledger.faults import CatalogueConflict

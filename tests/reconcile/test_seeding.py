@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from auction import log, reconciling
+from auction import log
 from auction.catalogue.reading import Source, read_catalogue
 from auction.counters.link import Link
 from auction.market.market import Market, compile_market
-from auction.seeding import new_caps
+from auction.reconcile import reconciling
+from auction.reconcile.seeding import new_caps
 from tests.faults.breaking import CountersAwayAt, apply_to
 from tests.house import House, catalogue, open_house
 
@@ -105,7 +106,8 @@ async def test_counters_that_are_away_put_off_the_new_market_and_not_more(
     monkeypatch.setattr(log, "warning", lambda name, **facts: told.append(f"{name}: {facts.get('code')}"))
     house: House = await open_sqlite_house([{"id": "a", "buyer": "ann"}], {"ann": {"bid": {"price": 30}}})
     assert [await sell(house, number) for number in range(2)] == ["sold", "sold"]
-    house.exchange.counters = CountersAwayAt(house.exchange.counters, "mend", times=2)  # type: ignore[assignment]
+    swapping = house.exchange.swapping
+    swapping._counters = CountersAwayAt(swapping._counters, "mend", times=2)  # type: ignore[assignment]
     await apply_to(house, [BASE])
     assert told == ["market_stays: counters_unavailable"] * 2
     assert await sell(house, 3) == "no_bid"

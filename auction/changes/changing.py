@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from auction.applying import DOOR, Beside, EntryChange, change_entry
 from auction.catalogue.documents import Kind
+from auction.changes.applying import DOOR, Beside, EntryChange, change_entry
 from auction.clock import Clock
 from auction.errors import HouseError
 from auction.tally import counts

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from auction.changing import Changing
+from auction.changes.changing import Changing
 from auction.clock import Clock
 from auction.idempotency import Idempotency
 from auction.ledger.engine import transaction

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from auction import recalling
 from auction.counters.era import HOUSE, RECALLED, RECALLING
+from auction.reconcile import recalling
 from tests.house import House
 from tests.ping.test_inbound import BY_HASH, DIGEST, MANNERS, ORDERS, SAME_PHONE, ping, sell
 

@@ -12,10 +12,10 @@ import pytest
 from auction.counters.counters import RETURN_TOLD_MS
 from auction.ledger.afterwards import tell_sale
 from auction.ledger.lead_queries import sales_of
-from auction.reconciling import FREED_MS, SETTLING_MS, Outcome
-from auction.seeding import seed_caps
+from auction.reconcile.reconciling import FREED_MS, SETTLING_MS, Outcome
+from auction.reconcile.seeding import seed_caps
 from tests.house import NOON_MS, House
-from tests.test_reconciling import CAPS, PRICE, Lead, compared, house, used
+from tests.reconcile.test_reconciling import CAPS, PRICE, Lead, compared, house, used
 from tests.valkeys import tell
 
 __all__ = ["house"]  # the fixture

@@ -1,9 +1,9 @@
 """Loading a suppression list: for the command line, and in a process of its own for the admin API.
 
 Why a process: to normalise and hash ten million numbers takes minutes of Python, and a thread of the worker would hold
-up its auctions by its lock. `python -m auction.suppressing` reads frames from its standard input (four bytes of length,
-big-endian, and so many bytes): first an `Upload`, then the body, piece by piece, then an empty one. Without that, the
-upload was cut off, and nothing is changed. It answers one line of JSON: an `UploadAnswer`.
+up its auctions by its lock. `python -m auction.changes.suppressing` reads frames from its standard input (four bytes of
+length, big-endian, and so many bytes): first an `Upload`, then the body, piece by piece, then an empty one. Without
+that, the upload was cut off, and nothing is changed. It answers one line of JSON: an `UploadAnswer`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import msgspec
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from auction.applying import stored_catalogue
 from auction.catalogue.suppression_rules import type_of
+from auction.changes.applying import stored_catalogue
+from auction.changes.uploading import MOST_LINES, Load, Loaded, Upload, UploadAnswer, UploadFault
 from auction.errors import ExchangeError, OperatorError
 from auction.ledger import audit
 from auction.ledger.engine import open_engine, transaction
@@ -28,7 +29,6 @@ from auction.market.model import FieldSpec, SuppressionList
 from auction.suppression.lines import at_most, column_of, lines_of
 from auction.suppression.loading import gather, hash_reader, store, value_reader
 from auction.suppression.prints import Prints
-from auction.uploading import MOST_LINES, Load, Loaded, Upload, UploadAnswer, UploadFault
 
 _LENGTH = 4
 

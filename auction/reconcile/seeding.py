@@ -5,7 +5,7 @@ its new window; a house that starts on counters that know nothing of a cap tells
 
 Not covered: caps on pings, of which the ledger does not know whether they were sent; and leads that are sold on the
 old market (by another worker, or by this one) after the ledger was read and before the new market is traded on, a
-quarter of a second in all: these are counted by the next comparison (`auction/reconciling.py`).
+quarter of a second in all: these are counted by the next comparison (`auction/reconcile/reconciling.py`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from auction.comparing import OwnedCap, caps_of
 from auction.counters.counters import Counters
 from auction.errors import HouseError
 from auction.ledger.reader import Reader
 from auction.market.market import Market
-from auction.reconciling import MOST_CAPS, MOST_STEPS, Reconciling, batches, by_buyer
+from auction.reconcile.comparing import OwnedCap, caps_of
+from auction.reconcile.reconciling import MOST_CAPS, MOST_STEPS, Reconciling, batches, by_buyer
 
 
 async def seed_caps(reader: Reader, counters: Counters, old: Market | None, new: Market, now_ms: int) -> int:

@@ -39,8 +39,8 @@ from auction.ledger.house import RENEW_MS, HouseRow, counters_left, counters_see
 from auction.ledger.reader import Reader
 from auction.ledger.writer import Writer
 from auction.market.market import Market
-from auction.reconciling import Outcome, Reconciling
-from auction.seeding import seed_caps
+from auction.reconcile.reconciling import Outcome, Reconciling
+from auction.reconcile.seeding import seed_caps
 from auction.tally import counts
 
 BOUND_MS = 10_000

@@ -13,8 +13,11 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, Engine
 
-from auction import applying
-from auction.applying import (
+from auction.catalogue.changes import Changes, diff
+from auction.catalogue.one_entry import EntryMistakes
+from auction.catalogue.reading import Source, read_catalogue
+from auction.changes import applying
+from auction.changes.applying import (
     Applied,
     EntryChange,
     apply_catalogue,
@@ -22,16 +25,13 @@ from auction.applying import (
     read_files,
     stored_catalogue,
 )
-from auction.catalogue.changes import Changes, diff
-from auction.catalogue.one_entry import EntryMistakes
-from auction.catalogue.reading import Source, read_catalogue
 from auction.errors import OperatorError
 from auction.ledger.engine import open_engine
 from auction.ledger.faults import CatalogueConflict
 from auction.market.model import Catalogue
 from tests.house import catalogue
 
-DEMO = Path(__file__).parents[1] / "config" / "demo.yaml"
+DEMO = Path(__file__).parents[2] / "config" / "demo.yaml"
 
 
 def market(price: float) -> Catalogue:

@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine
 
-from auction.applying import apply_catalogue, stored_catalogue
 from auction.catalogue.one_entry import EntryMistakes
 from auction.catalogue.reading import Source, read_catalogue
-from auction.changing import Changing
+from auction.changes.applying import apply_catalogue, stored_catalogue
+from auction.changes.changing import Changing
 from auction.clock import MovedClock
 from auction.errors import HouseError
 from auction.ledger.engine import open_engine

@@ -1,7 +1,7 @@
 """Uploads of suppression lists, as a worker sees them: pieces of a body into a process of their own, and its answer.
 
 The worker holds one piece at a time. What was cut off changes nothing: the process is ended before it could believe
-that it has all (see `auction.suppressing`).
+that it has all (see `auction.changes.suppressing`).
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Uploading:
 
     async def _take(self, upload: Upload, pieces: AsyncIterator[bytes]) -> UploadAnswer:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "auction.suppressing", stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+            sys.executable, "-m", "auction.changes.suppressing", stdin=PIPE, stdout=PIPE, stderr=DEVNULL
         )
         self._running.add(process)
         try:

@@ -28,7 +28,6 @@ from typing import TypeVar
 import msgspec
 from sqlalchemy import Connection
 
-from auction.comparing import Difference, Facts, OwnedCap, Step, caps_of, name_of, place_of, plan_of
 from auction.counters.counters import RETURN_TOLD_MS, RETURNS, Counters
 from auction.counters.mending import Fate, Look, Mending
 from auction.ledger.afterwards import Freed, freed_since
@@ -46,6 +45,7 @@ from auction.ledger.sold import (
 )
 from auction.market.market import Market
 from auction.market.windows import Window
+from auction.reconcile.comparing import Difference, Facts, OwnedCap, Step, caps_of, name_of, place_of, plan_of
 
 MOST_CAPS = 500
 """Windows of one buyer in one step, which holds up all others."""
