@@ -85,6 +85,7 @@ def test_one_that_dies_is_told_of(market: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read as Linux tells it")
+@pytest.mark.slow
 def test_a_server_is_no_larger_for_having_read_its_catalogue(tmp_path: Path) -> None:
     config = tmp_path / "many.yaml"
     config.write_bytes(book.as_json(book.catalogue([Line("many", MANY, plain=10)], PORTS, None)))

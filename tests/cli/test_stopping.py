@@ -21,7 +21,7 @@ def text_of(mock_url: str) -> str:
     )
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 async def test_no_new_work_is_taken_and_what_was_taken_is_finished(tmp_path: Path, workers: int) -> None:
     """A client that comes now is refused at once, and not left to wait for somebody who will never look."""
     with (

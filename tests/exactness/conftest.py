@@ -99,14 +99,14 @@ def market(mock_url: str) -> str:
     )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=[pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"])
 def trading(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trading]:
     """The server. Where the machine is so slow that the hour has ended before it is ready, it is started again."""
     postgres: PostgresServer | None = None
     if request.param == "postgresql":
         postgres = request.getfixturevalue("postgres")
     buyers = {str(order["buyer"]) for listed in ORDERS.values() for order in listed}
-    for ahead_s in (5, 15, 40):
+    for ahead_s in (15, 40):
         folder: Path = tmp_path_factory.mktemp(request.param)
         database_url = postgres.new_database() if postgres else None
         hour_ends_s = time.time() + ahead_s

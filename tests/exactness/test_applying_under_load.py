@@ -86,6 +86,7 @@ class Load:
             await asyncio.sleep(THINK_S)
 
 
+@pytest.mark.slow
 async def test_new_terms_are_traded_on_and_no_request_fails(served: Served, tmp_path: Path) -> None:
     file = tmp_path / "market.yaml"
     steps: list[tuple[dict[str, Any], float]] = [

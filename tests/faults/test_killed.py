@@ -282,6 +282,7 @@ async def test_killed_when_it_was_settled_and_nobody_was_told(
         assert len(own.a.bodies) == 1
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_killed_is_not_waited_for_by_its_neighbour(tmp_path: Path) -> None:
     """Its process is gone, and the other knows at once."""
     async with stage(tmp_path, safe=True) as own:

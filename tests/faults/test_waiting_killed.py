@@ -80,7 +80,10 @@ class Waited:
         )
 
 
-@pytest.mark.parametrize(("safe", "ends", "sold"), [(True, "sold", ["a"]), (False, "pending", [])])
+@pytest.mark.parametrize(
+    ("safe", "ends", "sold"),
+    [(True, "sold", ["a"]), pytest.param(False, "pending", [], marks=pytest.mark.slow)],
+)
 async def test_killed_while_the_buyer_holds_its_answer(
     tmp_path: Path, safe: bool, ends: str, sold: list[str]
 ) -> None:

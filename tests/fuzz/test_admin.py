@@ -57,6 +57,7 @@ async def test_who_reads(house: House, tmp_path: Path) -> None:
     assert house.app.bugs == 0
 
 
+@pytest.mark.slow
 async def test_who_writes(house: House, tmp_path: Path) -> None:
     which = SOME if EFFORT == 1 else ALL
     await fuzzed(house.url, tmp_path, "writer-key", CONFIG, 3, "--include-path-regex", which)
