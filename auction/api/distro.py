@@ -231,8 +231,16 @@ class DistroDoor:
         at = self._campaigns.called(called, seller)
         if at is None:
             raise SellerError(404, "unknown_campaign", "There is no campaign of this flo_campaign_id.")
-        fields = {name: value for name, value in data.items() if name not in ENVELOPE}
-        return _Sent(seller, at.market, at.names, data, to_ours(at.names, fields, {}), key, arrived_s)
+        fields = {
+            name: value
+            for name, value in data.items()
+            if value is not None and name not in ENVELOPE  # a null is a field left out
+        }
+        lead = to_ours(at.names, fields, {})
+        if len(lead) < len(fields):
+            mistakes = [FieldMistake("lead", "two names of the body mean the same field")]
+            raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
+        return _Sent(seller, at.market, at.names, data, lead, key, arrived_s)
 
 
 def _text(

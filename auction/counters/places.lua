@@ -169,14 +169,20 @@ local function free_at(cap, which, counted)
   return window_end
 end
 
--- Takes a place in all caps at once, until `until_ms` (0: for good). Nil, or the reply that says what is full.
-local function take(place, caps, until_ms)
+-- The reply that says what is full; nil if all have room.
+local function refusal(caps)
   local cap, which, counted = full(caps)
   if cap and purge_all() then
     cap, which, counted = full(caps)
   end
-  if cap then
-    return {cap.key, free_at(cap, which, counted), string.format('%.0f', cap.limit - counted)}
+  return cap and {cap.key, free_at(cap, which, counted), string.format('%.0f', cap.limit - counted)} or nil
+end
+
+-- Takes a place in all caps at once, until `until_ms` (0: for good). Nil, or the reply that says what is full.
+local function take(place, caps, until_ms)
+  local refused = refusal(caps)
+  if refused then
+    return refused
   end
   local entries = {}
   for _, taken in ipairs(caps) do

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from auction.ledger.duplicates import STANDING, find_duplicate, insert_prints, repeated_orders
@@ -50,6 +50,15 @@ _IN_HAND = (
         leads.c.lead_id == bindparam("lead_id"),
         leads.c.state.in_(("offered", "rejected")),
         leads.c.worker == bindparam("worker"),
+    )
+    .with_for_update()
+)
+_UNOFFERED = (
+    select(leads.c.lead_id)
+    .where(
+        leads.c.lead_id == bindparam("key"),
+        leads.c.state.in_(("waiting", "rejected")),
+        ~exists().where(offers.c.lead_id == leads.c.lead_id),
     )
     .with_for_update()
 )
@@ -105,7 +114,7 @@ def take_back_unsold(conn: Connection, lead: NewLead, unsold: Unsold) -> None:
     """As `take_back`, for a lead for which nobody bid. One that was tried again and offered meanwhile stays."""
     taken = take_unsold(conn, lead, unsold)
     if isinstance(taken, AlreadyTaken) and (
-        taken.lead_id != lead.lead_id or taken.state not in ("waiting", "rejected")
+        taken.lead_id != lead.lead_id or conn.execute(_UNOFFERED, {"key": lead.lead_id}).first() is None
     ):
         return
     end_wait(conn, lead.lead_id)

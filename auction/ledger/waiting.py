@@ -65,8 +65,9 @@ _WAIT = (
         leads.c.lead_id == bindparam("key"),
         leads.c.state == "offered",
         leads.c.worker == bindparam("of_worker"),
+        leads.c.updated_at_ms == bindparam("at_ms"),  # of this very intent, and not of a later turn's
     )
-    .values(state="waiting", updated_at_ms=bindparam("at_ms"))
+    .values(state="waiting")
 )
 _NO_OFFERS = delete(offers).where(offers.c.lead_id == bindparam("key"))
 
@@ -146,8 +147,8 @@ def wait_again(
 ) -> bool:
     """Nothing of its offers left the house: the lead waits as before, and they are gone.
 
-    Only the worker that wrote them may call this, and only before it sent anything. False, and nothing is changed, if
-    the lead is not in its hands.
+    Only the worker that wrote them (`at_ms`) may call this, and only before it sent anything. False, and nothing is
+    changed, if the lead is not in its hands, or is in them by a later intent.
     """
     if conn.execute(_WAIT, {"key": lead_id, "of_worker": worker, "at_ms": at_ms}).rowcount != 1:
         return False

@@ -55,13 +55,16 @@ class LeadBook:
             self.let_go(lead.lead_id, lead.worker)
         return taken
 
-    async def keep(self, draft: LeadDraft, unsold: Unsold) -> Taken | AlreadyTaken | Refused:
-        """A lead for which nobody bid. Raises `HouseError`: then it is as if it never came."""
+    async def keep(self, draft: LeadDraft, unsold: Unsold, *, keyed: bool) -> Taken | AlreadyTaken | Refused:
+        """A lead for which nobody bid. Raises `HouseError`: then it is as if it never came; or, of a request that comes
+        with a key (`keyed`), it is there or not, and the same request again hears which (P4, P5): it may have been
+        told already."""
         step = partial(take_unsold, lead=draft.lead, unsold=unsold)
         try:
             return await self._writer.write(step)
         except HouseError:
-            self.owed.add(partial(self._take_back_unsold, draft, unsold))
+            if not keyed:
+                self.owed.add(partial(self._take_back_unsold, draft, unsold))
             raise
 
     async def offer_waiting(

@@ -59,10 +59,13 @@ class Keeping:
         answer: PingAnswer,
         body_hash: bytes,
         lead_id: str,
+        *,
+        keyed: bool,
     ) -> bytes:
         """The seller's answer, durable: `waiting` where the campaign has `pending_hours`, else rejected.
 
-        Raises `SellerError` 409 as for any post, and `HouseError`: then it is as if the lead never came.
+        `keyed`: the same request finds its lead again. Raises `SellerError` 409 as for any post, and `HouseError`: then
+        it is as if the lead never came, but for a keyed one.
         """
         ping = self._without_bids(floor, campaign, seller, request, values, answer.ping_id)
         suppressed = self._shelf.hit(campaign.suppression_lists, values)
@@ -92,11 +95,13 @@ class Keeping:
             next_at_ms=None if hours is None else ping.at_ms + wait_ms(0),
             until_ms=0 if hours is None else ping.at_ms + hours * HOUR_MS,
         )
-        return await self._written(draft, unsold, state, body)
+        return await self._written(draft, unsold, state, body, keyed)
 
-    async def _written(self, draft: LeadDraft, unsold: Unsold, state: LeadState, body: bytes) -> bytes:
+    async def _written(
+        self, draft: LeadDraft, unsold: Unsold, state: LeadState, body: bytes, keyed: bool
+    ) -> bytes:
         lead = draft.lead
-        taken = await self._book.keep(draft, unsold)
+        taken = await self._book.keep(draft, unsold, keyed=keyed)
         if isinstance(taken, AlreadyTaken):
             same = taken.body_hash in (lead.body_hash, b"")  # of a forgotten lead no hash is left
             if same and taken.answer is not None:

@@ -165,7 +165,15 @@ class PostService:
                 return pinged, None
             if ping is None:
                 kept = await self._keeping.keep(
-                    floor, campaign, seller, asked, decoded.values, pinged.answer, body_hash, lead_id
+                    floor,
+                    campaign,
+                    seller,
+                    asked,
+                    decoded.values,
+                    pinged.answer,
+                    body_hash,
+                    lead_id,
+                    keyed=ping_id is not None,
                 )
                 return pinged, kept
             if ping_id is not None:  # a repeat that runs at the same time has the same places: they stay held

@@ -93,7 +93,6 @@ class Waiting:
         self._openings = Openings()
         self._has_chore, self._ask_again_ms = False, 0
         self._count_again_ms = 0
-        self._gate = asyncio.Semaphore(AT_ONCE)
         self._looking: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self.outcomes = counts()  # (what a try came to,)
@@ -128,14 +127,22 @@ class Waiting:
         opened = self._openings.look(market, now_ms)
         if opened:
             await self._writer.write(partial(hasten, campaigns=opened, now_ms=now_ms, apart_ms=APART_MS))
-        due: list[Due] = []
+        tried = 0
         if await self._reader.read(partial(any_due, now_ms=now_ms)):
-            due = await self._writer.write(
-                partial(take_due, now_ms=now_ms, most=MOST_A_LOOK, wait_ms=wait_ms)
-            )
-            await asyncio.gather(*map(self._try, due))
+            tried = sum(await asyncio.gather(*(self._take_turns() for _ in range(AT_ONCE))))
         self.leads = await self._reader.read(count_waiting)
-        return len(due)
+        return tried
+
+    async def _take_turns(self) -> int:
+        """One lead after the other; how many. Each turn is taken when it begins: one that had to wait for those before
+        it might be another worker's by then."""
+        for tried in range(MOST_A_LOOK // AT_ONCE):
+            step = partial(take_due, now_ms=self._clock.now_ms(), most=1, wait_ms=wait_ms)
+            due = await self._writer.write(step)
+            if not due:
+                return tried
+            await self._try(due[0])
+        return MOST_A_LOOK // AT_ONCE
 
     async def _nobody_waits(self, market: Market, now_ms: int) -> bool:
         """Where no campaign lets its leads wait, the ledger is asked seldom whether any wait since it did."""
@@ -156,17 +163,16 @@ class Waiting:
 
     async def _try(self, due: Due) -> None:
         """One lead's turn, to its end."""
-        async with self._gate:
-            try:
-                outcome = await self._tried(due)
-            except TakenOver:
-                outcome = "taken_over"
-            except HouseError as error:
-                outcome = "put_off"
-                log.warning("waiting_lead_put_off", lead_id=due.lead_id, code=error.code)
-            except Exception:
-                outcome = "failed"
-                log.bug("waiting_lead_failed", lead_id=due.lead_id)
+        try:
+            outcome = await self._tried(due)
+        except TakenOver:
+            outcome = "taken_over"
+        except HouseError as error:
+            outcome = "put_off"
+            log.warning("waiting_lead_put_off", lead_id=due.lead_id, code=error.code)
+        except Exception:
+            outcome = "failed"
+            log.bug("waiting_lead_failed", lead_id=due.lead_id)
         self.outcomes[(outcome,)] += 1
 
     async def _tried(self, due: Due) -> str:
@@ -191,6 +197,8 @@ class Waiting:
         suppressed = self._shelf.hit(campaign.suppression_lists, draft.values)
         if suppressed is not None:
             return await self._refuse(lead, "suppressed", now_ms, list=suppressed.id)
+        if (lead.lead_id, self._lease.worker) in self._book.in_hand:
+            return "put_off"  # what an earlier turn left is not written yet
         return await self._auction(floor, campaign, seller, draft, due)
 
     async def _auction(
@@ -199,21 +207,25 @@ class Waiting:
         ping = await self._pings.again(floor, campaign, seller, draft.ping, draft.values)
         if ping is None:
             return "no_bid"
-        draft = await self._with(draft, replace(ping, opens=False))
         at_ms = ping.post_instant(self._clock.now_ms())
         terms, rule = ping.terms, campaign.rules.on_reject
-        course = Course(
-            floor, draft, Sale(ping.ranked, ping.wins, terms, rule, state=LeadState.WAITING), at_ms
-        )
-        wins = course.sale.next_offers()
-        repeated = await self._book.offer_waiting(draft, wins, at_ms, due)
+        sale = Sale(ping.ranked, ping.wins, terms, rule, state=LeadState.WAITING)
+        wins = sale.next_offers()
+        try:
+            draft = await self._with(draft, replace(ping, opens=False))
+            repeated = await self._book.offer_waiting(draft, wins, at_ms, due)
+        except HouseError:
+            await self._offering.give_back(floor, ping, wins)
+            raise
         if repeated is None:
             return "gone"  # its places are whoever's that offers it now, or lapse
-        course.repeated = repeated
+        course = Course(floor, draft, sale, at_ms, repeated=repeated)
         try:
             kept = await self._offering.keep(floor, draft, wins, at_ms)
         except HouseError:
-            moved(course.sale.state, Move.WAIT)
+            moved(sale.state, Move.WAIT)
+            # first the places: while the lead is ours nobody else has them, and the next turn's may cost more
+            await self._offering.give_back(floor, ping, wins)
             await self._book.wait_again(draft, at_ms, due)
             raise
         await self._selling.go_on(course, kept)

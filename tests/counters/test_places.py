@@ -75,6 +75,22 @@ async def test_holding_twice_takes_one_place_and_extends_nothing(counters: Count
     assert await used(counters, PER_HOUR, UNTIL + 1) == 0
 
 
+@pytest.mark.parametrize("room", [40, 39])
+async def test_a_hold_for_more_takes_more_or_stays(counters: Counters, room: int) -> None:
+    """The same ping auctioned again, by a repeat or a later turn, and the bid is higher."""
+    spend = CapRule("b:spend:month", "spend", "month", room * 1_000_000, UTC)
+    caps = (PER_HOUR, spend)
+    assert await counters.hold(place("p1", *caps, price_micros=25_000_000), NOW, UNTIL) == HELD
+    dearer = await counters.hold(place("p1", *caps, price_micros=40_000_000), NOW, UNTIL)
+    fits = room == 40
+    assert dearer == (HELD if fits else Full(spend.key, UNTIL + 1, room=14_000_000))
+    assert await used(counters, spend) == (40_000_000 if fits else 25_000_000)
+    assert await used(counters, PER_HOUR) == 1
+    assert await counters.hold(place("p1", *caps, price_micros=20_000_000), NOW, UNTIL) == HELD
+    assert await used(counters, spend) == (40_000_000 if fits else 25_000_000)
+    assert await used(counters, spend, UNTIL + 1) == 0
+
+
 async def test_a_hold_reaches_into_every_window_up_to_its_end(counters: Counters) -> None:
     until = HOUR_END + 2 * HOUR  # the first instant of the third window from here
     assert await counters.hold(place("p", PER_HOUR), NOW, until) == HELD

@@ -132,13 +132,18 @@ class PlacesMachine(RuleBasedStateMachine):
             return await self.counters.hold(place, self.now_ms, until_ms)
 
         answer = self.wait(step())
-        if self.alive(place) is not None:
+        had = self.alive(place)
+        if had is not None and not (had.until_ms is not None and had.place.price_micros < price):
             assert answer == HELD
-        elif self.fits(Holding(place, self.now_ms, until_ms)):
+            return
+        self.holdings.pop((ping_id, order_id), None)  # one that is held for less is taken anew, if it fits
+        if self.fits(Holding(place, self.now_ms, until_ms)):
             assert answer == HELD
             self.put(place, until_ms)
         else:
             self.check_full(answer)
+            if had is not None:
+                self.holdings[ping_id, order_id] = had
 
     @rule(ping_id=ping_ids, order_id=order_ids, price=prices)
     def keep(self, ping_id: str, order_id: str, price: int) -> None:

@@ -166,3 +166,13 @@ async def test_a_lead_that_may_wait_is_unmatched_until_somebody_buys_it(open_dis
         _, lead = await house.get(f"/leads/{unmatched['id']}")
         assert (lead["status"], lead["history"][-1]["reason"]) == (status, reason)
         assert await house.post("/api/v1/ingest", example("ingest.request", state=state), **key) == first
+
+
+@pytest.mark.parametrize(("bill", "status"), [(90, 422), (None, 200)])
+async def test_two_names_of_one_field(open_distro: Open, bill: int | None, status: int) -> None:
+    """Neither of two bills is thrown away unseen; a null is none."""
+    house: House = await open_distro()
+    sent = {**example("ingest.request"), "bill": 150, "monthly_bill": bill}
+    assert (await house.post("/api/v1/ingest", sent))[0] == status
+    sold = [one["body"]["lead"]["bill"] for one in await house.seen("buyer_abc", "post")]
+    assert sold == ([150] if status == 200 else [])

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, select
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.faults import ImpossibleMove
 from auction.ledger.lead_queries import find_lead, lead_history_of, offers_of
+from auction.ledger.leads import settle
 from auction.ledger.records import AlreadyTaken, Due, Lead, NewLead, Refused, Settlement, Taken, Unsold
 from auction.ledger.schema import fingerprints, leads, people, waits
 from auction.ledger.taking import take_back_unsold, take_lead, take_unsold
@@ -179,16 +180,38 @@ def test_one_that_was_forgotten_is_not_offered(engine: Engine) -> None:
 def test_nothing_left_the_house_so_it_waits_again(engine: Engine) -> None:
     waiting(engine)
     again = partial(do, engine, wait_again, "lead-1", "solar-us")
-    assert not again("w2", AT_MS + 80, AT_MS + 200, AT_MS + 1_000)  # it was never offered
+    assert not again("w2", AT_MS + 70, AT_MS + 200, AT_MS + 1_000)  # it was never offered
     assert offered(engine)
-    assert not again("w3", AT_MS + 80, AT_MS + 200, AT_MS + 1_000)  # it is another's
-    assert again("w2", AT_MS + 80, AT_MS + 200, AT_MS + 1_000)
+    assert not again("w3", AT_MS + 70, AT_MS + 200, AT_MS + 1_000)  # it is another's
+    assert again("w2", AT_MS + 70, AT_MS + 200, AT_MS + 1_000)
     assert lead_of(engine).state == "waiting"
     assert do(engine, offers_of, "lead-1") == []
     assert [one.lead_id for one in due(engine, AT_MS + 200)] == ["lead-1"]
     assert offered(engine, at_ms=AT_MS + 210)
     told = [one.state for one in do(engine, lead_history_of, "lead-1")]
     assert told == ["received", "waiting", "offered", "waiting", "offered"]
+
+
+def test_an_earlier_offer_that_was_not_sent_takes_no_later_one_back(engine: Engine) -> None:
+    waiting(engine)
+    again = partial(do, engine, wait_again, "lead-1", "solar-us", "w2")
+    assert offered(engine)
+    assert again(AT_MS + 70, AT_MS + 200, AT_MS + 1_000)
+    assert offered(engine, at_ms=AT_MS + 210)  # and this one may be on its way to its buyer
+    assert not again(AT_MS + 70, AT_MS + 200, AT_MS + 1_000)
+    assert lead_of(engine).state == "offered"
+    assert [one.state for one in do(engine, offers_of, "lead-1")] == ["sent"]
+
+
+def test_one_that_was_offered_and_refused_meanwhile_is_not_taken_back(engine: Engine) -> None:
+    lead = waiting(engine)
+    assert offered(engine)
+    refused = Settlement(
+        lead_id="lead-1", from_states=("offered",), state="rejected", at_ms=AT_MS + 90, answer="no"
+    )
+    do(engine, settle, refused)
+    do(engine, take_back_unsold, lead, UNSOLD)
+    assert lead_of(engine).state == "rejected"
 
 
 def test_it_is_refused_once(engine: Engine) -> None:

@@ -15,7 +15,7 @@ from auction.ledger.forgetting import forget_leads
 from auction.ledger.lead_queries import find_lead, offers_of
 from auction.ledger.schema import fingerprints, leads, waits
 from auction.ledger.waiting import take_due
-from auction.post.waiting import Waiting
+from auction.post.waiting import AT_ONCE, Waiting
 from auction.post.waits import wait_ms
 from tests.faults.breaking import AwayAt, CountersAwayAt, apply_to, eventually
 from tests.house import KEY_HASH, House
@@ -253,6 +253,52 @@ async def test_an_intent_that_may_have_been_written(
     await sold_at_next_turn(house, lead_id)
 
 
+async def test_a_turn_is_not_taken_back_by_what_an_earlier_one_owed(open_quiet: OpenHouse) -> None:
+    house = await open_quiet([CLOSED])
+    await send(house)
+    await apply_to(house, [FIXED], campaign=WAITS, sellers=[SELLER])
+    house.clock.move(MINUTE_MS)
+    book: Any = house.exchange.posts.book
+    mended = asyncio.Event()
+    writer = book._writer = AwayAt(book._writer, "offer_waiting")
+    book._writer = LateAt(writer, "wait_again", mended)
+    await house.exchange.waiting.look()
+    house.clock.move(HOUR_MS)
+    await house.exchange.waiting.look()  # the ledger is back, and this look is first
+    assert await house.seen("a-co", "post") == []  # the lead has a step owed: its turn passes
+    mended.set()
+
+    async def paid() -> bool:
+        return not book.owed.waiting
+
+    await eventually(paid)
+    assert book.in_hand == set()
+
+
+@pytest.mark.parametrize("step", ["keep", "offer_waiting"])
+async def test_a_turn_that_failed_leaves_no_place_behind(open_quiet: OpenHouse, step: str) -> None:
+    capped = {"caps": [{"spend": 40, "per": "day"}]}
+    house = await open_quiet([{**CLOSED, **capped}])
+    lead_id = (await send(house))["lead_id"]
+    await apply_to(house, [{**FIXED, **capped}], campaign=WAITS, sellers=[SELLER])
+    house.clock.move(MINUTE_MS)
+    exchange = house.exchange
+    offering, book = (getattr(exchange.waiting, name) for name in ("_offering", "_book"))
+    if step == "keep":
+        offering._counters = CountersAwayAt(offering._counters, "keep", done=True)
+    else:
+        book._writer = AwayAt(book._writer, "offer_waiting")
+    assert await exchange.waiting.look() == 1
+    caps = exchange.floor.market.orders["a"].caps
+    ((_, used, _),) = await exchange.counters.peek("a-co", caps, house.clock.now_ms())
+    assert used == 0
+    dearer = {**FIXED, **capped, "price": {"fixed": 30}}
+    await apply_to(house, [dearer], campaign=WAITS, sellers=[SELLER])
+    await sold_at_next_turn(house, lead_id)
+    ((_, used, _),) = await exchange.counters.peek("a-co", caps, house.clock.now_ms())
+    assert used == 30_000_000
+
+
 async def sold_at_next_turn(house: House, lead_id: str) -> None:
     """Once, with one offer."""
     house.clock.move(HOUR_MS)
@@ -280,6 +326,24 @@ async def test_a_ledger_that_fails_keeps_no_lead_that_nobody_was_told_of(
     assert (await send(house))["status"] == "pending"
 
 
+async def test_a_lead_that_a_repeat_was_told_of_is_not_taken_back(open_quiet: OpenHouse) -> None:
+    house = await open_quiet([CLOSED])
+    book: Any = house.exchange.posts.book
+    mended = asyncio.Event()
+    book._writer = LateAt(book._writer, "take_back_unsold", mended)
+    book._writer = AwayAt(book._writer, "take_unsold", written=True)
+    assert (await house.post("/api/leads", LEAD, **{"idempotency-key": "k1"}))[0] == 503
+    status, answer = await house.post("/api/leads", LEAD, **{"idempotency-key": "k1"})
+    assert (status, answer["status"]) == (200, "pending")
+    mended.set()
+
+    async def paid() -> bool:
+        return not book.owed.waiting
+
+    await eventually(paid)
+    assert (await house.get(f"/leads/{answer['lead_id']}"))[1]["status"] == "waiting"
+
+
 async def test_a_repeat_with_its_key_is_one_lead(open_quiet: OpenHouse) -> None:
     house = await open_quiet([CLOSED])
     first = await house.post("/api/leads", LEAD, **{"idempotency-key": "k1"})
@@ -302,6 +366,31 @@ async def test_a_lead_whose_turn_was_lost_has_another(open_quiet: OpenHouse) -> 
     assert len(await house.exchange.writer.write(step)) == 1  # by a worker that ends here
     house.clock.move(2 * MINUTE_MS)
     assert await house.exchange.waiting.look() == 1
+
+
+async def test_a_turn_is_taken_when_it_begins(open_quiet: OpenHouse) -> None:
+    house = await open_quiet([CLOSED])
+    for at in range(AT_ONCE + 1):
+        await send(house, phone=f"512-555-01{at:02d}")
+    house.clock.move(MINUTE_MS)
+    waiting: Any = house.exchange.waiting
+    begun, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow(_: object) -> None:
+        begun.release()
+        await go_on.wait()
+
+    waiting._tried = slow
+    looking = asyncio.create_task(waiting.look())
+    for _ in range(AT_ONCE):
+        await asyncio.wait_for(begun.acquire(), 5)
+
+    def taken(conn: Connection) -> int:
+        return sum(row.tries for row in conn.execute(select(waits)))
+
+    assert await house.exchange.reader.read(taken) == AT_ONCE
+    go_on.set()
+    assert await looking == AT_ONCE + 1
 
 
 async def test_one_worker_of_all_looks(open_quiet: OpenHouse) -> None:
@@ -347,6 +436,20 @@ async def test_a_paused_seller_sells_nothing(open_quiet: OpenHouse) -> None:
     lead = await house.exchange.reader.read(partial(find_lead, lead_id=lead_id))
     assert lead is not None
     assert lead.state == "waiting"
+
+
+class LateAt:
+    """The ledger's writer, which is slow to write `op`: not before `mended`."""
+
+    def __init__(self, writer: Any, op: str, mended: asyncio.Event) -> None:
+        self._writer = writer
+        self._op = op
+        self._mended = mended
+
+    async def write(self, op: partial[Any]) -> Any:
+        if op.func.__name__ == self._op:
+            await self._mended.wait()
+        return await self._writer.write(op)
 
 
 def another(house: House) -> Waiting:
