@@ -166,3 +166,17 @@ async def test_a_lead_that_may_wait_is_unmatched_until_somebody_buys_it(open_dis
         _, lead = await house.get(f"/leads/{unmatched['id']}")
         assert (lead["status"], lead["history"][-1]["reason"]) == (status, reason)
         assert await house.post("/api/v1/ingest", example("ingest.request", state=state), **key) == first
+
+
+async def test_two_names_of_one_field_are_named(open_distro: Open) -> None:
+    house: House = await open_distro()
+    told = await house.post("/api/v1/ingest", example("ingest.request", monthly_bill=200, bill=100))
+    assert told[0] == 422
+    error = "means the same field as monthly_bill: send one of them"
+    assert told[1]["errors"] == [{"field": "bill", "error": error}]
+    status, answer = await house.post(
+        "/api/v1/ingest", example("ingest.request", bill=200, monthly_bill=None)
+    )
+    assert (status, answer["data"]["status"]) == (200, "ACCEPTED")
+    (sold,) = await house.seen("buyer_abc", "post")
+    assert sold["body"]["lead"]["bill"] == 200
