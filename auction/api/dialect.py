@@ -19,6 +19,7 @@ from auction.errors import FieldMistake, SellerError
 from auction.market.doors import DoorNames
 
 FORM = b"application/x-www-form-urlencoded"
+_USUAL = "application/json or application/x-www-form-urlencoded"
 MOST_PAIRS = 1_000
 """How many names a form or a query may hold."""
 
@@ -40,7 +41,7 @@ async def read_named(
     if kind.split(b";", 1)[0].strip().lower() == FORM and body.lstrip()[:1] not in (b"{", b"["):
         return named | read_pairs(body)
     # curl says "form" of JSON too where nobody told it otherwise
-    return named | read_object(body, kind if not kind.startswith(FORM) else None)
+    return named | read_object(body, kind if not kind.startswith(FORM) else None, _USUAL)
 
 
 def read_pairs(encoded: bytes) -> dict[str, str]:
@@ -65,6 +66,20 @@ def to_ours(names: DoorNames, theirs: Mapping[str, Any], usual: Mapping[str, str
     else as they are called.
     """
     return {names.fields.get(name) or usual.get(name, name): value for name, value in theirs.items()}
+
+
+def same_fields(names: DoorNames, theirs: Iterable[str], usual: Mapping[str, str]) -> list[FieldMistake]:
+    """A mistake for each name that means a field which an earlier one means too."""
+    firsts: dict[str, str] = {}
+    mistakes = []
+    for name in theirs:
+        ours = names.fields.get(name) or usual.get(name, name)
+        first = firsts.setdefault(ours, name)
+        if first != name:
+            mistakes.append(
+                FieldMistake(name[:64], f"means the same field as {first[:64]}: send one of them")
+            )
+    return mistakes
 
 
 def to_theirs(

@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from auction.api.at_door import CampaignsAtDoor
 from auction.api.bodies import Bodies
-from auction.api.dialect import read_named, to_ours, to_theirs
+from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
 from auction.api.idempotency import KeyedDoor, of_the_key, read_key
 from auction.api.native import MOST_TEXT, hash_of, ping_headers, rate_headers
 from auction.api.wire import JSON_TYPE, encode_json, headers_of, key_of
@@ -231,16 +231,12 @@ class DistroDoor:
         at = self._campaigns.called(called, seller)
         if at is None:
             raise SellerError(404, "unknown_campaign", "There is no campaign of this flo_campaign_id.")
-        fields = {
-            name: value
-            for name, value in data.items()
-            if value is not None and name not in ENVELOPE  # a null is a field left out
-        }
-        lead = to_ours(at.names, fields, {})
-        if len(lead) < len(fields):
-            mistakes = [FieldMistake("lead", "two names of the body mean the same field")]
+        # a null is a field left out
+        fields = {name: value for name, value in data.items() if value is not None and name not in ENVELOPE}
+        mistakes = same_fields(at.names, fields, {})
+        if mistakes:
             raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
-        return _Sent(seller, at.market, at.names, data, lead, key, arrived_s)
+        return _Sent(seller, at.market, at.names, data, to_ours(at.names, fields, {}), key, arrived_s)
 
 
 def _text(

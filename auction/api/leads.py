@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 
 from auction.api.at_door import AtDoor, CampaignsAtDoor
 from auction.api.bodies import Bodies
-from auction.api.dialect import read_named, to_ours, to_theirs
+from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
 from auction.api.shaped import WholeLead, headers_of_error, headers_of_reply, reply_of, sentences
 from auction.api.wire import headers_of, key_of, respond
 from auction.errors import ExchangeError, FieldMistake, SellerError
@@ -97,9 +97,7 @@ class LeadsDoor:
         }
         usual = {_camel(spec.name): spec.name for spec in at.market.campaign.fields}
         lead = to_ours(at.names, sent, usual)
-        mistakes = []
-        if len(lead) < len(sent):
-            mistakes.append(FieldMistake("lead", "two names of the body mean the same field"))
+        mistakes = same_fields(at.names, sent, usual)
 
         def named(error: ExchangeError) -> Reply:
             if not isinstance(error, SellerError) or error.code != "bad_fields":

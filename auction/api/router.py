@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from auction import log
 from auction.api.at_door import AtDoor, CampaignsAtDoor
 from auction.api.bodies import Bodies
-from auction.api.dialect import read_named, to_ours, to_theirs
+from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
 from auction.api.shaped import WholeLead, headers_of_error, reply_of, respond_shaped, sentences
 from auction.api.wire import headers_of, key_of
 from auction.errors import ExchangeError, FieldMistake, SellerError
@@ -123,9 +123,7 @@ class _Fields:
         if self._is_free("geo"):
             self._place_geo(theirs.get("geo"))
         self.lead = to_ours(at.names, theirs, self._usual)
-        self.mistakes: list[FieldMistake] = []
-        if len(self.lead) < len(theirs):
-            self.mistakes.append(FieldMistake("lead", "two names of the body mean the same field"))
+        self.mistakes = same_fields(at.names, theirs, self._usual)
         for name in ASKED_FOR:
             ours = at.names.fields.get(name) or self._usual.get(name, name)
             if at.has(ours) and self.lead.get(ours) is None:

@@ -10,6 +10,7 @@ from auction.api.wire import encode_json, headers_of, key_of, problem
 from auction.errors import ExchangeError, HouseError, SellerError, internal_error
 from auction.exchange import Exchange
 from auction.market.market import TradedSeller
+from auction.postbacks.endpoints import urls_of
 
 MOST_ID = 128
 
@@ -32,7 +33,8 @@ class StatusDoor:
     async def lead(self, request: Request) -> Response:
         """A lead of this seller with its history."""
         seller = self._seller_of(request)
-        return _json(await self._exchange.status.lead(seller.id, _id_in(request, "lead")))
+        lead_id = _id_in(request, "lead")
+        return _json(await self._exchange.status.lead(seller.id, lead_id, urls_of(seller.seller)))
 
     async def ping(self, request: Request) -> Response:
         """A ping of this seller: what was offered, and what became of it."""

@@ -42,10 +42,15 @@ def key_of(headers: Headers) -> str | None:
     return None if value is None else value.strip().decode("latin-1")
 
 
-def read_object(body: bytes, content_type: bytes | None = None) -> dict[str, Any]:
-    """The JSON object of a body. Raises `SellerError`: 415, 400 `bad_json`, 422 for a key given twice."""
+def read_object(
+    body: bytes, content_type: bytes | None = None, usual: str = "application/json"
+) -> dict[str, Any]:
+    """The JSON object of a body; `usual` is what a sender of something else is told to send.
+
+    Raises `SellerError`: 415, 400 `bad_json`, 422 for a key given twice.
+    """
     if content_type != b"application/json" and content_type:
-        _check_type(content_type)
+        _check_type(content_type, usual)
     try:
         data = _decode_json(body)
     except RecursionError:
@@ -53,6 +58,8 @@ def read_object(body: bytes, content_type: bytes | None = None) -> dict[str, Any
     except UnicodeDecodeError:
         raise SellerError(400, "bad_json", "The body is not JSON: it is not UTF-8.") from None
     except msgspec.DecodeError as error:
+        if not body.strip():
+            raise SellerError(400, "bad_json", "The body is not JSON: it is empty.") from None
         raise SellerError(400, "bad_json", f"The body is not JSON: {error}.") from None
     if data.__class__ is not dict:
         raise SellerError(400, "not_an_object", "The body must be a JSON object.")
@@ -66,10 +73,10 @@ def too_deep() -> SellerError:
     return SellerError(400, "too_deep", "The JSON is nested too deeply.")
 
 
-def _check_type(content_type: bytes) -> None:
+def _check_type(content_type: bytes, usual: str) -> None:
     kind = content_type.split(b";", 1)[0].strip().lower()
     if kind != b"application/json" and not kind.endswith(b"+json"):
-        raise SellerError(415, "not_json", "Send the body as application/json.")
+        raise SellerError(415, "not_json", f"Send the body as {usual}.")
 
 
 def _all_keys_once(data: dict[str, Any], body: bytes) -> bool:

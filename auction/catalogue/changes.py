@@ -7,6 +7,7 @@ never what it was or is: the lines go to terminals and logs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -21,6 +22,7 @@ _URL_KEYS = frozenset(("ping_url", "post_url", "url"))
 """Their part after `?` often holds a token: it is shown as `...`."""
 _MOST_SHOWN = 120
 _CHANGED = "(changed)"
+_HIDDEN = "(secret)"
 
 
 class KeyChange(msgspec.Struct, frozen=True):
@@ -127,7 +129,18 @@ def _shown(key: str, value: object) -> str:
         return "(none)"
     if isinstance(value, Micros):
         return to_text(value)
-    if key in _URL_KEYS and isinstance(value, str) and "?" in value:
-        value = value.partition("?")[0] + "?..."
-    line = write_line(plain(value, to_text))
+    line = write_line(_showable(key, plain(value, to_text)))
     return line if len(line) <= _MOST_SHOWN else f"{line[:_MOST_SHOWN]}..."
+
+
+def _showable(key: str, value: Any) -> Any:
+    """A value without what is secret, however deep in it: a postback has a URL and a secret of its own."""
+    if isinstance(value, dict):
+        return {
+            name: _HIDDEN if name in _SECRET_KEYS else _showable(name, inner) for name, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_showable(key, inner) for inner in value]
+    if key in _URL_KEYS and isinstance(value, str) and "?" in value:
+        return value.partition("?")[0] + "?..."
+    return value

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, not_, select
+from sqlalchemy import ColumnElement, Connection, case, func, not_, select
 
 from auction.ledger.conditions import Asked, Found, Wanted, condition, found, where
 from auction.ledger.schema import leads, sales
@@ -49,7 +49,10 @@ class LeadRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sum(msgspec.Struct, frozen=True, kw_only=True):
-    """Sales with the same values in the columns of the group, and in the same quarter of an hour if that is asked."""
+    """Sales with the same values in the columns of the group, and in the same quarter of an hour if that is asked.
+
+    `sales` and amounts are of those that stand; `returned` is how many do not, of `credited_micros` in prices.
+    """
 
     group: tuple[str, ...]
     quarter: int | None
@@ -57,6 +60,8 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
     price_micros: int
     payout_micros: int
     margin_micros: int
+    returned: int
+    credited_micros: int
 
 
 def list_leads(conn: Connection, asked: Asked) -> Found[LeadRow]:
@@ -76,8 +81,14 @@ def sums(conn: Connection, asked: Asked, columns: Sequence[str], by_time: bool) 
     """What was sold, by these columns of `sales`; at most `MOST_GROUPS` + 1 of them."""
     groups = [sales.c[name] for name in columns]
     quarters = [(sales.c.sold_at_ms // QUARTER_MS).label("quarter")] if by_time else []
+    stands = sales.c.returned_at_ms.is_(None)
     amounts = [
-        func.sum(sales.c[name]).label(name) for name in ("price_micros", "payout_micros", "margin_micros")
+        func.sum(case((stands, sales.c[name]), else_=0)).label(name)
+        for name in ("price_micros", "payout_micros", "margin_micros")
+    ]
+    amounts += [
+        func.count(sales.c.returned_at_ms).label("returned"),
+        func.sum(case((stands, 0), else_=sales.c.price_micros)).label("credited_micros"),
     ]
     rows = (
         select(*groups, *quarters, func.count().label("sales"), *amounts)
@@ -89,10 +100,12 @@ def sums(conn: Connection, asked: Asked, columns: Sequence[str], by_time: bool) 
         Sum(
             group=tuple(row[name] for name in columns),
             quarter=int(row["quarter"]) if by_time else None,
-            sales=row["sales"],
+            sales=row["sales"] - row["returned"],
             price_micros=int(row["price_micros"] or 0),
             payout_micros=int(row["payout_micros"] or 0),
             margin_micros=int(row["margin_micros"] or 0),
+            returned=row["returned"],
+            credited_micros=int(row["credited_micros"] or 0),
         )
         for row in conn.execute(rows).mappings()
     ]

@@ -34,12 +34,14 @@ class LeadLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LeadStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a lead's history. `by` is who settled it, where somebody did."""
+    """One line of a lead's history. `by` is who settled or told it (`told`, of what `value`), where somebody did."""
 
     at: str
     status: str
     reason: str | None
     by: str | None
+    told: str | None
+    value: float | None
 
 
 class LeadOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -56,12 +58,18 @@ class LeadOffer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LeadSale(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A sale of the lead. Money only for those who may see it."""
+    """A sale of the lead, and what its buyer told since. Money (`value` too) only for those who may see it; what was
+    returned is no longer owed."""
 
     order: str
     buyer: str
     exclusive: bool
     sold_at: str
+    delivered_at: str | None = None
+    converted_at: str | None = None
+    returned_at: str | None = None
+    return_reason: str | None = None
+    value: float | None = None
     price: float | None = None
     payout: float | None = None
     margin: float | None = None
@@ -77,7 +85,10 @@ class LeadFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MoneyLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Sales in sums, by whatever was asked for: `price = payout + margin`."""
+    """Sales that stand in sums, by whatever was asked for: `price = payout + margin`.
+
+    `returned` is how many of that time were given back, `credited` the prices of those.
+    """
 
     seller: str | None = None
     buyer: str | None = None
@@ -88,6 +99,8 @@ class MoneyLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     price: float = msgspec.field()
     payout: float = msgspec.field()
     margin: float = msgspec.field()
+    returned: int = msgspec.field()
+    credited: float = msgspec.field()
 
 
 def line_of(row: LeadRow, *, money: bool) -> LeadLine:
@@ -122,17 +135,20 @@ def lead_file(conn: Connection, lead_id: str, *, money: bool) -> LeadFile | None
         lead=line_of(row, money=money),
         offers=tuple(_offer(offer, money) for offer in offers_of(conn, lead_id)),
         sales=tuple(_sale(sale, money) for sale in sold),
-        history=tuple(map(_step, lead_history_of(conn, lead_id))),
+        history=tuple(_step(moment, money) for moment in lead_history_of(conn, lead_id)),
     )
 
 
 def money_lines(found: Sequence[Sum], columns: Sequence[str], zone: tzinfo) -> list[MoneyLine]:
     """Sums by the names of the columns, and by the day of `zone` where they are by time; in order."""
-    joined: defaultdict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    joined: defaultdict[tuple[str, ...], list[int]] = defaultdict(lambda: [0] * 6)
     by_time = any(one.quarter is not None for one in found)
     for one in found:
         day = () if one.quarter is None else (_day_of(one.quarter, zone),)
-        amounts = (one.sales, one.price_micros, one.payout_micros, one.margin_micros)
+        amounts = (
+            *(one.sales, one.price_micros, one.payout_micros, one.margin_micros),
+            *(one.returned, one.credited_micros),
+        )
         of_group = joined[(*one.group, *day)]
         of_group[:] = [before + more for before, more in zip(of_group, amounts, strict=True)]
     names = (*columns, *(("day",) if by_time else ()))
@@ -143,8 +159,10 @@ def money_lines(found: Sequence[Sum], columns: Sequence[str], zone: tzinfo) -> l
             price=to_wire(price),
             payout=to_wire(payout),
             margin=to_wire(margin),
+            returned=returned,
+            credited=to_wire(credited),
         )
-        for group, (many, price, payout, margin) in sorted(joined.items())
+        for group, (many, price, payout, margin, returned, credited) in sorted(joined.items())
     ]
 
 
@@ -153,10 +171,15 @@ def _day_of(quarter: int, zone: tzinfo) -> str:
     return moment.astimezone(zone).date().isoformat()
 
 
-def _step(moment: Moment) -> LeadStep:
+def _step(moment: Moment, money: bool) -> LeadStep:
     detail = moment.detail
     return LeadStep(
-        at=iso_utc(moment.at_ms), status=moment.state, reason=detail.get("reason"), by=detail.get("by")
+        at=iso_utc(moment.at_ms),
+        status=moment.state,
+        reason=detail.get("reason"),
+        by=detail.get("by"),
+        told=detail.get("told"),
+        value=detail.get("value") if money else None,
     )
 
 
@@ -168,7 +191,7 @@ def _offer(offer: Offer, money: bool) -> LeadOffer:
         reason=offer.reason,
         exclusive=offer.exclusive,
         sent_at=iso_utc(offer.sent_at_ms),
-        answered_at=None if offer.answered_at_ms is None else iso_utc(offer.answered_at_ms),
+        answered_at=_iso(offer.answered_at_ms),
         price=to_wire(offer.price_micros) if money else None,
     )
 
@@ -179,7 +202,16 @@ def _sale(sale: Sale, money: bool) -> LeadSale:
         buyer=sale.buyer_id,
         exclusive=sale.exclusive,
         sold_at=iso_utc(sale.sold_at_ms),
+        delivered_at=_iso(sale.delivered_at_ms),
+        converted_at=_iso(sale.converted_at_ms),
+        returned_at=_iso(sale.returned_at_ms),
+        return_reason=sale.return_reason,
+        value=to_wire(sale.value_micros) if money and sale.value_micros is not None else None,
         price=to_wire(sale.price_micros) if money else None,
         payout=to_wire(sale.payout_micros) if money else None,
         margin=to_wire(sale.margin_micros) if money else None,
     )
+
+
+def _iso(at_ms: int | None) -> str | None:
+    return None if at_ms is None else iso_utc(at_ms)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 import msgspec
 from sqlalchemy import Connection
@@ -17,6 +19,7 @@ from auction.market.money import to_wire
 from auction.ping.offer import iso_utc
 
 V = TypeVar("V")
+NO_URLS: Final[Mapping[str, str]] = MappingProxyType({})
 MOST_POSTBACKS = 100
 """Shown of one lead: the latest."""
 
@@ -38,13 +41,18 @@ class Happened(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class PostbackView(msgspec.Struct, frozen=True):
     """A postback to the seller itself: which status it told, how it stands (`waiting`, `behind` an earlier one,
-    `delivered`, `given_up`), and what was answered (`http_status`) the last time, if anything."""
+    `delivered`, `given_up`), and what was answered (`http_status`) the last time, or why nothing was (`error`).
+
+    `url` is the endpoint without its query, or null where it is no longer the seller's.
+    """
 
     event_id: str
+    url: str | None
     status: str
     state: str
     tries: int
     http_status: int | None
+    error: str | None
     next_at: str | None
 
 
@@ -84,8 +92,8 @@ class Status:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def lead(self, seller_id: str, lead_id: str) -> LeadView:
-        """A lead with its history. Raises `SellerError` 404 or 403."""
+    async def lead(self, seller_id: str, lead_id: str, urls: Mapping[str, str] = NO_URLS) -> LeadView:
+        """A lead with its history; `urls` are those of the seller's endpoints. Raises `SellerError` 404 or 403."""
 
         def read(conn: Connection) -> tuple[str, LeadView] | None:
             lead = find_lead(conn, lead_id)
@@ -103,7 +111,9 @@ class Status:
                 sub_id=lead.sub_id,
                 test=lead.test,
                 history=history,
-                postbacks=tuple(map(_told, list_postbacks(conn, MOST_POSTBACKS, lead_id=lead_id))),
+                postbacks=tuple(
+                    _told(one, urls) for one in list_postbacks(conn, MOST_POSTBACKS, lead_id=lead_id)
+                ),
             )
             return lead.seller, view
 
@@ -156,6 +166,7 @@ def _own(seller_id: str, found: tuple[str, V] | None, kind: str) -> V:
     return found[1]
 
 
-def _told(one: Postback) -> PostbackView:
+def _told(one: Postback, urls: Mapping[str, str]) -> PostbackView:
     next_at = None if one.next_at_ms is None else iso_utc(one.next_at_ms)
-    return PostbackView(one.event_id, one.told, one.state, one.tries, one.status, next_at)
+    url = urls.get(one.endpoint)
+    return PostbackView(one.event_id, url, one.told, one.state, one.tries, one.status, one.error, next_at)

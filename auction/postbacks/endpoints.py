@@ -65,6 +65,15 @@ def endpoint_id(seller: str, url: str) -> str:
     return f"{seller}:{sha256(url.encode()).hexdigest()[:12]}"
 
 
+def urls_of(seller: Seller) -> dict[str, str]:
+    """The URLs of a seller's endpoints as they are shown, by the endpoints' names."""
+    return {endpoint_id(seller.id, one.url): _shown(one.url) for one in seller.postbacks}
+
+
+def _shown(url: str) -> str:
+    return url.partition("?")[0]
+
+
 def _endpoint(seller: Seller, postback: Postback, environ: Mapping[str, str]) -> Endpoint:
     signer, fault = None, None
     if postback.secret is not None:
@@ -78,7 +87,7 @@ def _endpoint(seller: Seller, postback: Postback, environ: Mapping[str, str]) ->
         id=endpoint_id(seller.id, postback.url),
         seller=seller.id,
         host=f"{parts.scheme}://{parts.netloc.lower()}",
-        shown=postback.url.partition("?")[0],
+        shown=_shown(postback.url),
         url=url,
         statuses=frozenset(postback.statuses),
         signer=signer,

@@ -103,7 +103,7 @@ async def test_without_a_campaign_for_it_a_key_is_asked_for(open_doors: OpenDoor
         ({**PERSON, "geo": "TX", "name": "Ann"}, 422, "bad_fields", {"name"}),
         ({**PERSON, "geo": "TX", "name": 7}, 422, "bad_fields", {"name"}),
         ({**PERSON, "geo": "TX", "sauce": "x"}, 422, "bad_fields", {"sauce"}),
-        ({**PERSON, "geo": "TX", "state": "OK"}, 422, "bad_fields", {"lead"}),
+        ({**PERSON, "geo": "TX", "state": "OK"}, 422, "bad_fields", {"state"}),
         ({**PERSON, "geo": "TX", "api_key": 1}, 422, "bad_fields", {"api_key"}),
         ({**PERSON, "geo": "TX", "campaign": "boats"}, 422, "which_campaign", {"campaign"}),
     ],

@@ -82,6 +82,21 @@ def test_secrets_are_never_shown() -> None:
         assert secret not in shown
 
 
+def test_secrets_inside_of_an_entry_are_not_shown_either() -> None:
+    postback = "{url: 'https://t.example/p?token=one', secret: env:ONE, statuses: [sold]}"
+    old = OLD.replace(
+        "sellers: [{id: old}, {id: acme, ", f"sellers: [{{id: old}}, {{id: acme, postbacks: [{postback}], "
+    )
+    assert diff(read(OLD), read(old)).lines()[0] == (
+        "~ seller acme  postbacks: [] -> [{url: 'https://t.example/p?...', secret: (secret), statuses: [sold]}]"
+    )
+    for part, other in (("token=one", "token=two"), ("env:ONE", "env:TWO")):
+        assert (
+            diff(read(old), read(old.replace(part, other))).lines()[0]
+            == "~ seller acme  postbacks: (changed)"
+        )
+
+
 def test_changes_keep_both_entries() -> None:
     old, new = read(OLD), read(OLD.replace("25.00}, caps", "26.00}, caps"))
     (change,) = diff(old, new).changed

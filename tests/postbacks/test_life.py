@@ -57,6 +57,9 @@ async def test_a_lead_is_followed_to_its_end(open_test_house: Any, receiver: Rec
     assert {one["lead_id"] for one in said} == {lead_id}
     _, lead = await house.get(f"/leads/{lead_id}")
     assert lead["payout"] == said[-1]["payout"]
+    assert {(one["url"], one["http_status"], one["error"]) for one in lead["postbacks"]} == {
+        (receiver.url, 200, None)
+    }
 
 
 async def test_a_lead_that_is_refused_at_once_is_told(open_test_house: Any, receiver: Receiver) -> None:

@@ -157,7 +157,7 @@ class EntriesDoor:
         def make(before: Entry | None) -> Entry:
             if before is not None:
                 raise SellerError(
-                    409, "already_there", f"There is a {_word(kind)} `{name}` already; change it."
+                    409, "already_there", f"The {_word(kind)} `{name}` is there already; change it."
                 )
             return self._made(admin, before, self._read(kind, data, {}))
 

@@ -293,7 +293,8 @@ def _leads() -> Schema:
                 "What was sold, in sums",
                 {"200": answer("Money")} | problems(_READ),
                 description="Of the last 31 days, if nothing else is asked, and 400 at most; no tests, unless they are "
-                f"asked for.{_OPERATORS}",
+                "asked for. Of sales that stand; what was given back is told as `returned` and `credited`, at the "
+                f"time of its sale.{_OPERATORS}",
                 parameters=[by, *_table(MONEY)],
             )
         },

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from auction.post.reports import Report, Status
 from tests.api.admin.conftest import OpenOffice, Operator, on_both
 from tests.api.wired import until
 from tests.house import NOON_MS, PERSON, House
@@ -34,6 +35,7 @@ async def sold(open_office: OpenOffice) -> Operator:
     return ops
 
 
+NOTHING_BACK = {"returned": 0, "credited": 0}
 SELLER_20 = {
     "id": "acme",
     "keys": ["sha256:62af8704764faf8ea82fc61ce9c4c3908b6cb97d463a634e9e587d7c885db0ef"],
@@ -90,9 +92,9 @@ async def test_a_lead_is_told_whole_but_for_the_person(sold: Operator) -> None:
 @on_both
 async def test_money_is_summed_by_what_is_asked(sold: Operator) -> None:
     told = (await sold.get("/money")).json
-    assert told["data"] == [{"sales": 2, "price": 60, "payout": 48, "margin": 12}]
+    assert told["data"] == [{"sales": 2, "price": 60, "payout": 48, "margin": 12, **NOTHING_BACK}]
     assert (told["currency"], told["timezone"]) == ("USD", "UTC")
-    one = {"sales": 1, "price": 30, "payout": 24, "margin": 6}
+    one = {"sales": 1, "price": 30, "payout": 24, "margin": 6, **NOTHING_BACK}
     told = (await sold.get("/money?by=day&by=seller")).json
     assert told["data"] == [
         {"seller": "acme", "day": "2026-01-01", **one},
@@ -104,6 +106,38 @@ async def test_money_is_summed_by_what_is_asked(sold: Operator) -> None:
     for query in ("by=hour", "since=2020-01-01", "since=2027-01-01", "seller[$x]=1"):
         assert (await sold.get(f"/money?{query}")).code == "bad_query", query
     assert (await sold.with_key("reader-key").get("/money")).code == "not_in_your_scope"
+
+
+@on_both
+async def test_what_was_given_back_is_not_earned(open_office: OpenOffice) -> None:
+    orders = [{"id": "a", "buyer": "a-co", "returns": {"days": 5}}]
+    ops = await open_office(orders, sellers=[{**SELLER_20, "margin": "20%"}])
+    kept, back = [(await sell(ops.house, number))["lead_id"] for number in (1, 2)]
+    for status, more in (
+        ("converted", {"value_micros": 99_000_000}),
+        ("returned", {"reason": "wrong_number"}),
+    ):
+        told = Report(status=Status(status), by="buyer a-co", buyer_id="a-co", lead_id=back, **more)
+        await ops.house.exchange.reporting.report(told)
+    stands = {"sales": 1, "price": 30, "payout": 24, "margin": 6}
+    assert (await ops.get("/money")).json["data"] == [{**stands, "returned": 1, "credited": 30}]
+    assert (await ops.get("/money?by=day")).json["data"] == [
+        {"day": "2026-01-01", **stands, "returned": 1, "credited": 30}
+    ]
+    (sale,) = (await ops.get(f"/leads/{kept}")).json["sales"]
+    assert "returned_at" not in sale
+    lead = (await ops.get(f"/leads/{back}")).json
+    (sale,) = lead["sales"]
+    assert (sale["return_reason"], sale["value"], "returned_at" in sale, "delivered_at" in sale) == (
+        *("wrong_number", 99),
+        *(True, False),
+    )
+    assert [(step["told"], step["value"]) for step in lead["history"][-2:]] == [
+        ("converted", 99),
+        ("returned", None),
+    ]
+    without = (await ops.with_key("reader-key").get(f"/leads/{back}")).json
+    assert "99" not in str((without["sales"], [step["value"] for step in without["history"]]))
 
 
 async def test_days_are_those_of_the_exchange(sold: Operator) -> None:
