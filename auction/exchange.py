@@ -186,7 +186,7 @@ class Exchange:
         buyer, secret = self.floor.market.buyers.get(buyer_id), self.floor.secret_of(buyer_id)
         if buyer is None or secret is None:
             raise SellerError(
-                401, "unknown_key", "Name in `buyer` who signed: a buyer with a signing_secret."
+                401, "unknown_key", "Name in the URL (`?buyer=ID`) who signed: a buyer with a signing_secret."
             )
         return buyer, secret
 

@@ -9,7 +9,7 @@ import msgspec
 
 from auction.catalogue.mistakes import Names, Path, Problem
 from auction.market.model import Campaign, Catalogue, FieldType
-from auction.market.routes import LeadRoute, RoutedBy, Source, Team
+from auction.market.routes import LeadRoute, RoutedBy, Source, Team, folded
 
 _WORDS: Final[frozenset[FieldType]] = frozenset({"text", "choice"})
 _ZIPS: Final[frozenset[FieldType]] = frozenset({"us_zip"})
@@ -143,6 +143,17 @@ def _campaign_problems(route: LeadRoute, campaign: Campaign, path: Path) -> Iter
         if needed and field is None:
             word = "zip" if key == "select" else key
             yield Problem((*path, key), f"the leads of `{campaign.id}` are not routed by their {word}")
+    yield from _filter_problems(route, campaign, path)
+
+
+def _filter_problems(route: LeadRoute, campaign: Campaign, path: Path) -> Iterator[Problem]:
+    """A filter that no lead can say."""
+    field = campaign.routed_by.filter if campaign.routed_by is not None else None
+    choices = next((spec.choices for spec in campaign.fields if spec.name == field), ())
+    if route.filter is None or not choices or folded(route.filter) in map(folded, choices):
+        return
+    listed = ", ".join(choices)
+    yield Problem((*path, "filter"), f"the `{field}` of a lead of `{campaign.id}` is one of {listed}")
 
 
 def _unknown_buyers(named: Sequence[str], path: Path, buyers: Names) -> Iterator[Problem]:

@@ -76,6 +76,10 @@ def test_a_good_one_is_read_and_written() -> None:
             "filter: the leads of `plain` are not routed by their filter",
         ),
         (
+            GOOD.replace("}", ", campaign: solar, filter: c}"),
+            "filter: the `kind` of a lead of `solar` is one of a, b",
+        ),
+        (
             "{id: x, owner: ann, target: team, select: zip, campaign: plain}",
             "select: the leads of `plain` are not routed by their zip",
         ),
