@@ -70,12 +70,15 @@ class LeadBook:
     async def offer_waiting(
         self, draft: LeadDraft, wins: Sequence[Win], at_ms: int, wait: Due
     ) -> frozenset[str] | None:
-        """A waiting lead's intent, and which orders bought such a lead; None if it does not wait any more.
+        """A waiting lead's intent, and which orders bought such a lead; None if it does not wait any more, or is in
+        this worker's hands already.
 
         Raises `HouseError`: then it waits on.
         """
         lead = draft.lead
         assert lead.plan is not None
+        if (lead.lead_id, lead.worker) in self.in_hand:
+            return None  # whose it is lets go of it
         self.in_hand.add((lead.lead_id, lead.worker))
         step = partial(offer_waiting, lead=lead, new_offers=draft.offers(wins), at_ms=at_ms)
         try:

@@ -206,7 +206,9 @@ async def test_two_workers_with_the_same_turn_sell_it_once(open_quiet: OpenHouse
     (due,) = await exchange.writer.write(step)
     assert await exchange.writer.write(step) == []  # the turn is one worker's
     await asyncio.gather(exchange.waiting._try(due), exchange.waiting._try(due))  # and yet
-    assert exchange.waiting.outcomes == {("sold",): 1, ("gone",): 1}
+    outcomes = exchange.waiting.outcomes
+    assert outcomes["sold",] == 1
+    assert outcomes["gone",] + outcomes["put_off",] == 1  # sold by then, or in the other's hands
     assert len(await house.seen("a-co", "post")) == 1
     assert (await house.get(f"/leads/{lead_id}"))[1]["status"] == "sold"
     order = exchange.floor.market.orders["a"]
