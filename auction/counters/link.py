@@ -128,21 +128,6 @@ class Link(Calls):
         if wire is not None:
             await wire.lost.wait()
 
-    @property
-    def waiting(self) -> int:
-        """Calls that wait for their reply."""
-        return len(self._pending)
-
-    @property
-    def up(self) -> bool:
-        """Whether calls are being sent: connected, and no reply is late."""
-        return self._ready and not self._dropping
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection, whatever the gate says."""
-        return self._wire is not None
-
     async def _keep_open(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while True:
