@@ -58,3 +58,6 @@ def _keyless_problems(
         yield Problem(path, f"there is no seller `{keyless}`{seller_ids.hint(keyless)}")
     elif seller is not None and seller.campaigns and campaign not in seller.campaigns:
         yield Problem(path, f"`{keyless}` may not sell in `{campaign}`; add it to its `campaigns`")
+    elif seller is not None and seller.rate_limit is None:
+        error = f"anybody can send what needs no key: give `{keyless}` a `rate_limit`, such as `600/minute`"
+        yield Problem(path, error)

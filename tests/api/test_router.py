@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests import house as houses
 from tests.api.conftest import OpenDoors, hash_of_key
-from tests.house import CAMPAIGN, KEY, SELLER, House
+from tests.house import CAMPAIGN, KEY, House
 
+SELLER: dict[str, Any] = {**houses.SELLER, "rate_limit": "1000/second"}
 PERSON = {"name": "Ann Lee", "phone": "512-555-0142"}
 KEYLESS = {"x-api-key": ""}
 FIXED = [{"id": "a", "buyer": "a-co", "price": {"fixed": 20}}]

@@ -6,7 +6,7 @@ from auction.catalogue.reading import CatalogueMistakes, Source, read_catalogue
 from auction.catalogue.writing import write_catalogue
 
 FIELDS = "fields: [{name: phone, type: phone, required: post}], unknown_fields: ignore"
-SELLERS = "sellers: [{id: acme}, {id: other, campaigns: [roofing]}]\n"
+SELLERS = "sellers: [{id: acme, rate_limit: 9/day}, {id: other, campaigns: [roofing]}, {id: free}]\n"
 
 
 def written(solar: str, roofing: str = "{}") -> str:
@@ -39,6 +39,14 @@ def test_doors_that_are_good() -> None:
             "{router: {keyless: other}}",
             "{}",
             "c.yaml:2: campaigns[0].doors.router.keyless: `other` may not sell in `solar`; add it to its `campaigns`",
+        ),
+        (
+            "{router: {keyless: free}}",
+            "{}",
+            (
+                "c.yaml:2: campaigns[0].doors.router.keyless: anybody can send what needs no key: give `free` a "
+                "`rate_limit`, such as `600/minute`"
+            ),
         ),
         (
             "{leads: {name: Best}}",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.schema import fuzzed
-from tests.house import CAMPAIGN, KEY, House, open_house
+from tests.house import CAMPAIGN, KEY, SELLER, House, open_house
 
 CONFIG = """
 [checks]
@@ -75,6 +75,7 @@ async def house(tmp_path: Path, emptied_valkey: str, sqlite_ledger: str) -> Asyn
         more_campaigns=[LAX, DISTRO],
         buyers={"a-co": {"keys": [BUYER_KEY]}},
         sections=ROUTED,
+        sellers=[{**SELLER, "rate_limit": "1000000/second"}],  # where no key is asked for, a limit is
         settings={"leads_per_minute": 1_000_000, "postbacks_per_second": 1_000_000},
     ) as one:
         yield one
