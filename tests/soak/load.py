@@ -29,6 +29,8 @@ MOST_ATTEMPTS = 500
 PLANTED = "qxz"
 """Begins every name and every address of mail: what names a person, and can be looked for."""
 AT_ONCE_AT_THE_END, TRIES_AT_THE_END = 16, 3
+ONCE_MORE_S = 60.0
+"""How long everything may be sent again for."""
 STATES = ("TX", "CA", "NY", "FL", "OH")
 
 
@@ -65,12 +67,16 @@ class Sellers:
             await asyncio.gather(*self._running)
 
     async def once_more(self, *, only_pending: bool = False) -> None:
-        """Every lead that was sent is sent again, as it was."""
+        """Every lead that was sent is sent again, as it was, while there is time: what has no answer then is the
+        checker's to tell."""
         places = asyncio.Semaphore(AT_ONCE_AT_THE_END)
+        until_s = time.monotonic() + ONCE_MORE_S
 
         async def again(session: aiohttp.ClientSession, attempt: Attempt) -> None:
             async with places:
                 for _ in range(TRIES_AT_THE_END):
+                    if time.monotonic() > until_s:
+                        return
                     said = await self._send(session, attempt)
                     if not said.undecided:
                         break
