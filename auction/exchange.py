@@ -309,10 +309,16 @@ class Exchange:
         self.post_rate = PostRate(self.counters, clock)
         self._parts.push_async_callback(self.posts.close)
         self._parts.push_async_callback(self.recovery.close)
+        self._compose_beside(sealer, me)
+        self._parts.push_async_callback(self.waiting.close)
+
+    def _compose_beside(self, sealer: Sealer, me: str) -> None:
+        """What is beside the auctions and sales: looking up, changing, repeating, forgetting, telling."""
+        settings, clock = self.settings, self.clock
         self.status = Status(self.reader)
         self.changing = Changing(self._engine, clock)
         self._parts.push_async_callback(self.changing.close)
-        self.lead_routes = LeadRoutes(floor, self.reader, self.writer, self.changing)
+        self.lead_routes = LeadRoutes(lambda: self.floor, self.reader, self.writer, self.changing)
         keys = CountedKeys(self.link, settings.most_request_keys)
         self.idempotency = Idempotency(keys, sealer, clock)
         self.administration = Administration(self._engine, self.writer, sealer, clock, self.changing)
@@ -334,7 +340,6 @@ class Exchange:
         )
         self.postbacks.start()
         self._parts.push_async_callback(self.postbacks.close)
-        self._parts.push_async_callback(self.waiting.close)
 
     async def _let_posts_end(self) -> None:
         """Nobody waits for a buyer any more: what was under way is settled as far as it is known, and told."""

@@ -21,7 +21,7 @@ from auction.errors import HouseError, OperatorError
 from auction.ledger.duplicates import prints_of
 from auction.ledger.lead_queries import find_lead, lock_lead, offers_of, sales_of
 from auction.ledger.leads import settle
-from auction.ledger.records import Lead, NewSale, Offer, OfferResult, Settlement
+from auction.ledger.records import Lead, NewSale, Offer, OfferResult, Sale, Settlement
 from auction.ledger.writer import Writer
 from auction.market.money import to_wire
 from auction.post.answer import Answers, PostAnswer, decode_post_answer, encode_post_answer
@@ -164,27 +164,16 @@ def settle_offer(
     payout = lead.payout_micros + (offer.payout_micros if said.accepted else 0)
     buyers = [sale.buyer_id for sale in sold if sale.stands] + ([offer.buyer_id] if said.accepted else [])
     reason = (said.reason or "rejected") if now is LeadState.REJECTED else lead.reason
-    if (
-        state is LeadState.RETURNED and said.accepted
-    ):  # it is sold again: why others gave it back is in its history
-        reason = None
+    if state is LeadState.RETURNED and said.accepted:
+        reason = None  # it is sold again: why others gave it back is in its history
     told_anew = said.accepted or state is LeadState.PENDING
-    sale = NewSale(
-        place=max((one.place for one in sold), default=0) + 1,
-        order_id=offer.order_id,
-        buyer_id=offer.buyer_id,
-        price_micros=offer.price_micros,
-        payout_micros=offer.payout_micros,
-        offered_at_ms=offer.sent_at_ms,
-        exclusive=places == 1,
-    )
     settlement = Settlement(
         lead_id=lead_id,
         from_states=(lead.state,),
         state=now.value,
         at_ms=at_ms,
         results=(_result(offer, said, at_ms),),
-        sales=(sale,) if said.accepted else (),
+        sales=(_next_sale(offer, sold, places),) if said.accepted else (),
         places=places,
         reason=reason,
         payout_micros=payout,
@@ -208,6 +197,19 @@ def settle_offer(
         campaign=lead.campaign,
         prints=tuple(prints_of(conn, lead_id)) if said.accepted else (),
         created_at_ms=lead.created_at_ms,
+    )
+
+
+def _next_sale(offer: Offer, sold: Sequence[Sale], places: int) -> NewSale:
+    """The sale that this offer turns out to be, in the next place of its lead."""
+    return NewSale(
+        place=max((one.place for one in sold), default=0) + 1,
+        order_id=offer.order_id,
+        buyer_id=offer.buyer_id,
+        price_micros=offer.price_micros,
+        payout_micros=offer.payout_micros,
+        offered_at_ms=offer.sent_at_ms,
+        exclusive=places == 1,
     )
 
 
