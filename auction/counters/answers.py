@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -87,3 +89,30 @@ HELD = Held()
 KEPT = Kept()
 EXPIRED = Expired()
 UNKNOWN = Unknown()
+
+
+def held(reply: int | list[Any]) -> Held | Full:
+    """The reply of `hold.lua`."""
+    return HELD if isinstance(reply, int) else full(reply)
+
+
+def kept(reply: int | list[Any]) -> Kept | Full:
+    """The reply of `keep.lua`."""
+    return KEPT if isinstance(reply, int) else full(reply)
+
+
+def full(reply: list[Any]) -> Full:
+    """A cap that has no place, as the scripts tell it."""
+    return Full(reply[0].decode(), reply[1], int(reply[2]))
+
+
+def claimed(reply: list[Any]) -> Claimed | Busy | Done | Expired | Unknown:
+    """The reply of `claim.lua`."""
+    kind = reply[0]
+    if kind == 0:
+        return Claimed(reply[1])
+    if kind == 1:
+        return Busy(same_body=reply[1] == 1, lapsed=reply[2] == 1, claimant=reply[3].decode())
+    if kind == 2:
+        return Done(reply[2], same_body=reply[1] == 1)
+    return EXPIRED if kind == 3 else UNKNOWN

@@ -18,10 +18,6 @@ import msgspec
 
 from auction.counters import scripts
 from auction.counters.answers import (
-    EXPIRED,
-    HELD,
-    KEPT,
-    UNKNOWN,
     Admitted,
     Busy,
     Claimed,
@@ -34,6 +30,9 @@ from auction.counters.answers import (
     Repeat,
     Running,
     Unknown,
+    claimed,
+    held,
+    kept,
 )
 from auction.counters.blocks import Want
 from auction.counters.calls import Argument
@@ -168,7 +167,7 @@ class Counters:
         """Hold the place until `until_ms` (included) in every cap and every window it could be offered in."""
         return self.link.run(
             scripts.HOLD,
-            _held,
+            held,
             *_buyer(place.buyer_id),
             now_ms,
             f"{place.ping_id}/{place.order_id}",
@@ -183,7 +182,7 @@ class Counters:
         """
         return self.link.run(
             scripts.KEEP,
-            _kept,
+            kept,
             *_buyer(place.buyer_id),
             now_ms,
             f"{place.ping_id}/{place.order_id}",
@@ -281,7 +280,7 @@ class Counters:
     ) -> Future[Claimed | Busy | Done | Expired | Unknown]:
         """Take the ping for one post; `claimant` is unique to it, `fingerprint` is of its body."""
         return self.link.run(
-            scripts.CLAIM, _claimed, 1, _ping(ping_id), now_ms, claimant, fingerprint, lease_ms, DAY_MS
+            scripts.CLAIM, claimed, 1, _ping(ping_id), now_ms, claimant, fingerprint, lease_ms, DAY_MS
         )
 
     def finish(self, ping_id: str, claimant: str, answer: bytes, keep_ms: int = DAY_MS) -> Future[bool]:
@@ -380,26 +379,3 @@ def _amounts(place: Place, now_ms: int, until_ms: int) -> list[Argument]:
         for window in windows:
             words += (f"{cap.key}@{window.start_ms}", window.end_ms)
     return words
-
-
-def _held(reply: int | list[Any]) -> Held | Full:
-    return HELD if isinstance(reply, int) else _full(reply)
-
-
-def _kept(reply: int | list[Any]) -> Kept | Full:
-    return KEPT if isinstance(reply, int) else _full(reply)
-
-
-def _full(reply: list[Any]) -> Full:
-    return Full(reply[0].decode(), reply[1], int(reply[2]))
-
-
-def _claimed(reply: list[Any]) -> Claimed | Busy | Done | Expired | Unknown:
-    kind = reply[0]
-    if kind == 0:
-        return Claimed(reply[1])
-    if kind == 1:
-        return Busy(same_body=reply[1] == 1, lapsed=reply[2] == 1, claimant=reply[3].decode())
-    if kind == 2:
-        return Done(reply[2], same_body=reply[1] == 1)
-    return EXPIRED if kind == 3 else UNKNOWN
