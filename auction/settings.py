@@ -32,7 +32,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(ge=1, le=256, description="Worker processes, one a core.")] = 1
     data_dir: Annotated[Path, Meta(description="Folder of everything that is kept.")] = Path("data")
     redis_url: Annotated[
-        str | None, Meta(description="Redis 7 or Valkey for the counters, in place of the embedded one.")
+        str | None,
+        Meta(
+            description="Redis 7 or Valkey for the counters, in place of the embedded one; redis+sentinel:// follows its primary."
+        ),
     ] = None
     database_url: Annotated[
         str | None, Meta(description="PostgreSQL for the ledger, in place of SQLite in the data folder.")

@@ -76,6 +76,8 @@ def server_of(info: bytes) -> Server:
 
 def where(at: Address) -> str:
     """A name for the place of these counters: one and the same from everywhere, if it can be reached from there."""
+    if at.watched is not None:
+        return f"{at.watched.name}/{at.db}"
     if at.path is not None or at.host in _LOCAL:
         return f"{os.uname().nodename}:{at.path or at.port}/{at.db}"
     return f"{at.host}:{at.port}/{at.db}"

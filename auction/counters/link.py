@@ -5,7 +5,7 @@ and a timer for each costs more than the auction. What a call is, and how it get
 
 A gate (`counters/era.py`), where there is one, has the last word: only while it says that the server still holds what
 we put there do calls go. It is asked at every connection, when the server tells that keys were lost, and
-now and then.
+now and then. Where sentinels watch the server they are asked just as often, and followed when it moves.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from auction.counters import address
 from auction.counters.calls import Calls, Wire, load_script, pack
 from auction.counters.faults import CallError, CountersRebuilding, CountersUnavailable
 from auction.counters.scripts import Script
+from auction.counters.sentinel import moved_from, primary_of
 from auction.errors import HouseError, OperatorError
 
 _FIRST_PAUSE_S = 0.01
@@ -55,7 +56,7 @@ class Link(Calls):
         max_pending: int = 10_000,
     ) -> None:
         super().__init__(bound_ms, stall_ms, max_pending)
-        self.address = address.parse(url)
+        self.address = self._at = address.parse(url)
         self.connects = 0
         self._gate: Gate | None = None
         self._scripts = tuple(scripts)
@@ -139,9 +140,9 @@ class Link(Calls):
                     await self._attend(self._gate, wire)
                 await wire.lost.wait()
             except TimeoutError:
-                self._drop(CountersUnavailable(f"no answer from {self.address}"))
+                self._drop(CountersUnavailable(f"no answer from {self._at}"))
             except OSError as fault:
-                self._drop(CountersUnavailable(f"{self.address}: {fault}"))
+                self._drop(CountersUnavailable(f"{self._at}: {fault}"))
             except CountersUnavailable as fault:
                 self._drop(fault)
             except OperatorError as fault:
@@ -151,7 +152,7 @@ class Link(Calls):
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _connect(self) -> Wire:
-        at = self.address
+        at = self._at = self.address if self.address.watched is None else await primary_of(self.address)
         opening: Coroutine[Any, Any, tuple[Any, Wire]]
         if at.path is not None:
             opening = self._loop.create_unix_connection(lambda: Wire(self), at.path)
@@ -189,13 +190,16 @@ class Link(Calls):
             elif why is not None:
                 self._shut(why)
             self._changed.set()
+            if self._at.watched is not None and await moved_from(self._at):
+                self._drop(CountersUnavailable(f"{self._at} is the primary no more"))
+                return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S if self._ready else _LOOK_SHUT_S):
                     await self._look_now.wait()
 
     async def _shake_hands(self) -> None:
         commands: list[bytes] = []
-        at = self.address
+        at = self._at
         if at.password is not None:
             user = (at.user,) if at.user is not None else ()
             commands.append(pack(("AUTH", *user, at.password)))

@@ -34,6 +34,7 @@ from auction.counters.era import (
 )
 from auction.counters.faults import CountersRebuilding, CountersUnavailable
 from auction.counters.link import Link
+from auction.counters.sentinel import HEARD_S
 from auction.errors import HouseError, OperatorError
 from auction.ledger.house import RENEW_MS, HouseRow, counters_left, counters_seen, house_of
 from auction.ledger.reader import Reader
@@ -183,6 +184,10 @@ class Rebuilding:
             await self._see(counters_id)
             market = self._market()
             async with _renewed(link):
+                if (
+                    link.address.watched is not None
+                ):  # there may be workers that still trade on the one before
+                    await asyncio.sleep(HEARD_S)
                 reconciling = Reconciling(
                     self._reader, Counters(link), self._clock.now_ms(), repair=True, all_open=True
                 )

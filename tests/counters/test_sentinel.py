@@ -1,0 +1,144 @@
+"""A primary that moves is followed: by sentinels that we make lie, fall silent and change their minds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import hiredis
+import pytest
+
+from auction.counters import sentinel
+from auction.counters.address import parse
+from auction.counters.calls import pack
+from auction.counters.embedded import EmbeddedValkey
+from auction.counters.faults import CountersUnavailable
+from auction.counters.link import Link
+from auction.counters.sentinel import moved_from, primary_of
+from auction.errors import HouseError
+from tests.api.wired import until
+from tests.valkeys import free_port, running_valkey, tell
+
+
+class FakeSentinel:
+    """Says that the primary is at `port`, by configuration `epoch`; or `reply`; or, while `silent`, nothing."""
+
+    def __init__(self, port: int, epoch: int = 1) -> None:
+        self.primary, self.epoch = port, epoch
+        self.reply: bytes | None = None
+        self.silent = False
+        self.port = 0
+        self.asked: list[list[bytes]] = []
+
+    async def serve(self, read: asyncio.StreamReader, write: asyncio.StreamWriter) -> None:
+        parser = hiredis.Reader()
+        while data := await read.read(1 << 16):
+            parser.feed(data)
+            while (command := parser.gets()) is not False:
+                self.asked.append(command)
+                if not self.silent:
+                    write.write(b"+OK\r\n" if command[0] == b"AUTH" else self._told())
+        write.close()
+
+    def _told(self) -> bytes:
+        known = (
+            "name",
+            "house",
+            "ip",
+            "127.0.0.1",
+            "port",
+            str(self.primary),
+            "config-epoch",
+            str(self.epoch),
+        )
+        return self.reply or pack(known)  # an array of strings is written as a command is
+
+
+@asynccontextmanager
+async def watching(*sentinels: FakeSentinel) -> AsyncIterator[str]:
+    """Their hosts and ports, as an address lists them."""
+    async with AsyncExitStack() as stack:
+        for each in sentinels:
+            server = await stack.enter_async_context(await asyncio.start_server(each.serve, "127.0.0.1"))
+            each.port = server.sockets[0].getsockname()[1]
+        yield ",".join(f"127.0.0.1:{each.port}" for each in sentinels)
+
+
+class OpenGate:
+    """Lets everything through."""
+
+    async def greet(self, ask: Callable[..., Any]) -> None: ...
+
+    async def check(self, ask: Callable[..., Any]) -> HouseError | None:
+        await ask("PING")
+        return None
+
+
+async def test_the_newest_configuration_counts_whoever_answers_first() -> None:
+    cut_off, knowing = FakeSentinel(1111, epoch=4), FakeSentinel(2222, epoch=5)
+    async with watching(cut_off, knowing) as hosts:
+        found = await primary_of(parse(f"redis+sentinel://u:p@{hosts}/house/2"))
+        assert (str(found), found.user, found.db) == ("127.0.0.1:2222", "u", 2)
+        assert cut_off.asked == knowing.asked == [[b"SENTINEL", b"MASTER", b"house"]]
+        assert not await moved_from(found)
+        cut_off.epoch = 6
+        assert await moved_from(found)
+
+
+async def test_sentinels_that_do_not_know_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentinel, "ANSWER_S", 0.1)
+    silent, ignorant, good = FakeSentinel(1111, epoch=9), FakeSentinel(1111), FakeSentinel(2222)
+    silent.silent, ignorant.reply = True, b"-ERR No such master with that name\r\n"
+    async with watching(silent, ignorant, good) as hosts:
+        address = parse(f"redis+sentinel://127.0.0.1:{free_port()},{hosts}/house")
+        found = await primary_of(address)
+        assert found.port == 2222
+        good.reply = b"*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"
+        with pytest.raises(CountersUnavailable, match="No such master"):
+            await primary_of(address)
+        assert not await moved_from(found), "that nobody knows where it is, is no reason to leave it"
+
+
+async def test_a_sentinel_with_a_password() -> None:
+    told = FakeSentinel(2222)
+    async with watching(told) as hosts:
+        await primary_of(parse(f"redis+sentinel://{hosts}/house?sentinel_user=us&sentinel_password=secret"))
+    assert told.asked[0] == [b"AUTH", b"us", b"secret"]
+
+
+async def test_a_link_goes_where_the_primary_goes(
+    tmp_path: Path, valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auction.counters.link._LOOK_S", 0.02)
+    with running_valkey(tmp_path / "one") as one, running_valkey(tmp_path / "two") as two:
+        ports = [int(url.rpartition(":")[2]) for url in (one, two)]
+        told = FakeSentinel(ports[0])
+        async with watching(told) as hosts:
+            link = Link(f"redis+sentinel://{hosts}/house", bound_ms=5_000)
+            link.guard(OpenGate())
+            await link.open()
+            try:
+                await link.call("SET", "where", "one")
+                told.primary, told.epoch = ports[1], 2
+                await until(lambda: link.up and link.connects == 2)
+                assert await link.call("GET", "where") is None
+                assert await tell(one, "GET", "where") == b"one"
+                told.silent = True  # the primary is still there: nothing is lost with those who watch it
+                await link.call("SET", "where", "two")
+                assert link.connects == 2
+            finally:
+                await link.close()
+
+
+async def test_no_primary_is_told_with_every_sentinels_reason() -> None:
+    link = Link(f"redis+sentinel://127.0.0.1:{free_port()}/house")
+    try:
+        with pytest.raises(CountersUnavailable) as caught:
+            await link.open(within_ms=500)
+        assert "no sentinel knows where the primary house is" in str(caught.value)
+        assert "refused" in str(caught.value) or "Connect call failed" in str(caught.value)
+    finally:
+        await link.close()
