@@ -34,7 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: Annotated[
         str | None,
         Meta(
-            description="Redis 7 or Valkey for the counters, in place of the embedded one; redis+sentinel:// follows its primary."
+            description="Redis 7 or Valkey for the counters, in place of the embedded one; with redis+sentinel:// "
+            "the primary that sentinels name."
         ),
     ] = None
     database_url: Annotated[
