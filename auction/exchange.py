@@ -50,22 +50,22 @@ from auction.post.claiming import Claiming
 from auction.post.lease import Lease
 from auction.post.offering import Offering
 from auction.post.rate import PostRate
-from auction.post.recovery import Recovery
-from auction.post.reporting import Reporting
 from auction.post.selling import Selling
 from auction.post.service import PostService
 from auction.post.settling import Settling
-from auction.post.status import Status
 from auction.post.waiting import Waiting
-from auction.post.watching import Watching
 from auction.postbacks.sender import Postbacks
 from auction.process import host_name
 from auction.reconcile.rebuilding import Rebuilding
 from auction.reconcile.recalling import Recalling
+from auction.recovery.finishing import Recovery
+from auction.recovery.watching import Watching
+from auction.reports.reporting import Reporting
 from auction.sealers import hashing_sealer, key_file_of, print_key, prints_with
 from auction.settings import Settings
 from auction.suppression.shelf import Shelf
 from auction.swapping import Swapping
+from auction.views.sellers import Status
 
 WARM = 1
 """Connections opened ahead to each buyer."""

@@ -27,7 +27,7 @@ from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
 from auction.market.model import Buyer
 from auction.market.money import Budget, from_wire, to_wire
-from auction.post.reports import Report, Reported, Status
+from auction.reports.report import Report, Reported, Status
 
 MOST_ID = 128
 MOST_REASON = 64

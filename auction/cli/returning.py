@@ -24,9 +24,9 @@ from auction.ledger.refused import latest_refused
 from auction.market.market import compile_market
 from auction.market.money import to_text
 from auction.ping.offer import iso_utc
-from auction.post.entering import enter
-from auction.post.reporting import caps_of_order, free_returned, returns_of
-from auction.post.reports import Refusal, Report, Rules, Status
+from auction.reports.entering import enter
+from auction.reports.report import Refusal, Report, Rules, Status
+from auction.reports.reporting import caps_of_order, free_returned, returns_of
 from auction.sealers import sealer_of
 
 MOST_SHOWN = 1_000

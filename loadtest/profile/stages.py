@@ -136,7 +136,7 @@ RULES: Sequence[Rule] = (
     Rule(SALE, "auction/post/objection.py"),
     Rule(BOOK, "auction/post/book.py"),
     Rule(ANSWER, "auction/post/answer.py"),
-    Rule(ANSWER, "auction/post/status.py"),
+    Rule(ANSWER, "auction/views/sellers.py"),
     Rule(WAY, "auction/post/service.py"),
     *(Rule(KEEPING, f"auction/post/{name}.py") for name in ("waiting", "waits")),
     Rule(SALE, "auction/post/"),

@@ -21,8 +21,8 @@ from auction.api.postbacks import MOST_ID, read_report
 from auction.errors import SellerError
 from auction.ledger.refused import latest_refused
 from auction.market.model import House as HouseEntry
-from auction.post.entering import NOT_KEPT
-from auction.post.reports import Refusal
+from auction.reports.entering import NOT_KEPT
+from auction.reports.report import Refusal
 from tests.house import House
 
 Open = Callable[..., Awaitable[House]]

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from click.testing import Result
 
-from auction.post.reporting import ReportRefused
-from auction.post.returning import DAY_MS
+from auction.reports.reporting import ReportRefused
+from auction.reports.returning import DAY_MS
 from tests.cli.conftest import Run
 from tests.house import NOON_MS
-from tests.post.test_reporting import CAPS, compared, order, sold, tell, used
+from tests.reports.test_reporting import CAPS, compared, order, sold, tell, used
 
 Stores = Callable[..., Any]
 FREES = {"days": 5, "share": "50%", "frees_cap": True}

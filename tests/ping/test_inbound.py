@@ -12,7 +12,7 @@ from auction.cli.explain import explained
 from auction.ledger.engine import open_engine
 from auction.market.hashing import digest_of
 from auction.ping.explain import Explained
-from auction.post.reports import Report, Status
+from auction.reports.report import Report, Status
 from tests.house import CAMPAIGN, PERSON, PING, House
 from tests.post.test_suppression import load
 

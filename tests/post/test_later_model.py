@@ -27,8 +27,8 @@ from auction.ledger.sealing import Sealer
 from auction.ledger.sold import Sold, sold_between
 from auction.ledger.taking import take_lead
 from auction.market.model import Returns
-from auction.post.entering import enter
-from auction.post.reports import Refusal, Report, Reported, Rules, Status
+from auction.reports.entering import enter
+from auction.reports.report import Refusal, Report, Reported, Rules, Status
 from tests.ledger.rows import AT_MS, a_lead
 
 DAY_MS = 86_400_000

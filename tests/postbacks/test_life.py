@@ -6,7 +6,7 @@ from typing import Any
 
 from standardwebhooks import Webhook
 
-from auction.post.reports import Report, Status
+from auction.reports.report import Report, Status
 from tests.house import KEY_HASH, House
 from tests.postbacks.conftest import SECRET, Telling
 from tests.postbacks.receiver import Receiver

@@ -24,8 +24,8 @@ from auction.ledger.conditions import Asked, Wanted
 from auction.ledger.lead_listing import MOST_GROUPS, list_leads, sums
 from auction.market.money import to_wire
 from auction.ping.offer import iso_utc
-from auction.post.overview import LeadFile, LeadLine, MoneyLine, lead_file, line_of, money_lines
 from auction.post.settling import Said, SettlementRefused
+from auction.views.operators import LeadFile, LeadLine, MoneyLine, lead_file, line_of, money_lines
 
 DAY_MS: Final = 86_400_000
 USUAL_DAYS: Final = 31

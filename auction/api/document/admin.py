@@ -18,7 +18,7 @@ from auction.api.document.parts import KEY_HEADER, TEXT, answer, body, json_of, 
 from auction.api.listing import MOST_LIMIT, MOST_SKIP, Reading, read_flag, read_whole
 from auction.catalogue.documents import SECTIONS, Kind
 from auction.market.model import Campaign
-from auction.post.overview import LeadFile
+from auction.views.operators import LeadFile
 
 STRUCTS: Final = (AuditList, Keys, MadeKey, Version, Leads, LeadFile, Money, SettledLead, ListEntries)
 _READ: Final = (400, 401, 403, 404, 431, 500, 503)

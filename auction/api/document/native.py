@@ -22,7 +22,7 @@ from auction.market.model import Campaign
 from auction.market.money import MICROS, MOST_MICROS
 from auction.ping.offer import PingAnswer
 from auction.post.answer import PostAnswer
-from auction.post.status import LeadView, PingView
+from auction.views.sellers import LeadView, PingView
 
 _ANY_LEAD: Final[Schema] = {"type": "object", "description": "The fields of the campaign, by name."}
 

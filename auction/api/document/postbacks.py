@@ -10,7 +10,7 @@ from auction.api.document.parts import TEXT, answer, problems, ref, security
 from auction.api.postbacks import MOST_REASON, PostbackAnswer
 from auction.market.model import Campaign
 from auction.market.money import MICROS, Budget
-from auction.post.reports import Status
+from auction.reports.report import Status
 
 STRUCTS: Final = (PostbackAnswer,)
 _STATUSES: Final = (400, 401, 404, 409, 422, 429, 431, 500, 503)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from auction.post.reports import Report, Status
+from auction.reports.report import Report, Status
 from tests.api.admin.conftest import OpenOffice, Operator, on_both
 from tests.api.wired import until
 from tests.house import NOON_MS, PERSON, House

@@ -29,7 +29,9 @@ from auction.market.model import Returns
 from auction.market.money import to_wire
 from auction.market.personal import names_somebody, repeats
 from auction.post.answer import Answers
-from auction.post.reports import (
+from auction.post.sale import ImpossibleMove, LeadState, Move, moved_later
+from auction.post.settling import Said, SettlementRefused, settle_offer
+from auction.reports.report import (
     STATUS_OF,
     Refusal,
     Report,
@@ -39,9 +41,7 @@ from auction.post.reports import (
     reported_of,
     state_of,
 )
-from auction.post.returning import bought_needed, share_percent, too_late, window_begins_ms
-from auction.post.sale import ImpossibleMove, LeadState, Move, moved_later
-from auction.post.settling import Said, SettlementRefused, settle_offer
+from auction.reports.returning import bought_needed, share_percent, too_late, window_begins_ms
 
 _MOVES: Final = {
     Status.DELIVERED: Move.DELIVER,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from auction.ledger.records import Worker
-from auction.post.vigil import MOST_BEATS, Vigil
+from auction.recovery.vigil import MOST_BEATS, Vigil
 
 LEASE_S = 10.0
 

@@ -26,9 +26,9 @@ from auction.ledger.workers import all_workers, beat, fence, leave, register
 from auction.ledger.writer import Writer
 from auction.post.book import LeadBook
 from auction.post.lease import Lease
-from auction.post.recovery import Recovery
-from auction.post.vigil import Vigil
 from auction.process import host_name, is_alive
+from auction.recovery.finishing import Recovery
+from auction.recovery.vigil import Vigil
 
 COUNT_EVERY = 10
 """Looks between two counts of what is not settled, and between two looks for leads that we let go of ourselves."""

@@ -16,12 +16,12 @@ from auction.ledger.engine import transaction
 from auction.ledger.lead_queries import find_lead, lead_history_of, sales_of
 from auction.ledger.refused import latest_refused
 from auction.measures import families_of
-from auction.post.entering import enter
-from auction.post.reporting import ReportRefused, returns_of
-from auction.post.reports import Report, Reported, Rules, Status
-from auction.post.returning import DAY_MS
 from auction.post.sale import LeadState
 from auction.reconcile.reconciling import Outcome, Reconciling
+from auction.reports.entering import enter
+from auction.reports.report import Report, Reported, Rules, Status
+from auction.reports.reporting import ReportRefused, returns_of
+from auction.reports.returning import DAY_MS
 from tests.faults.breaking import CountersAwayAt, eventually
 from tests.house import House
 

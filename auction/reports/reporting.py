@@ -19,10 +19,10 @@ from auction.ledger.writer import Writer
 from auction.market.market import Market
 from auction.market.model import Returns
 from auction.market.windows import CapRule
-from auction.post.entering import enter
 from auction.post.owed import Owed
-from auction.post.reports import Refusal, Report, Reported, Rules
 from auction.post.settling import Settling
+from auction.reports.entering import enter
+from auction.reports.report import Refusal, Report, Reported, Rules
 from auction.tally import counts
 
 _NOT_THERE: Final = frozenset({"unknown_lead", "unknown_order"})

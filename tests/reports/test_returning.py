@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auction.market.model import Returns
-from auction.post.returning import DAY_MS, bought_needed, too_late, window_begins_ms
+from auction.reports.returning import DAY_MS, bought_needed, too_late, window_begins_ms
 
 terms = st.builds(
     Returns, days=st.integers(1, 365), share=st.integers(0, 100).map("{}%".format), frees_cap=st.booleans()
