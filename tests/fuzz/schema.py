@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
 from tests.fuzz.effort import EFFORT
+from tests.servers import ROOT
 
 
 async def fuzzed(url: str, folder: Path, key: str, config: str, examples: int, *arguments: str) -> bytes:
@@ -28,6 +30,7 @@ async def fuzzed(url: str, folder: Path, key: str, config: str, examples: int, *
         "--no-color",
         *arguments,
         cwd=folder,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
