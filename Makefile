@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Compiled modules are kept, whatever the shell says: without them every process of a test compiles its imports again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test exact slow lint format bench profile loadtest soak fuzz clean
 
@@ -53,6 +56,7 @@ fuzz: $(READY)  ## the fuzzers of tests/fuzz, for long: about 20 minutes (EFFORT
 
 clean:  ## remove what the targets made (not ./data)
 	rm -rf $(VENV) report build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find auction buyers_mock loadtest tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml
 	@echo "setting up $(VENV) (once, about a minute)"

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from loadtest.processes import Process
 from tests.house import KEY
+from tests.stores import copy_migrated
 
 ROOT = Path(__file__).parent.parent
 TextOf = Callable[[str], str]
@@ -65,6 +66,8 @@ def running_server(
 ) -> Iterator[Served]:
     """`auction serve` in `folder`, from when it is ready until the end of the block. What is there is found again.
 
+    A new house finds empty tables (a start on nothing at all: `tests/cli/test_serve.py`, and the demo).
+
     Then it is told to stop, if it runs still, and must end well.
     """
     config, data_dir = folder / "catalogue.yaml", folder / "data"
@@ -73,6 +76,9 @@ def running_server(
     command += ["--workers", str(workers), "--data-dir", str(data_dir)]
     if database_url is not None:
         command += ["--database-url", database_url]
+    elif not data_dir.exists():
+        data_dir.mkdir(mode=0o700)
+        copy_migrated(data_dir / "ledger.sqlite3")
     calm = {"AUCTION_ALLOW_PRIVATE_BUYERS": "1", "AUCTION_COUNTERS_TIMEOUT_MS": "5000", **(environ or {})}
     log = folder / "serve.log"
     with Process(command, log, cwd=ROOT, environ=calm, end_within_s=20) as process:

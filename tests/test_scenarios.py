@@ -34,10 +34,10 @@ SCENARIOS = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_scenario(
-    scenario: dict[str, Any], tmp_path: Path, emptied_valkey: str, sqlite_url: str
+    scenario: dict[str, Any], tmp_path: Path, emptied_valkey: str, sqlite_ledger: str
 ) -> None:
-    async with _house(scenario, tmp_path, emptied_valkey, sqlite_url) as house:
-        played = _Played(house, sqlite_url)
+    async with _house(scenario, tmp_path, emptied_valkey, sqlite_ledger) as house:
+        played = _Played(house, sqlite_ledger)
         for step in scenario["steps"]:
             await played.step(step)
 

@@ -1,29 +1,82 @@
-"""The command line: one program, one module a command group (DESIGN 9)."""
+"""The command line: one program, one module a command group (DESIGN 9).
+
+A command's module is imported when it is called for: most of them need the database's libraries, which take longer to
+import than many a command takes to run. So `--help` says here what each does, in the first words of its own help.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import click
 
-from auction.cli.audit import audit
-from auction.cli.catalogue import apply, check, export
-from auction.cli.demo import demo
-from auction.cli.explain import explain, lead
-from auction.cli.forget import forget
-from auction.cli.keys import keys
-from auction.cli.postbacks import postbacks
-from auction.cli.reconcile import reconcile
-from auction.cli.reseal import reseal
-from auction.cli.returning import refused, return_lead
-from auction.cli.serve import serve
-from auction.cli.settling import pending, settle
-from auction.cli.suppress import suppress
-from auction.cli.worker import worker
 from auction.errors import ExchangeError
 
 EXPECTED_FAULT = 2
+
+
+class _Known(NamedTuple):
+    """Where a command is, and its help's first sentence."""
+
+    module: str
+    function: str
+    says: str
+
+
+COMMANDS: Final[Mapping[str, _Known]] = MappingProxyType(
+    {
+        "demo": _Known("demo", "demo", "Watch real auctions, and a summary of it all."),
+        "serve": _Known("serve", "serve", "Run the exchange until it is told to stop."),
+        "check": _Known("catalogue", "check", "Find every mistake in catalogue files."),
+        "apply": _Known("catalogue", "apply", "Make the stored catalogue match these files."),
+        "export": _Known("catalogue", "export", "Print the stored catalogue as a file that `apply` reads."),
+        "audit": _Known(
+            "audit",
+            "audit",
+            "Show who changed what of the catalogue, the latest first: by the admin API, the doors, "
+            "and the command line.",
+        ),
+        "keys": _Known("keys", "keys", "Make, list and revoke API keys; show a buyer's hash key."),
+        "explain": _Known("explain", "explain", "Show one auction, and for every order why it won or not."),
+        "lead": _Known(
+            "explain",
+            "lead",
+            "Show one lead's whole life: states, offers, sales, and what its seller was told.",
+        ),
+        "pending": _Known(
+            "settling",
+            "pending",
+            "List offers of which nobody knows whether the buyer took the lead, the oldest first.",
+        ),
+        "settle": _Known(
+            "settling",
+            "settle",
+            "Say what became of an offer that is unknown: the buyer took the lead, or it did not.",
+        ),
+        "postbacks": _Known(
+            "postbacks", "postbacks", "What sellers were told of their leads, and telling them again."
+        ),
+        "return": _Known(
+            "returning",
+            "return_lead",
+            "Take a sold lead back from its buyer, as a postback of the buyer would.",
+        ),
+        "refused": _Known("returning", "refused", "List postbacks that were refused, the latest first."),
+        "suppress": _Known("suppress", "suppress", "Fill and look into suppression lists."),
+        "forget": _Known("forget", "forget", "Erase what is personal of leads."),
+        "reconcile": _Known(
+            "reconcile", "reconcile", "Compare what the caps' counters say with what the ledger says."
+        ),
+        "reseal": _Known("reseal", "reseal", "Seal everything again with the newest key."),
+    }
+)
+"""In the order in which they are met, not by name."""
+HIDDEN: Final[Mapping[str, _Known]] = MappingProxyType({"worker": _Known("worker", "worker", "")})
+"""What only the house itself calls."""
 
 
 class _Program(click.Group):
@@ -33,8 +86,19 @@ class _Program(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which they are met, not by name."""
-        return list(self.commands)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        known = COMMANDS.get(cmd_name) or HIDDEN.get(cmd_name)
+        if known is None:
+            return None
+        found = getattr(import_module(f"auction.cli.{known.module}"), known.function)
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, known.says) for name, known in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -57,27 +121,3 @@ def main() -> None:
     `auction demo` shows it at work; `auction serve` runs it. Every flag can also be set in the environment: --data-dir
     is AUCTION_DATA_DIR. The exit code is 0 when it was done, and 2 when it was refused, with the reason.
     """
-
-
-for command in (
-    demo,
-    serve,
-    check,
-    apply,
-    export,
-    audit,
-    keys,
-    explain,
-    lead,
-    pending,
-    settle,
-    postbacks,
-    return_lead,
-    refused,
-    suppress,
-    forget,
-    reconcile,
-    reseal,
-    worker,
-):
-    main.add_command(command)

@@ -19,7 +19,6 @@ from auction import exchange
 from auction.ledger.engine import open_engine
 from auction.ledger.migrations import upgrade
 from auction.ledger.reader import Reader
-from auction.ledger.schema import metadata
 from auction.ledger.writer import Writer
 from tests.faults.breaking import eventually
 from tests.faults.killer import Own
@@ -37,6 +36,7 @@ from tests.faults.proxy import (
 )
 from tests.house import PERSON, PING, House, catalogue, open_house
 from tests.servers import Client, client_of, running_buyers, running_server
+from tests.stores import EMPTIES
 
 ORDERS = [{"id": "a", "buyer": "ann"}]
 BOUND_S = 2.5
@@ -70,7 +70,7 @@ async def struck(
             await link.heal()
             assert house.app.bugs == 0
         with psycopg.connect(own_postgres.url(), autocommit=True) as conn:
-            conn.execute(f"TRUNCATE {', '.join(table.name for table in metadata.sorted_tables)}")
+            conn.execute(EMPTIES.encode())
 
 
 async def posts_are_refused_and_pings_go_on(house: House, tag: str, times: int = 3) -> bytes:

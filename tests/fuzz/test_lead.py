@@ -54,7 +54,7 @@ def campaigns(draw: st.DrawFn) -> list[FieldSpec]:
 leads = st.dictionaries(st.sampled_from(NAMES) | texts, values, max_size=8)
 
 
-@tries(300)
+@tries(150)
 @given(fields=campaigns(), unknown=st.sampled_from(["reject", "ignore"]), ping=leads, post=leads)
 def test_any_lead(fields: list[FieldSpec], unknown: Any, ping: dict[str, Any], post: dict[str, Any]) -> None:
     decoder = LeadDecoder(fields, unknown)

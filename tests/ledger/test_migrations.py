@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from auction.errors import HouseError, OperatorError
@@ -34,6 +37,15 @@ def engine(empty_url: str) -> Iterator[Engine]:
     upgrade(opened)
     yield opened
     opened.dispose()
+
+
+@contextmanager
+def migrating(engine: Engine) -> Iterator[None]:
+    """Has the lock, for the block."""
+    with transaction(engine) as conn:
+        if engine.dialect.name == "postgresql":
+            conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({migrations._LOCK})")
+        yield
 
 
 def test_nothing_differs_from_the_metadata(engine: Engine) -> None:
@@ -78,16 +90,25 @@ def test_several_processes_start_at_once(empty_url: str) -> None:
     engine.dispose()
 
 
-def test_who_cannot_get_the_lock_gives_up(engine: Engine, empty_url: str) -> None:
-    other = open_engine(empty_url)
-    with transaction(engine) as conn:
-        if engine.dialect.name == "postgresql":
-            conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({migrations._LOCK})")
-        with pytest.raises(HouseError) as caught:
-            upgrade(other, wait_ms=100)
+def test_who_cannot_get_the_lock_gives_up(empty_url: str) -> None:
+    engine, other = open_engine(empty_url), open_engine(empty_url)
+    with migrating(engine), pytest.raises(HouseError) as caught:
+        upgrade(other, wait_ms=100)
     assert caught.value.code == "ledger_unavailable"
     upgrade(other)
     other.dispose()
+    engine.dispose()
+
+
+def test_nobody_waits_where_nothing_is_missing(engine: Engine, empty_url: str) -> None:
+    other = open_engine(empty_url)
+    with migrating(engine):
+        upgrade(other, wait_ms=1)
+    other.dispose()
+
+
+def test_the_head_is_the_last_of_all() -> None:
+    assert ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head() == migrations.HEAD
 
 
 def test_a_ledger_of_a_later_version_is_refused(engine: Engine) -> None:

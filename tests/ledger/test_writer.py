@@ -159,6 +159,7 @@ async def test_a_database_that_hangs_is_given_up_on(engine: Engine) -> None:
             await future
         assert caught.value.code == "ledger_unavailable"
     gate.open()
+    writer._stall_s = 20.0  # a fifth of a second is soon over on a busy machine, and now it is to answer
     assert await writer.write(partial(insert, 3)) == 3
     assert numbers(engine) == [1, 3]  # 1 was not known, and is there; 2 never left the queue
     await writer.close()
@@ -174,10 +175,9 @@ async def test_a_server_that_comes_back_is_used_again(postgres: PostgresServer, 
         await writer.write(partial(insert, 2))
     assert caught.value.code == "ledger_unavailable"
     assert writer.log_ping(a_ping())
-    await eventually(lambda: writer.pings_waiting == 0)
+    await eventually(lambda: writer.pings_dropped == 1)
     postgres.execute(f"ALTER DATABASE {name_of(postgres_ledger)} ALLOW_CONNECTIONS true")
     assert await writer.write(partial(insert, 3)) == 3
-    assert writer.pings_dropped == 1
     await writer.close()
     engine.dispose()
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from click.testing import CliRunner
 
-from auction.cli import main
+from auction.cli import COMMANDS, main
 from tests.faults.history import Ledger, Received
 from tests.soak.stack import ROOT
 
@@ -38,7 +38,7 @@ def truth_of(received: Iterable[Received], offers: Iterable[Offer]) -> dict[Offe
 
 def has_command(name: str) -> bool:
     """Whether the house has this command."""
-    return name in main.commands
+    return name in COMMANDS
 
 
 async def settle_all(
