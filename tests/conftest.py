@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from auction.counters.embedded import EmbeddedValkey
 from auction.counters.link import Link
@@ -40,6 +41,10 @@ __all__ = [
 ]
 
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
+# On a busy machine the fifth of a second that hypothesis allows an example is soon over, and says nothing.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
 TESTS = Path(__file__).parent
 LONG = ("soak", "faults", "exactness", "cli", "fuzz", "loadtest")
 MEMORY = Path("/dev/shm")

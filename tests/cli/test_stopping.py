@@ -42,7 +42,7 @@ async def test_no_new_work_is_taken_and_what_was_taken_is_finished(tmp_path: Pat
                     began_s = time.monotonic()
                     with pytest.raises(aiohttp.ClientConnectionError):
                         await kept.post(f"{served.url}/ping", json=PING)
-                    assert time.monotonic() - began_s < 0.5
+                    assert time.monotonic() - began_s < 1  # who is let in waits for the buyer: longer
             assert not in_flight.done()
             status, answer = await in_flight
             assert (status, answer["status"]) == (200, "sold")
