@@ -1,4 +1,5 @@
-"""What the counters' own files hold: values that were deleted stay in an append-only file until it is written anew."""
+"""What the counters' server holds beside its keys: values that were deleted stay in its append-only file until that is
+written anew, and the words of slow commands in its memory until they are dropped."""
 
 from __future__ import annotations
 
@@ -14,13 +15,15 @@ AT_ONCE = "in progress"
 
 
 async def rewrite_files(link: Link, within_s: float) -> bool:
-    """Has the server write its append-only file anew, with what it holds now, and waits for the end of it.
+    """Has the server drop its log of slow commands, and write its append-only file anew with what it holds now; waits
+    for the end of it.
 
     False where that was not over `within_s`, failed, or is not allowed to us (a server of others). True also where it
     keeps no such file. Raises `CountersUnavailable`.
     """
     until_s = monotonic() + within_s
     try:
+        await link.call("SLOWLOG", "RESET")
         if (await _persistence(link)).get("aof_enabled") == "0":
             return True
         while not await _began(link):

@@ -70,7 +70,8 @@ async def counters_of(link: Link) -> list[tuple[str, bytes]]:
             "list": ("LRANGE", key, "0", "-1"),
         }[kind]
         found += [(f"{kind} {key!r}", one) for one in (key, *flat(await link.call(*ask)))]
-    return found
+    slow = await link.call("SLOWLOG", "GET", "-1")
+    return found + [("slow log", one) for one in flat(slow)]
 
 
 def commands_in(folder: Path) -> list[tuple[str, bytes]]:

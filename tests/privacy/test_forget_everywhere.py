@@ -80,7 +80,7 @@ async def told() -> AsyncIterator[Recorder]:
 
 
 @pytest.fixture
-async def house(open_test_house: Open, told: Recorder) -> House:
+async def house(open_test_house: Open, told: Recorder) -> AsyncIterator[House]:
     """Buyers that take, refuse, sleep, and are never heard."""
     opened = await open_test_house(
         ORDERS,
@@ -90,8 +90,15 @@ async def house(open_test_house: Open, told: Recorder) -> House:
         buyers=BUYERS,
         sellers=[{**SELLER, "code": "ACME1234", "postbacks": [{"url": f"{told.url}/told/{{lead_id}}"}]}],
     )
-    await opened.exchange.link.call("CONFIG", "SET", "aof-use-rdb-preamble", "no")
-    return opened
+    for name, value in (
+        ("aof-use-rdb-preamble", "no"),
+        ("slowlog-log-slower-than", "0"),
+        ("slowlog-max-len", "9999"),
+    ):
+        await opened.exchange.link.call("CONFIG", "SET", name, value)
+    yield opened
+    await opened.exchange.link.call("CONFIG", "SET", "slowlog-log-slower-than", "10000")
+    await opened.exchange.link.call("SLOWLOG", "RESET")
 
 
 class Sent:
