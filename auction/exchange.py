@@ -25,11 +25,12 @@ from auction.clock import Clock, SystemClock
 from auction.counters import scripts
 from auction.counters.allowances import Allowances
 from auction.counters.counters import Counters
+from auction.counters.embedded import EmbeddedValkey
 from auction.counters.faults import CountersRebuilding
 from auction.counters.keys import CountedKeys
 from auction.counters.link import Link
 from auction.errors import HouseError, SellerError
-from auction.forgetting import Ages, Retention
+from auction.forgetting import Ages, Files, Retention
 from auction.idempotency import Idempotency
 from auction.ledger.engine import open_engine
 from auction.ledger.migrations import upgrade
@@ -48,6 +49,7 @@ from auction.post.answer import Answers
 from auction.post.book import LeadBook
 from auction.post.claiming import Claiming
 from auction.post.lease import Lease
+from auction.post.links import LeadLinks
 from auction.post.offering import Offering
 from auction.post.rate import PostRate
 from auction.post.selling import Selling
@@ -320,12 +322,15 @@ class Exchange:
         self._parts.push_async_callback(self.changing.close)
         self.lead_routes = LeadRoutes(lambda: self.floor, self.reader, self.writer, self.changing)
         keys = CountedKeys(self.link, settings.most_request_keys)
-        self.idempotency = Idempotency(keys, sealer, clock)
+        links = LeadLinks(self.reader, Answers(sealer))
+        self.idempotency = Idempotency(keys, sealer, clock, links=links.link_of)
         self.administration = Administration(self._engine, self.writer, sealer, clock, self.changing)
         self.uploading = Uploading(settings.ledger_url, print_key(sealer))
         self._parts.push_async_callback(self.uploading.close)
         ages = Ages(settings.retain_pii_days, settings.retain_pings_days, settings.retain_postbacks_days)
-        self.retention = Retention(self.writer, sealer, clock, me, ages)
+        ours = self._redis_url == EmbeddedValkey(settings.data_dir).url
+        files = Files(self._engine, self.link if ours else None)
+        self.retention = Retention(self.writer, sealer, clock, me, ages, files)
         self.retention.start()
         self._parts.push_async_callback(self.retention.close)
         self.postbacks = Postbacks(

@@ -3,8 +3,11 @@
 Personal data can be found though it is sealed, because every lead leaves keyed hashes of its phones and emails when it
 is taken (`people`), which are nobody's without the house's key.
 
-Not covered: copies that others hold (buyers have what they bought), backups, and what the database itself keeps of
-overwritten rows until it tidies up (SQLite is told to overwrite them at once).
+Files remember longer than stores do: SQLite's log and the counters' append-only file hold what was erased until they
+are written anew. `forget` sees to that at once, `Retention` when it erased something, and once a day.
+
+Not covered: copies that others hold (buyers have what they bought), backups, and what a PostgreSQL keeps of rows until
+it vacuums.
 """
 
 from __future__ import annotations
@@ -16,11 +19,14 @@ from functools import partial
 import msgspec
 import uuid_utils
 from msgspec.structs import replace
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from auction import log
 from auction.clock import Clock
+from auction.counters.files import rewrite_files
+from auction.counters.link import Link
 from auction.errors import HouseError
+from auction.ledger.engine import overwrite_what_is_erased
 from auction.ledger.forgetting import (
     Erased,
     Words,
@@ -45,6 +51,8 @@ FIRST_LOOK_S = 15.0
 LEASE_MS = 600_000
 """How long a worker has the chore before another may take it: it asks for it again at every look."""
 LEADS_A_BATCH, PINGS_A_BATCH, EVENTS_A_BATCH, KEYS_A_BATCH = 100, 500, 500, 500
+REWRITTEN_WITHIN_S = 60.0
+"""How long the counters may take over their file."""
 MOST_BATCHES = 2_000
 """In one look; what is left waits for the next."""
 PAUSE_S = 0.02
@@ -71,6 +79,28 @@ class Ages(msgspec.Struct, frozen=True):
     postbacks_days: int = 0
 
 
+class Files:
+    """The files of this house's stores, that hold what was erased until somebody tidies up."""
+
+    def __init__(self, engine: Engine, counters: Link | None) -> None:
+        """`counters` are there where their files are ours too."""
+        self._engine = engine
+        self._counters = counters
+        self._uncut = False
+        self._rewrite_at_ms = 0
+
+    async def tidy(self, now_ms: int, *, erased: bool) -> None:
+        """Cut the ledger's log where something was `erased` (or an earlier cut did not succeed), and once a day have
+        the counters write their file anew. Raises `HouseError` and what SQLAlchemy raises: then the next time."""
+        if erased or self._uncut:
+            self._uncut = True
+            self._uncut = not await asyncio.to_thread(overwrite_what_is_erased, self._engine)
+        if self._counters is None or 0 < self._rewrite_at_ms - now_ms <= DAY_MS:
+            return
+        if await rewrite_files(self._counters, REWRITTEN_WITHIN_S):
+            self._rewrite_at_ms = now_ms + DAY_MS
+
+
 class Retention:
     """Erases what is too old, in one worker of all. Counts `leads`, `pings`, `postbacks` (events that sellers were
     told), `request_keys`, and looks that `failed`.
@@ -78,13 +108,22 @@ class Retention:
     Keys of changes are always dropped when their day is over.
     """
 
-    def __init__(self, writer: Writer, sealer: Sealer, clock: Clock, worker: str, ages: Ages) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        sealer: Sealer,
+        clock: Clock,
+        worker: str,
+        ages: Ages,
+        files: Files | None = None,
+    ) -> None:
         self.leads = self.pings = self.postbacks = self.request_keys = self.failed = 0
         self._writer = writer
         self._words = words_of(sealer)
         self._clock = clock
         self._worker = worker
         self._ages = ages
+        self._files = files
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -121,6 +160,8 @@ class Retention:
             )
             await self._writer.write(note)
             log.event("too_old_erased", leads=erased.leads, pings=erased.pings)
+        if self._files is not None:
+            await self._files.tidy(now_ms, erased=erased != Erased())
         return erased
 
     async def _drop_keys(self, now_ms: int) -> None:

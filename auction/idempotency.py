@@ -2,7 +2,12 @@
 
 What is kept is the answer proper: what was done, and what is wrong with the request. What only says "not now" (429,
 503, somebody else is at it) is not, and the key is free again. Keys and bodies are kept as keyed hashes and answers
-sealed, for a seller's key may well be a phone number, and a redirect URL name a person.
+sealed, for a seller's key may well be a phone number.
+
+A redirect URL may name a person, and who was forgotten must be forgotten here too, and in every file that a store of
+keys ever wrote. So it is cut out of what is kept, and found again by the lead in the ledger, where it lies sealed and
+`auction forget` takes it out. Where the ledger does not answer then, nor do we (503, the key stays as it is): an answer
+without its URL would be another answer to the same request, and the consumer would be sent nowhere.
 
 The keys come and go with the store that keeps them. Where the ledger tells a repeat by itself (`by_ledger`: posts,
 and direct leads, whose ping's id follows from the key), a store that is away or full of this seller's keys is no
@@ -37,14 +42,32 @@ MOST_WAITING = 1_000
 Header = tuple[bytes, bytes]
 
 
+Links = Callable[[str], Awaitable[str | None]]
+"""The redirect URL of a lead as the ledger has it now. Raises `HouseError` where the ledger is away."""
+
+
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """An answer to a request. `headers` belong to it and are given again with it, `passing` to this response alone."""
+    """An answer to a request. `headers` belong to it and are given again with it, `passing` to this response alone.
+
+    `lead_id` is there where the body has a redirect URL (`linked`): that of this lead, in `link` (from, to).
+    """
 
     status: int
     body: bytes
     headers: tuple[Header, ...]
     passing: tuple[Header, ...] = ()
     replayed: bool = False
+    lead_id: str | None = None
+    link: tuple[int, int] = (0, 0)
+
+
+def linked(reply: Reply, lead_id: str, redirect_url: str | None) -> Reply:
+    """The reply, whose JSON has this lead's redirect URL under `redirect_url`, not as its first key."""
+    if redirect_url is None:
+        return reply
+    part = _part_of(redirect_url)
+    start = reply.body.find(part)
+    return reply if start < 0 else replace(reply, lead_id=lead_id, link=(start, start + len(part)))
 
 
 class KeyedRequest(msgspec.Struct, frozen=True, gc=False):
@@ -86,8 +109,14 @@ class Idempotency:
     """Does the work of requests with a key, once each. Counts `outcomes`; `waiting` are those that wait now."""
 
     def __init__(
-        self, keys: RequestKeys, sealer: Sealer, clock: Clock, most_answer_bytes: int = MOST_ANSWER_BYTES
+        self,
+        keys: RequestKeys,
+        sealer: Sealer,
+        clock: Clock,
+        most_answer_bytes: int = MOST_ANSWER_BYTES,
+        links: Links | None = None,
     ) -> None:
+        """`links` is needed where replies have redirect URLs."""
         self.outcomes = counts()  # (what became of a request with a key,)
         self.waiting = 0
         self._keys = keys
@@ -96,6 +125,7 @@ class Idempotency:
         self._sealer = Sealer([sealer.keyed_hash("seal of answers", b"")])
         self._clock = clock
         self._most_answer_bytes = most_answer_bytes
+        self._links = links
 
     async def once(self, request: KeyedRequest, work: Callable[[], Awaitable[Reply]]) -> Reply:
         """The answer that this request got before, or that of `work`, done now and kept.
@@ -115,9 +145,9 @@ class Idempotency:
             self.outcomes[("unkept",)] += 1
             return await work(None)
         if isinstance(begun, Ended):
+            reply = await self._whole(_decode(self._sealer.open(begun.answer, use.name)))
             self.outcomes[("replayed",)] += 1
-            kept = _decode(self._sealer.open(begun.answer, use.name))
-            return replace(kept, replayed=True)
+            return replace(reply, replayed=True)
         owned = Owned(use, lambda reply: self._seal(reply, use), self._clock)
         try:
             reply = await work(owned)
@@ -132,9 +162,21 @@ class Idempotency:
             return reply
         sealed = self._seal(reply, use)
         fits = len(sealed) <= self._most_answer_bytes
-        self.outcomes[("kept" if fits else "too_large",)] += 1
-        await self._end(use, sealed if fits else None)
+        named = _KEY in _without_link(reply).body  # a door that did not say so: rather no key than a name
+        self.outcomes[("unkept" if named else "kept" if fits else "too_large",)] += 1
+        await self._end(use, sealed if fits and not named else None)
         return reply
+
+    async def _whole(self, kept: Reply) -> Reply:
+        """What was kept, with the redirect URL that its lead has; without one where the lead was forgotten."""
+        if kept.lead_id is None:
+            return kept
+        assert self._links is not None, "a reply with a redirect URL was kept"
+        url = await self._links(kept.lead_id)
+        if url is None:
+            return kept
+        at, _ = kept.link
+        return replace(kept, body=kept.body[:at] + _part_of(url) + kept.body[at:])
 
     async def _begin(self, request: KeyedRequest, use: KeyUse) -> Begun | Ended | None:
         """The key, begun; or its answer; None: do without. Waits for one that is under way."""
@@ -170,7 +212,7 @@ class Idempotency:
             await self._keys.end(use, self._clock.now_ms(), answer)
 
     def _seal(self, reply: Reply, use: KeyUse) -> bytes:
-        return self._sealer.seal(_encode(replace(reply, passing=())), use.name)
+        return self._sealer.seal(_encode(_without_link(reply)), use.name)
 
     def _use(self, request: KeyedRequest) -> KeyUse:
         hashed = self._hashes.keyed_hash
@@ -184,8 +226,20 @@ class Idempotency:
         )
 
 
+_KEY = b',"redirect_url":'
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Reply).decode
+
+
+def _without_link(reply: Reply) -> Reply:
+    """What is kept of a reply: nothing of this response alone, and no redirect URL, but where it stood."""
+    start, end = reply.link
+    return replace(reply, passing=(), body=reply.body[:start] + reply.body[end:], link=(start, start))
+
+
+def _part_of(redirect_url: str) -> bytes:
+    """Where it stands in a body, with the comma before it."""
+    return _KEY + msgspec.json.encode(redirect_url)
 
 
 def conflict() -> SellerError:

@@ -6,6 +6,7 @@ Why the standard library's logging underneath: uvicorn, SQLAlchemy and aiohttp a
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -14,6 +15,10 @@ from typing import Any
 import msgspec
 
 _LOGGER = logging.getLogger("auction")
+_LOOP = "asyncio"
+_WITHOUT_VALUES = re.compile(r"[\n(<]")
+"""What asyncio says of a task or a callback goes on with its representation, and in that are arguments and the words of
+errors: somebody's lead, it may be. The traceback says where it was."""
 
 
 class _Lines(logging.Formatter):
@@ -28,6 +33,8 @@ class _Lines(logging.Formatter):
         }
         if record.name != "auction":
             facts["logger"] = record.name
+        if record.name == _LOOP:
+            facts["event"] = _WITHOUT_VALUES.split(facts["event"], maxsplit=1)[0].strip()
         if record.exc_info:
             facts["traceback"] = _traceback(record.exc_info[1])
         return msgspec.json.encode(facts, enc_hook=str).decode()

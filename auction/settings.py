@@ -203,6 +203,11 @@ def variable_of(name: str) -> str:
     return PREFIX + name.upper()
 
 
+def is_of_the_house(variable: str) -> bool:
+    """Whether a variable of the environment is for the house alone: the key that seals, stores with their passwords."""
+    return variable.upper().startswith(PREFIX)
+
+
 def _is_setting(variable: str) -> bool:
     return variable.removeprefix(PREFIX).lower() in ALL and variable == variable.upper()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from sqlalchemy import Engine, func, select
 
 from auction import forgetting
 from auction.clock import MovedClock
-from auction.forgetting import DAY_MS, LEASE_MS, Ages, Retention
+from auction.counters.embedded import EmbeddedValkey
+from auction.forgetting import DAY_MS, LEASE_MS, Ages, Files, Retention
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.forgetting import Erased, take_chore
 from auction.ledger.outbox import mark_addressed, new_events
@@ -175,3 +177,39 @@ def test_a_clock_that_was_set_back_locks_nobody_out(ledger_url: str) -> None:
         assert not take_chore(conn, "c", "w2", clock.now_ms(), 1_000)
         assert take_chore(conn, "c", "w2", clock.now_ms() - DAY_MS, 1_000)
     engine.dispose()
+
+
+async def test_no_file_of_ours_remembers_what_was_too_old(
+    open_sqlite_house: Open, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    house = await open_sqlite_house([{"id": "a", "buyer": "a-co"}], {"a-co": {"bid": {"price": 30}}})
+    exchange = house.exchange
+    files = Files(exchange._engine, exchange.link)
+    keeper = Retention(exchange.writer, exchange._sealer, house.clock, "w1", Ages(1, 1), files)
+
+    def remembered() -> set[str]:
+        of_counters = (valkey._folder / "appendonlydir").iterdir()
+        paths = [*tmp_path.glob("ledger.db*"), *of_counters]
+        return {path.name.split(".")[0] for path in paths if b"zq-sub" in path.read_bytes()}
+
+    await exchange.link.call("CONFIG", "SET", "aof-use-rdb-preamble", "no")
+    offer = await house.ping(sub_id="zq-sub")
+    await house.sell(offer["ping_id"])
+    await exchange.writer.flush()
+    assert remembered() == {"ledger", "appendonly"}
+    house.clock.move(3 * DAY_MS)
+    assert await keeper.look() == Erased(1, 2), "the ping was quieted with its lead, then dropped"
+    assert remembered() == set()
+    await house.ping(sub_id="zq-sub-2")
+    await exchange.link.call("DEL", *await exchange.link.call("KEYS", "{ping:*"))
+    await keeper.look()
+    assert "appendonly" in remembered(), "the counters' file is written once a day"
+    house.clock.move(DAY_MS)
+    await keeper.look()
+    assert "appendonly" not in remembered()
+
+
+async def test_a_house_tidies_up_its_own_counters_alone(house: House) -> None:
+    files: Any = house.exchange.retention._files
+    assert files._counters is None, "these are another's"
+    assert files._engine is not None

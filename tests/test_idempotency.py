@@ -16,7 +16,7 @@ from auction.counters.faults import CountersUnavailable
 from auction.counters.keys import CountedKeys
 from auction.counters.link import Link
 from auction.errors import HouseError, SellerError
-from auction.idempotency import MOST_ANSWER_BYTES, Idempotency, KeyedRequest, Reply
+from auction.idempotency import MOST_ANSWER_BYTES, Idempotency, KeyedRequest, Reply, linked
 from auction.ledger.sealing import Sealer
 from tests.house import NOON_MS
 
@@ -230,9 +230,42 @@ async def test_an_answer_is_given_though_it_could_not_be_kept(
     assert (await kept.once(request(), work)).replayed == done
 
 
+LINK = "https://x/?name=Ann"
+LINKED = b'{"lead_id":"l1","redirect_url":"https://x/?name=Ann","test":true}'
+
+
+@pytest.mark.parametrize(
+    ("now", "told"), [(LINK, LINKED), (None, b'{"lead_id":"l1","test":true}')], ids=["known", "forgotten"]
+)
+async def test_a_redirect_url_is_asked_for_and_not_kept(
+    link: Link, clock: MovedClock, now: str | None, told: bytes
+) -> None:
+    async def link_of(lead_id: str) -> str | None:
+        assert lead_id == "l1"
+        return now
+
+    kept = Idempotency(CountedKeys(link, 3), SEALER, clock, links=link_of)
+    work = Work(body=LINKED)
+
+    async def linking() -> Reply:
+        return linked(await work(), "l1", LINK)
+
+    assert (await kept.once(request(), linking)).body == LINKED
+    again = await kept.once(request(), linking)
+    assert (again.body, again.replayed, work.done) == (told, True, 1)
+
+
+async def test_a_redirect_url_that_nobody_pointed_out_is_not_kept(kept: Idempotency) -> None:
+    work = Work(body=LINKED)
+    for _ in range(2):
+        assert (await kept.once(request(), work)).body == LINKED
+    assert work.done == 2
+    assert kept.outcomes == {("unkept",): 2}
+
+
 async def test_nothing_that_was_said_can_be_read_in_the_store(kept: Idempotency, link: Link) -> None:
-    await kept.once(request("512-555-0142"), Work(body=b'{"redirect_url":"https://x/?name=Ann"}'))
+    await kept.once(request("512-555-0142"), Work(body=b'{"detail":"https://x/?name=Ann"}'))
     stored = b"".join([await link.call("DUMP", key) for key in await link.call("KEYS", "*")])
     assert len(stored) > 100
-    for planted in (b"512-555-0142", b"Ann", b"redirect_url"):
+    for planted in (b"512-555-0142", b"Ann", b"detail"):
         assert planted not in stored

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
+import uvloop
 
 from auction import log
 from auction.errors import HouseError
@@ -116,3 +119,31 @@ def test_the_words_of_others_errors_are_left_out_however_deep(capsys: pytest.Cap
     assert "HouseError: the store is away" in line["traceback"]
     assert "\nValueError\n" not in line["traceback"]
     assert line["traceback"].endswith("ValueError")
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_what_the_loop_says_of_tasks_and_callbacks_names_nobody(
+    capsys: pytest.CaptureFixture[str], run: Callable[[Any], None]
+) -> None:
+    """It quotes the words of their errors, and what they were called with."""
+    log.set_up("error")
+
+    async def fail(name: str) -> None:
+        raise ValueError(f"no such person: {name}")
+
+    def called_back(name: str) -> None:
+        raise KeyError(name)
+
+    async def forget_about_it() -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.create_task(fail("zqann"), name="sale")
+        loop.call_soon(called_back, "zqann")
+        await asyncio.wait([task])
+        del task
+        gc.collect()
+
+    run(forget_about_it())
+    said = lines(capsys)
+    assert "zqann" not in str(said)
+    assert {line["event"].split(" ")[0] for line in said} == {"Task", "Exception"}
+    assert all(line["logger"] == "asyncio" and "test_log.py" in line["traceback"] for line in said)

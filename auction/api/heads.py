@@ -8,9 +8,20 @@ from httptools import HttpParserCallbackError, HttpParserError, parse_url
 
 from auction.errors import SellerError
 
+_ONCE = (
+    b"authorization",
+    b"x-api-key",
+    b"content-type",
+    b"idempotency-key",
+    b"webhook-id",
+    b"webhook-signature",
+)
+"""Whoever stands in front of us may look at the first of two, and we at the last: of these there is one."""
+
 
 def check_head(version: str, names: Sequence[bytes]) -> None:
-    """`names` are those of the headers, in small letters. Raises `SellerError` 400 (RFC 9112: 2.3, 3.2, 6.1)."""
+    """`names` are those of the headers, in small letters. Raises `SellerError` 400 (RFC 9112: 2.3, 3.2, 6.1;
+    RFC 9110: 5.3)."""
     if version != "1.1" and version != "1.0":
         raise bad_http("Speak HTTP/1.1.")
     hosts = names.count(b"host")
@@ -18,6 +29,8 @@ def check_head(version: str, names: Sequence[bytes]) -> None:
         raise bad_http("A request has one Host header.")
     if version == "1.0" and b"transfer-encoding" in names:
         raise bad_http("HTTP/1.0 has no Transfer-Encoding.")
+    if len(set(names)) < len(names) and any(names.count(name) > 1 for name in _ONCE):
+        raise bad_http("A header that says who asks, or for what, is there twice.")
 
 
 def head_size(target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> int:

@@ -9,7 +9,8 @@ from starlette.types import Send
 from auction.api.wire import PROBLEM_TYPE, problem, respond
 from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
-from auction.idempotency import Header, Idempotency, KeyedRequest, Owned, Reply, conflict, in_progress
+from auction.idempotency import Header, Idempotency, KeyedRequest, Owned, Reply, conflict, in_progress, linked
+from auction.post.answer import decode_post_answer
 
 MOST_KEY = 128
 REPLAYED = (b"idempotent-replayed", b"true")
@@ -58,6 +59,14 @@ async def once(
 def headers_of_reply(reply: Reply) -> tuple[Header, ...]:
     """All headers with which a reply is given now."""
     return (*reply.headers, *reply.passing, *((REPLAYED,) if reply.replayed else ()))
+
+
+def reply_of_post(reply: Reply) -> Reply:
+    """The reply whose body is a post's answer as it is, its redirect URL pointed out: that is not kept with it."""
+    if b'"redirect_url":' not in reply.body:
+        return reply
+    answer = decode_post_answer(reply.body)
+    return linked(reply, answer.lead_id, answer.redirect_url)
 
 
 def is_answer(error: SellerError) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from auction.api.bodies import Bodies
-from auction.api.idempotency import KeyedDoor, of_the_key, read_key
+from auction.api.idempotency import KeyedDoor, of_the_key, read_key, reply_of_post
 from auction.api.wire import (
     JSON_TYPE,
     MOST_NAME,
@@ -95,7 +95,8 @@ class NativeDoor:
         return Reply(200, encode_json(pinged.answer), (JSON_TYPE,), ping_headers(pinged))
 
     async def _post(self, seller: TradedSeller, data: dict[str, Any], rate: tuple[Header, ...]) -> Reply:
-        return Reply(200, await self._exchange.posts.post(seller, read_post(data)), (JSON_TYPE,), rate)
+        answer = await self._exchange.posts.post(seller, read_post(data))
+        return reply_of_post(Reply(200, answer, (JSON_TYPE,), rate))
 
     async def _direct(self, seller: TradedSeller, data: dict[str, Any], arrived_s: float, key: str) -> Reply:
         posts = self._exchange.posts
@@ -103,9 +104,10 @@ class NativeDoor:
             pinged, answer = await posts.direct(seller, read_ping(data), hash_of(data), arrived_s, key)
         except SellerError as error:
             raise of_the_key(error) from None
-        body = answer or encode_json(pinged.answer)
-        known = answer is not None and pinged.open_ping is None  # to the ledger, by its key
-        return Reply(200, body, (JSON_TYPE,), ping_headers(pinged), replayed=known)
+        if answer is None:
+            return Reply(200, encode_json(pinged.answer), (JSON_TYPE,), ping_headers(pinged))
+        known = pinged.open_ping is None  # to the ledger, by its key
+        return reply_of_post(Reply(200, answer, (JSON_TYPE,), ping_headers(pinged), replayed=known))
 
     def _tmax_ms(self, data: dict[str, Any]) -> int:
         """How long this ping may take; no time at all where it is refused in any case."""

@@ -30,7 +30,7 @@ from auction.api.shaped import WholeLead, headers_of_error, reply_of, respond_sh
 from auction.api.wire import headers_of, key_of
 from auction.errors import ExchangeError, FieldMistake, SellerError
 from auction.exchange import Exchange
-from auction.idempotency import Reply
+from auction.idempotency import Reply, linked
 from auction.market.doors import RouterDoor as RouterNames
 from auction.market.market import TradedSeller
 from auction.market.values import STATE_CODES
@@ -187,7 +187,7 @@ def answered(answer: PostAnswer) -> Reply:
     told["lead_id"] = answer.lead_id
     if answer.redirect_url:
         told["redirect_url"] = answer.redirect_url
-    return reply_of(200, told)
+    return linked(reply_of(200, told), answer.lead_id, answer.redirect_url)
 
 
 def shaped(error: ExchangeError) -> Reply:

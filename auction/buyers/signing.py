@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Mapping
 
 from auction.errors import OperatorError
+from auction.settings import is_of_the_house
 
 _PREFIX = "whsec_"
 _ENV = "env:"
@@ -69,10 +70,15 @@ class Signer:
 
 
 def resolve_secret(text: str, environ: Mapping[str, str]) -> str:
-    """`text`, or what the environment holds for `env:NAME`. Raises `OperatorError` if that is not set."""
+    """`text`, or what the environment holds for `env:NAME`. Raises `OperatorError` if that is not set, or is one of the
+    house's own settings: whoever may write a buyer's headers must not have the secret key sent to them."""
     if not text.startswith(_ENV):
         return text
     name = text.removeprefix(_ENV)
+    if is_of_the_house(name):
+        raise OperatorError(
+            "secret", f"the environment variable {name} is a setting of the house; take another"
+        )
     value = environ.get(name)
     if not value:
         raise OperatorError(

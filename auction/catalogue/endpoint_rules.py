@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from auction.catalogue.mistakes import Path, Problem
 from auction.market.hosts import host_problem
 from auction.market.model import Buyer
+from auction.settings import is_of_the_house
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
@@ -23,6 +24,7 @@ _SET_BY_US = frozenset(
     )
 )
 _SECRET_BYTES = range(24, 65)  # Standard Webhooks: "between 24 and 64 bytes"
+OF_THE_HOUSE = "AUCTION_… are the settings of the house, and stay in it; name another variable"
 SIGNING_SHAPE = "expected `env:NAME`, or `whsec_` and 24 to 64 random bytes in base64"
 
 
@@ -33,8 +35,8 @@ def endpoint_problems(buyer: Buyer, path: Path) -> Iterator[Problem]:
         if error is not None:
             yield Problem((*path, key), error)
     yield from _header_problems(buyer.headers, (*path, "headers"))
-    if buyer.signing_secret is not None and not is_secret(buyer.signing_secret):
-        yield Problem((*path, "signing_secret"), SIGNING_SHAPE)
+    if buyer.signing_secret is not None and (error := secret_error(buyer.signing_secret)) is not None:
+        yield Problem((*path, "signing_secret"), error)
 
 
 def url_error(url: str) -> str | None:
@@ -74,10 +76,18 @@ def _header_problems(headers: dict[str, str], path: Path) -> Iterator[Problem]:
             )
         elif value.startswith("env:") and not _ENV.fullmatch(value):
             yield Problem((*path, name), "expected `env:NAME`, the name of an environment variable")
+        elif value.startswith("env:") and is_of_the_house(value.removeprefix("env:")):
+            yield Problem((*path, name), OF_THE_HOUSE)
 
 
-def is_secret(text: str) -> bool:
-    """Whether a signing secret can be used, or names an environment variable."""
+def secret_error(text: str) -> str | None:
+    """What is wrong with a signing secret; nothing if it can be used, or names an environment variable."""
+    if text.startswith("env:") and is_of_the_house(text.removeprefix("env:")):
+        return OF_THE_HOUSE
+    return None if _is_secret(text) else SIGNING_SHAPE
+
+
+def _is_secret(text: str) -> bool:
     if text.startswith("env:"):
         return _ENV.fullmatch(text) is not None
     if not text.startswith("whsec_"):

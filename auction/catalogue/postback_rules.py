@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auction.catalogue.endpoint_rules import SIGNING_SHAPE, is_secret, url_error
+from auction.catalogue.endpoint_rules import secret_error, url_error
 from auction.catalogue.mistakes import Names, Path, Problem
 from auction.market.macros import MACROS, MacroError, UrlTemplate
 from auction.market.model import Postback, Seller
@@ -29,8 +29,8 @@ def postback_problems(seller: Seller, path: Path) -> Iterator[Problem]:
         elif firsts.setdefault(postback.url, here) != here:
             error = "this URL stands twice; put its statuses together"
             yield Problem((*here, "url"), error, firsts[postback.url])
-        if postback.secret is not None and not is_secret(postback.secret):
-            yield Problem((*here, "secret"), SIGNING_SHAPE)
+        if postback.secret is not None and (error := secret_error(postback.secret)) is not None:
+            yield Problem((*here, "secret"), error)
         if len(set(postback.statuses)) < len(postback.statuses):
             yield Problem((*here, "statuses"), "a status stands twice; take one out")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,10 +17,10 @@ from auction.clock import SystemClock
 from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.embedded import EmbeddedValkey
-from auction.counters.faults import CallError
+from auction.counters.files import rewrite_files
 from auction.counters.link import Link
 from auction.errors import HouseError, OperatorError
-from auction.forgetting import DAY_MS, words_of
+from auction.forgetting import DAY_MS, REWRITTEN_WITHIN_S, words_of
 from auction.ledger.duplicates import prints_of
 from auction.ledger.engine import overwrite_what_is_erased, transaction
 from auction.ledger.forgetting import (
@@ -43,7 +42,11 @@ from auction.settings import Settings
 
 BATCH = 100
 MOST_SHOWN = 100
-REWRITE_TRIES, REWRITE_PAUSE_S = 40, 0.25
+_NO_COUNTERS = "the counters do not answer: what they hold of it (ping fields, no name) is gone within a day"
+_NOT_REWRITTEN = "the counters' append-only file could not be written anew: ping fields (no name) stay in it"
+_NOT_CUT = (
+    "the ledger is read all the time: its log holds what was erased until it is run again, or the house stops"
+)
 _AGE = re.compile(r"([1-9][0-9]{0,4})d")
 
 
@@ -86,10 +89,13 @@ def forget(
             forgetting.these(found)
         if not dry_run:
             forgetting.record(asked[0])
-            overwrite_what_is_erased(engine)
+            if not overwrite_what_is_erased(engine):
+                click.echo(_NOT_CUT, err=True)
     pings = [known.ping_id for known in forgetting.known]
-    if pings and not dry_run and not asyncio.run(_forget_in_counters(settings, pings, forgetting.prints)):
-        click.echo("the counters do not answer: what they hold of it is gone within a day", err=True)
+    if pings and not dry_run:
+        left = asyncio.run(_forget_in_counters(settings, pings, forgetting.prints))
+        if left is not None:
+            click.echo(left, err=True)
     forgetting.tell()
     if forgetting.in_hand or set(lead_ids) - {known.lead_id for known in forgetting.known}:
         sys.exit(2)
@@ -194,6 +200,9 @@ def _hash_of(sealer: Sealer, phone: str | None, email: str | None) -> bytes:
         value = read_phone(text.strip()) if kind == "phone" else read_email(text)
     except FieldError as error:
         raise OperatorError("bad_value", f"--{kind}: {error}") from None
+    if given != "-":
+        told = f"`ps` and the history of your shell have seen this {kind}: `--{kind} -` reads it from a line"
+        click.echo(told, err=True)
     return person_hash(sealer.keyed_hash, kind, value)
 
 
@@ -204,21 +213,11 @@ def _before_ms(text: str, now_ms: int) -> int:
     return now_ms - int(found[1]) * DAY_MS
 
 
-async def _rewrite_files(link: Link) -> None:
-    """What the counters deleted goes from their files too. A rewrite under way began before: ours comes after it."""
-    for _ in range(REWRITE_TRIES):
-        try:
-            await link.call("BGREWRITEAOF")
-            return
-        except CallError:
-            await asyncio.sleep(REWRITE_PAUSE_S)
-
-
 async def _forget_in_counters(
     settings: Settings, ping_ids: Sequence[str], prints: Mapping[str, Sequence[bytes]]
-) -> bool:
+) -> str | None:
     """What the counters hold of these pings, and who bought leads that are known by these prints (by campaign), in
-    their files too. False if they do not answer."""
+    their files too. What is left, for the operator; None: nothing."""
     link = Link(settings.redis_url or EmbeddedValkey(settings.data_dir).url, scripts.ALL, bound_ms=2_000)
     try:
         await link.open(within_ms=ANSWER_WITHIN_MS)
@@ -227,10 +226,8 @@ async def _forget_in_counters(
             await counters.discard_ping(ping_id)
         for campaign_id, known in prints.items():
             await counters.forget_bought(campaign_id, known)
-        with contextlib.suppress(HouseError):  # a server of others may not let us
-            await _rewrite_files(link)
+        return None if await rewrite_files(link, REWRITTEN_WITHIN_S) else _NOT_REWRITTEN
     except HouseError:
-        return False
+        return _NO_COUNTERS
     finally:
         await link.close()
-    return True

@@ -27,6 +27,7 @@ BUSY_MS: Final = 2_000
 """How long a writer waits for another's lock, and anybody for a connection."""
 STATEMENT_MS: Final = 10_000
 """No statement of a PostgreSQL runs longer."""
+CUT_WITHIN_S: Final = 5.0
 _KEEPALIVE: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """A server whose machine is gone for good is noticed within 25 s: the system's own default is two hours."""
 _WRITES: Final = "ledger_writes"
@@ -64,14 +65,27 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITES: True})
 
 
-def overwrite_what_is_erased(engine: Engine) -> None:
-    """Let no file hold what was erased so far: SQLite writes its log back and cuts it, unless a reader holds it.
+def overwrite_what_is_erased(engine: Engine, within_s: float = CUT_WITHIN_S) -> bool:
+    """Let no file of SQLite hold what was erased so far: its log is written back and cut to nothing.
 
-    PostgreSQL does so by itself, when it vacuums.
+    Nobody is made to wait: while others read or write it is tried again, until `within_s`. False where it could not be
+    done by then. Nothing is done to a PostgreSQL, which frees what was erased when it vacuums.
     """
-    if not is_postgresql(engine):
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
-            conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    if is_postgresql(engine):
+        return True
+    until_s = time.monotonic() + within_s
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        (before_ms,) = conn.exec_driver_sql("PRAGMA busy_timeout").one()
+        conn.exec_driver_sql("PRAGMA busy_timeout = 0")  # it would keep writers out for as long as it waits
+        try:
+            conn.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+            while conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+                if time.monotonic() > until_s:
+                    return False
+                time.sleep(0.01)
+        finally:
+            conn.exec_driver_sql(f"PRAGMA busy_timeout = {int(before_ms)}")
+    return True
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 import stat
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from auction.errors import OperatorError
 from auction.ledger.sealing import KEY_BYTES, key_from_text
 
 _MOST_BYTES: Final = 65_536
+_BESIDE: Final = re.compile(r"\.[0-9]+\.[0-9a-f]{8}")
 
 
 class KeyFile:
@@ -79,10 +81,16 @@ class KeyFile:
         self._replace([secrets.token_bytes(KEY_BYTES), *self.load()])
 
     def keep_newest(self) -> int:
-        """Drop all keys but the newest; how many there were. Raises `OperatorError`."""
+        """Drop all keys but the newest, also where somebody was killed while writing; how many there were.
+
+        Raises `OperatorError`.
+        """
         newest, *others = self.load()
         if others:
             self._replace([newest])
+        for left in self.path.parent.glob(f"{self.path.name}.*"):
+            if _BESIDE.fullmatch(left.name.removeprefix(self.path.name)):
+                left.unlink(missing_ok=True)
         return len(others)
 
     def written_at_s(self) -> float:

@@ -11,7 +11,18 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, exists, func, insert, literal_column, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    Text,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from auction.ledger.engine import is_postgresql
 from auction.ledger.outbox import Event, event_id
@@ -43,6 +54,12 @@ _AN_EARLIER = select(
 )
 _INSERT = insert(postbacks)
 _STATE = select(postbacks.c.state).where(*_KEY)
+_ANSWER = (
+    select(bindparam("to_answer", type_=Text))
+    .where(leads.c.lead_id == bindparam("of_lead"), func.length(leads.c.sealed) > 0)
+    .scalar_subquery()
+)
+"""What an endpoint said, unless the lead was forgotten while it was asked."""
 _FINISH = (
     update(postbacks)
     .where(*_KEY, _waiting)
@@ -53,7 +70,7 @@ _FINISH = (
         last_at_ms=bindparam("at_ms"),
         status=bindparam("to_status"),
         error=bindparam("to_error"),
-        answer=bindparam("to_answer"),
+        answer=_ANSWER,
     )
 )
 _GIVE_UP = (

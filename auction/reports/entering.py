@@ -345,9 +345,10 @@ class _Entry:
         return next((sale for sale in self._sales if sale.order_id == offer.order_id), None)
 
     def _unless_personal(self, lead: Lead, said: str | None) -> str | None:
-        """A buyer's word, kept and shown in clear: nothing, if it may say whose lead it is."""
+        """A buyer's word, kept and shown in clear: nothing, if it may say whose lead it is. Of a forgotten lead nobody
+        can tell, so nothing more is kept."""
         if said is None or not lead.sealed:
-            return said
+            return None
         try:
             personal = msgspec.json.decode(self._rules.sealer.open(lead.sealed, lead.lead_id.encode()))
         except HouseError:

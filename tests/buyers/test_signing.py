@@ -54,3 +54,10 @@ def test_secrets_from_the_environment() -> None:
     for environ in ({}, {"KEY": ""}):
         with pytest.raises(OperatorError, match="KEY"):
             resolve_secret("env:KEY", environ)
+
+
+@pytest.mark.parametrize("name", ["AUCTION_SECRET_KEY", "AUCTION_DATABASE_URL", "auction_secret_key"])
+def test_what_is_the_houses_own_is_nobodys_secret(name: str) -> None:
+    """Who may write a buyer would have it sent to a URL of theirs."""
+    with pytest.raises(OperatorError, match="setting of the house"):
+        resolve_secret(f"env:{name}", {name: "k"})

@@ -42,6 +42,10 @@ def test_good_ones_are_read_and_written_again() -> None:
         ('{url: "https://127.0.1/"}', "url: "),
         ('{url: "https://t.example/", secret: hush}', "secret: expected `env:NAME`, or `whsec_`"),
         ('{url: "https://t.example/", secret: whsec_c2hvcnQ=}', "secret: expected `env:NAME`, or `whsec_`"),
+        (
+            '{url: "https://t.example/", secret: "env:AUCTION_SECRET_KEY"}',
+            "secret: AUCTION_… are the settings",
+        ),
         ('{url: "https://t.example/", statuses: [sold, sold]}', "statuses: a status stands twice"),
         ('{url: "https://t.example/", statuses: [bought]}', "statuses[0]: "),
     ],

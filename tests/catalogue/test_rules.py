@@ -201,6 +201,7 @@ def test_sellers_with_one_mistake(sellers: str, mistake: str) -> None:
 
 
 URL = "expected a URL such as https://buyer.example/ping"
+OF_THE_HOUSE = "AUCTION_… are the settings of the house, and stay in it; name another variable"
 SIGNING = "expected `env:NAME`, or `whsec_` and 24 to 64 random bytes in base64"
 
 
@@ -220,6 +221,8 @@ SIGNING = "expected `env:NAME`, or `whsec_` and 24 to 64 random bytes in base64"
         ('headers: {a: " hunter2"}', "headers.a: expected a value of one line of printable ASCII, no space around it"),
         ("headers: {a: hünter2}", "headers.a: expected a value of one line of printable ASCII, no space around it"),
         ('headers: {a: "env:hunter-2"}', "headers.a: expected `env:NAME`, the name of an environment variable"),
+        ('headers: {a: "env:AUCTION_SECRET_KEY"}', f"headers.a: {OF_THE_HOUSE}"),
+        ('signing_secret: "env:AUCTION_SECRET_KEY"', f"signing_secret: {OF_THE_HOUSE}"),
         ("headers: {Host: hunter2}", "headers.Host: this header is set by the exchange; take it out"),
         ("headers: {A: hunter2, a: x}", "headers.a: this header stands twice (the first is at x:1)"),
         *[(f"signing_secret: '{text}'", f"signing_secret: {SIGNING}") for text in ("hunter2", "whsec_hunter2", "whsec_ä", "env:", "env:1X", "whsec_" + "A" * 28)],

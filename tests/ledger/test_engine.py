@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, exc, text
 
 from auction.errors import OperatorError
-from auction.ledger.engine import open_engine, transaction
+from auction.ledger.engine import open_engine, overwrite_what_is_erased, transaction
 
 
 def test_sqlite_is_opened_durable_and_private(tmp_path: Path) -> None:
@@ -87,3 +89,30 @@ def _insert_twice(engine: Engine, note: str) -> None:
     with transaction(engine) as conn:
         for _ in range(2):
             conn.execute(text("INSERT INTO catalogue_versions VALUES (1, 2, :note)"), {"note": note})
+
+
+def test_a_log_that_is_read_is_cut_later_and_nobody_waits_for_it(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    with transaction(engine) as conn:
+        conn.execute(text("CREATE TABLE t (a TEXT)"))
+        conn.execute(text("INSERT INTO t VALUES ('zq-erased')"))
+    log = Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
+    with engine.connect() as reader:
+        assert reader.execute(text("SELECT a FROM t")).scalar() == "zq-erased"
+        with transaction(engine) as conn:
+            conn.execute(text("DELETE FROM t"))
+        cutting = ThreadPoolExecutor(1).submit(overwrite_what_is_erased, engine, 0.3)
+        longest_s = 0.0
+        while not cutting.done():
+            began_s = monotonic()
+            with transaction(engine) as conn:
+                conn.execute(text("INSERT INTO t VALUES ('b')"))
+            longest_s = max(longest_s, monotonic() - began_s)
+        assert not cutting.result()
+        assert longest_s < 0.25
+        assert b"zq-erased" in log.read_bytes()
+    assert overwrite_what_is_erased(engine)
+    assert log.read_bytes() == b""
+    with engine.connect() as conn:
+        assert conn.execute(text("PRAGMA busy_timeout")).scalar() == 2_000
+    engine.dispose()

@@ -95,3 +95,18 @@ def test_lines_for_people_are_no_keys(tmp_path: Path) -> None:
     assert not file.changed(), "a file that is gone changes nothing"
     with pytest.raises(OperatorError):
         file.load()
+
+
+def test_keys_that_somebody_left_half_way_are_dropped_too(tmp_path: Path) -> None:
+    """Killed between the file beside and its new name: old keys would lie there for good."""
+    file = KeyFile(tmp_path / "secret.key")
+    (first,) = file.load_or_make()
+    left = file._written_beside([b"n" * KEY_BYTES, first])
+    others = [tmp_path / "secret.key.old", tmp_path / "ledger.sqlite3"]
+    for other in others:
+        other.touch()
+    file.add()
+    assert left.exists(), "it may be another's, who is not done yet"
+    assert file.keep_newest() == 1
+    assert sorted(tmp_path.iterdir()) == sorted([file.path, *others])
+    assert first not in file.load()

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from auction.ledger.engine import open_engine, transaction
+from auction.ledger.forgetting import Words, forget_leads
 from auction.ledger.outbox import Event, events_of, mark_addressed, new_events
 from auction.ledger.postbacks import (
     Tried,
@@ -204,3 +205,13 @@ def test_no_more_is_read_than_asked_for(engine: Engine, most: int) -> None:
         a_told_lead(engine, number)
     with engine.connect() as conn:
         assert len(due_postbacks(conn, ONE, AT_MS, most)) == most
+
+
+def test_of_a_lead_that_was_forgotten_meanwhile_no_answer_is_kept(engine: Engine) -> None:
+    a_told_lead(engine)
+    with transaction(engine) as conn:
+        due = due_postbacks(conn, ONE, AT_MS, 10)[0]
+        forget_leads(conn, [due.lead_id], Words(lambda _, kept: kept, bytes), AT_MS, duplicates_too=True)
+        assert record_try(conn, due, GOOD, AT_MS)
+        told = [(one.state, one.status, one.answer) for one in list_postbacks(conn, 10) if one.seq == due.seq]
+    assert told == [("delivered", 200, None)]

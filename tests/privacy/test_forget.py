@@ -115,7 +115,7 @@ async def test_a_person_is_forgotten_by_phone(house: House, emptied_valkey: str)
         assert exit_code == 0, said
         assert "123321" not in said
     exit_code, said = await auction(house, emptied_valkey, "forget", "--phone", "5125550142")
-    assert (exit_code, said) == (0, "0 leads and 0 pings forgotten\n")
+    assert (exit_code, said.splitlines()[-1]) == (0, "0 leads and 0 pings forgotten")
     _, again = await sold(house, ANN, "s-4")
     assert again["status"] == "sold", "nobody remembers the phone: it is a new lead"
 
@@ -203,7 +203,7 @@ async def test_ping_fields_alone_name_nobody_and_are_not_looked_for(
 ) -> None:
     await house.ping(**{**PING, "sub_id": "only-a-ping"})
     exit_code, said = await auction(house, emptied_valkey, "forget", "--phone", "5125550142")
-    assert (exit_code, said) == (0, "0 leads and 0 pings forgotten\n")
+    assert (exit_code, said.splitlines()[-1]) == (0, "0 leads and 0 pings forgotten")
 
 
 async def test_a_pending_lead_can_be_forgotten_and_settled_all_the_same(
