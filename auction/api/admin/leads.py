@@ -34,6 +34,7 @@ LEADS: Final[dict[str, tuple[str, Reading]]] = {
     **{name: (name, read_word) for name in ("lead_id", "ping_id", "seller", "campaign", "reason", "sub_id")},
     "status": ("state", read_word),
     "buyer": ("buyer", read_word),
+    "returned_by": ("returned_by", read_word),
     "test": ("test", read_flag),
 }
 MONEY: Final[dict[str, tuple[str, Reading]]] = {

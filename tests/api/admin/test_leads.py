@@ -119,6 +119,19 @@ async def test_what_was_given_back_is_not_earned(open_office: OpenOffice) -> Non
     ):
         told = Report(status=Status(status), by="buyer a-co", buyer_id="a-co", lead_id=back, **more)
         await ops.house.exchange.reporting.report(told)
+    lines = {one["lead_id"]: one for one in (await ops.get("/leads")).json["data"]}
+    assert (lines[kept]["buyers"], "returned_by" in lines[kept]) == (["a-co"], False)
+    assert (lines[back]["buyers"], lines[back]["returned_by"]) == ([], ["a-co"])
+    assert (await ops.get(f"/leads/{back}")).json["lead"] == lines[back]
+    for query, expected in (
+        ("buyer=a-co", [kept]),
+        ("buyer=null", [back]),
+        ("returned_by=a-co", [back]),
+        ("returned_by=null", [kept]),
+        ("returned_by[$ne]=a-co", [kept]),
+    ):
+        found = (await ops.get(f"/leads?{query}")).json["data"]
+        assert [one["lead_id"] for one in found] == expected, query
     stands = {"sales": 1, "price": 30, "payout": 24, "margin": 6}
     assert (await ops.get("/money")).json["data"] == [{**stands, "returned": 1, "credited": 30}]
     assert (await ops.get("/money?by=day")).json["data"] == [
