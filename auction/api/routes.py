@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named
-from auction.api.listing import Listing, Page, Reading, read_listing, read_text, read_whole
+from auction.api.listing import Listing, OneOf, Page, Reading, read_listing, read_text, read_whole
 from auction.api.wire import MOST_NAME, MOST_NAMED, encode_json, headers_of, key_of
 from auction.catalogue.mistakes import Names
 from auction.catalogue.owned_routes import nameable_by
@@ -54,6 +54,8 @@ _NAMES = Names(OURS)
 ROUTE_FIELDS: Mapping[str, Reading] = {
     "id": read_whole,
     **{name: read_whole if name.endswith("_id") else read_text for name in OURS},
+    "distribution_target": OneOf(TARGETS),
+    "team_selection_method": OneOf(METHODS),
 }
 TEAM_FIELDS: Mapping[str, Reading] = {
     "id": read_whole,

@@ -15,13 +15,14 @@ from auction.api.document import entries
 from auction.api.document.entries import entry_name
 from auction.api.document.fields import Schema
 from auction.api.document.parts import KEY_HEADER, TEXT, answer, body, json_of, problems, ref, security
-from auction.api.listing import MOST_LIMIT, MOST_SKIP, Reading, read_flag, read_whole
+from auction.api.listing import MOST_LIMIT, MOST_SKIP, OneOf, Reading, read_flag, read_whole
 from auction.catalogue.documents import SECTIONS, Kind
 from auction.market.model import Campaign
 from auction.views.operators import LeadFile
 
 STRUCTS: Final = (AuditList, Keys, MadeKey, Version, Leads, LeadFile, Money, SettledLead, ListEntries)
 _READ: Final = (400, 401, 403, 404, 431, 500, 503)
+_LIST: Final = (*_READ, 422)
 _WRITE: Final = (*_READ, 408, 409, 413, 415, 422)
 _CHANGE: Final = (*_WRITE, 412, 428)
 _TAG: Final = "Operating"
@@ -99,7 +100,7 @@ def _section(section: str, kind: Kind) -> Schema:
             f"list_{section}",
             "catalogue:read",
             f"The {word} of the catalogue",
-            listed | problems(_READ),
+            listed | problems(_LIST),
             description=f"What is at its default is left out.{_OPERATORS}",
             parameters=_listing(fields_of(kind), MOST_SKIP),
         ),
@@ -261,7 +262,7 @@ def _leads() -> Schema:
                 "list_leads",
                 "leads:read",
                 "Leads of all sellers, the latest first",
-                {"200": answer("Leads")} | problems(_READ),
+                {"200": answer("Leads")} | problems(_LIST),
                 description=f"Nothing that names a person. `payout` with the scope `money:read`.{_OPERATORS}",
                 parameters=_table(LEADS),
             )
@@ -291,7 +292,7 @@ def _leads() -> Schema:
                 "sum_money",
                 "money:read",
                 "What was sold, in sums",
-                {"200": answer("Money")} | problems(_READ),
+                {"200": answer("Money")} | problems(_LIST),
                 description="Of the last 31 days, if nothing else is asked, and 400 at most; no tests, unless they are "
                 "asked for. Of sales that stand; what was given back is told as `returned` and `credited`, at the "
                 f"time of its sale.{_OPERATORS}",
@@ -306,7 +307,7 @@ def _audit() -> Schema:
         "list_audit",
         "catalogue:read",
         "Who changed what of the catalogue, the latest first",
-        {"200": answer("AuditList")} | problems(_READ),
+        {"200": answer("AuditList")} | problems(_LIST),
         description=_OPERATORS.strip(),
         parameters=_table(AUDIT),
     )
@@ -331,8 +332,14 @@ def _listing(fields: Mapping[str, Reading], most_skip: int, most_text: int | Non
     return [
         _in_query("$limit", {"type": "integer", "minimum": 0, "maximum": MOST_LIMIT}, "How many; else 10."),
         _in_query("$skip", {"type": "integer", "minimum": 0, "maximum": most_skip}, "How many to pass over."),
-        *(_in_query(name, kinds.get(reading, text), "") for name, reading in fields.items()),
+        *(_in_query(name, _word_of(reading, kinds, text), "") for name, reading in fields.items()),
     ]
+
+
+def _word_of(reading: Reading, kinds: Mapping[Any, Schema], text: Schema) -> Schema:
+    if isinstance(reading, OneOf):
+        return {"enum": [*reading.words, "null"]}
+    return kinds.get(reading, text)
 
 
 def _page(data: Schema) -> Schema:

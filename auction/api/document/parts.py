@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from auction.api.document.fields import Schema
-from auction.api.listing import MOST_LIMIT, MOST_SKIP, Reading, read_flag, read_whole
+from auction.api.listing import MOST_LIMIT, MOST_SKIP, OneOf, Reading, read_flag, read_whole
 
 MOST_TEXT = 128
 MOST_WHOLE = 10**15 - 1
@@ -30,8 +30,8 @@ PROBLEMS: Final = {
     412: "Not as you have seen it: `changed_meanwhile`.",
     413: "The body is too large: `too_large`, `too_many_entries`.",
     415: "Not `application/json`: `not_json`; not lines of text: `not_text`.",
-    422: "Bad fields, each named in `errors`: `bad_fields`, `repeated_key`, `ping_fields_changed`, `no_such_bid`. "
-    "Of a list: `nothing_to_load`, `unknown_column`, `bad_csv`.",
+    422: "Bad fields, each named in `errors`: `bad_fields` (also of a query), `repeated_key`, `ping_fields_changed`, "
+    "`no_such_bid`. Of a list: `nothing_to_load`, `unknown_column`, `bad_csv`.",
     428: "A change must say what it was made from: `no_precondition`.",
     429: "Above your rate limit (`rate_limited`), or your keys of a day (`too_many_keys`); `Retry-After` "
     "says when again.",
@@ -110,6 +110,8 @@ def listing(fields: Mapping[str, Reading]) -> list[Schema]:
     ]
     for name, reading in fields.items():
         of = whole if reading is read_whole else _FLAG if reading is read_flag else _WORD
+        if isinstance(reading, OneOf):
+            of = {"enum": [*reading.words, "null"]}
         several = {"type": "array", "minItems": 1, "items": of}
         told += [
             _parameter(name, of, "Is this."),

@@ -25,6 +25,7 @@ from auction.market.model import Campaign
 STRUCTS: Final[tuple[Any, ...]] = (LeadRouteView, LeadRoutePage, RouteTeamPage, RouteNamePage)
 _TAG: Final = "Lead routes"
 _READ: Final = (400, 401, 431, 500, 503)
+_LIST: Final = (*_READ, 422)
 _WRITE: Final = (400, 401, 403, 404, 408, 409, 413, 415, 422, 431, 500, 503)
 _NUMBER: Final[Schema] = {
     "anyOf": [
@@ -143,7 +144,7 @@ def _list(operation: str, page: str, summary: str, fields: Mapping[str, Reading]
         "description": "All conditions have to hold. Several values of `$in` and `$nin` come repeated.",
         "security": security(),
         "parameters": listing(fields),
-        "responses": {"200": answer(page)} | problems(_READ),
+        "responses": {"200": answer(page)} | problems(_LIST),
     }
 
 

@@ -202,6 +202,16 @@ async def test_lists_have_the_operators_of_all_lists(open_office: OpenOffice) ->
     for query in ("$limit=-1", "nmae=x", "price=1", "tier=two", many, "%ff=1"):
         told = await ops.get(f"/orders?{query}")
         assert (told.status, told.code) == (400, "bad_query"), query[:20]
+    for path, field in (
+        ("/campaigns?unknown_fields=reject&unknown_fields[$ne]=drop", "unknown_fields[$ne]"),
+        ("/lead_routes?select=zipp", "select"),
+        ("/lead_routes?target=team&made_by=me", "made_by"),
+        ("/sources?kind[$in]=lead&kind[$in]=led", "kind[$in]"),
+        ("/admins?scopes=leads", "scopes"),
+    ):
+        told = await ops.get(path)
+        assert (told.status, told.code, told.fields) == (422, "bad_fields", [field]), path
+    assert len((await ops.get("/admins?scopes=leads:write&$limit=100")).json["data"]) == 2
     assert (await ops.get("/nothing")).code == "no_such_path"
     assert (await ops.get("/orders/NO")).code == "unknown_entry"
 
