@@ -14,7 +14,17 @@ from auction.api.admin.suppression import ListEntries
 from auction.api.document import entries
 from auction.api.document.entries import entry_name
 from auction.api.document.fields import Schema
-from auction.api.document.parts import KEY_HEADER, TEXT, answer, body, json_of, problems, ref, security
+from auction.api.document.parts import (
+    KEY_HEADER,
+    SEVERAL,
+    TEXT,
+    answer,
+    body,
+    json_of,
+    problems,
+    ref,
+    security,
+)
 from auction.api.listing import MOST_LIMIT, MOST_SKIP, OneOf, Reading, read_flag, read_whole
 from auction.catalogue.documents import SECTIONS, Kind
 from auction.market.model import Campaign
@@ -28,8 +38,8 @@ _CHANGE: Final = (*_WRITE, 412, 428)
 _TAG: Final = "Operating"
 _ID: Final[Schema] = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}
 _OPERATORS: Final = (
-    " Every parameter also with an operator: `field[$ne]`, `field[$in]` and `field[$nin]` (repeated for several "
-    "values), all mixed as you like; `null` is nothing."
+    " Every parameter also with an operator: `field[$ne]`, `field[$in]` and `field[$nin]`, all mixed as you like; "
+    f"`null` is nothing. {SEVERAL}"
 )
 _IF_MATCH: Final[Schema] = {
     "name": "If-Match",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from auction.api.document.fields import Schema
-from auction.api.listing import MOST_LIMIT, MOST_SKIP, OneOf, Reading, read_flag, read_whole
+from auction.api.listing import MOST_LIMIT, MOST_SKIP, MOST_VALUES, OneOf, Reading, read_flag, read_whole
 
 MOST_TEXT = 128
 MOST_WHOLE = 10**15 - 1
@@ -35,12 +35,17 @@ PROBLEMS: Final = {
     428: "A change must say what it was made from: `no_precondition`.",
     429: "Above your rate limit (`rate_limited`), or your keys of a day (`too_many_keys`); `Retry-After` "
     "says when again.",
-    431: "The head of the request is too large: `head_too_large`.",
+    431: "The head of the request, its URL with it, is above 16 KB or 100 headers: `head_too_large`. Many values of "
+    "`$in` are asked for in several requests.",
     500: "A bug of ours; it was logged: `internal_error`.",
     503: "A store is away or the house is full, `Retry-After` says when again: `counters_unavailable`, "
     "`counters_rebuilding`, `ledger_unavailable`, `ledger_full`, `house_full`, `stopping`, `not_ready`, "
     "`upload_ended`.",
 }
+SEVERAL: Final = (
+    f"`$in` and `$nin` take up to {MOST_VALUES:,} values, repeated; the URL and the headers may have 16 KB together, "
+    "so long lists are asked for in several requests."
+)
 RATE: Final = {
     "X-RateLimit-Limit": "Requests in your window.",
     "X-RateLimit-Remaining": "Requests that are left in it.",

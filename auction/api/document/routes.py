@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from auction.api.document.fields import Schema
-from auction.api.document.parts import answer, body, json_of, listing, problems, ref, security
+from auction.api.document.parts import SEVERAL, answer, body, json_of, listing, problems, ref, security
 from auction.api.listing import Reading
 from auction.api.routes import (
     METHODS,
@@ -141,7 +141,7 @@ def _list(operation: str, page: str, summary: str, fields: Mapping[str, Reading]
         "operationId": operation,
         "tags": [_TAG],
         "summary": summary,
-        "description": "All conditions have to hold. Several values of `$in` and `$nin` come repeated.",
+        "description": f"All conditions have to hold. {SEVERAL}",
         "security": security(),
         "parameters": listing(fields),
         "responses": {"200": answer(page)} | problems(_LIST),
