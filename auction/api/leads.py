@@ -28,8 +28,9 @@ from auction.api.at_door import AtDoor, CampaignsAtDoor
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
 from auction.api.shaped import WholeLead, headers_of_error, headers_of_reply, reply_of, sentences
+from auction.api.traffic import Traffic
 from auction.api.wire import headers_of, key_of, respond
-from auction.errors import ExchangeError, FieldMistake, SellerError
+from auction.errors import ExchangeError, FieldMistake, SellerError, internal_error
 from auction.exchange import Exchange
 from auction.idempotency import Reply
 from auction.market.market import Rate, TradedSeller
@@ -63,8 +64,9 @@ _BY_CODE: Final = {
 class LeadsDoor:
     """`POST /api/leads`."""
 
-    def __init__(self, exchange: Exchange, bodies: Bodies) -> None:
+    def __init__(self, exchange: Exchange, bodies: Bodies, traffic: Traffic) -> None:
         self._exchange = exchange
+        self._traffic = traffic
         self._bodies = bodies
         self._campaigns = CampaignsAtDoor("leads", lambda: exchange.floor.market)
         rate = Rate(exchange.settings.leads_per_minute, WINDOW_MS)
@@ -82,6 +84,9 @@ class LeadsDoor:
             reply = await self._lead(scope, receive, seller, arrived_s)
         except ExchangeError as error:
             reply = shaped(error)
+        except Exception:
+            self._traffic.broke(scope["path"])
+            reply = shaped(internal_error())
         headers = headers_of_reply(reply)
         if b"x-ratelimit-limit" not in dict(headers):  # a limit that was met tells its own
             headers = (*headers, *standing)
