@@ -20,6 +20,7 @@ from auction.cli.returning import refused, return_lead
 from auction.cli.serve import serve
 from auction.cli.settling import pending, settle
 from auction.cli.suppress import suppress
+from auction.cli.waiting_leads import waiting
 from auction.cli.worker import worker
 from auction.errors import ExchangeError
 
@@ -71,6 +72,7 @@ for command in (
     lead,
     pending,
     settle,
+    waiting,
     postbacks,
     return_lead,
     refused,

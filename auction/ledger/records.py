@@ -316,6 +316,20 @@ class UnknownOffer(Row, frozen=True, kw_only=True, gc=False):
     test: bool
 
 
+class WaitingLead(Row, frozen=True, kw_only=True, gc=False):
+    """A lead that waits for a buyer: how often it was tried again, when it is next, and when its time is over."""
+
+    lead_id: str
+    campaign: str
+    seller: str
+    reason: str | None
+    created_at_ms: int
+    tries: int
+    next_at_ms: int
+    until_ms: int
+    test: bool
+
+
 class PingSums(Row, frozen=True, kw_only=True, gc=False):
     """The pings of one campaign or seller over a time: how many, how many with an offer, what they
     promised."""
