@@ -79,6 +79,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     leads_per_minute: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Requests of one key to POST /api/leads in a minute.")
     ] = 60
+    changes_per_minute: Annotated[
+        int,
+        Meta(
+            ge=1, le=1_000_000, description="Changes of one key by /lead-routes, or by /admin, in a minute."
+        ),
+    ] = 120
     counters_timeout_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long a step on the counters may take.")
     ] = 50

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from auction.api.admin.asking import read_asked, read_word
-from auction.api.admin.calls import Calls, query_of, reply, response
+from auction.api.admin.calls import Calls, query_of, reply
+from auction.api.changes import response
 from auction.api.listing import OneOf, Reading, read_whole
 from auction.catalogue.documents import KINDS
 from auction.ledger.audit import Action, AuditEntry, entries

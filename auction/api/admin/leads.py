@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from auction.api.admin.asking import MOST_TEXT, read_asked, read_word
-from auction.api.admin.calls import Calls, bad_fields, query_of, reply, response
+from auction.api.admin.calls import Calls, bad_fields, query_of, reply
+from auction.api.changes import response
 from auction.api.listing import OneOf, Reading, read_flag
 from auction.api.status import MOST_ID
 from auction.buyers.protocol import is_reason

@@ -16,10 +16,12 @@ from auction.api.document.entries import entry_name
 from auction.api.document.fields import Schema
 from auction.api.document.parts import (
     KEY_HEADER,
+    RATE,
     SEVERAL,
     TEXT,
     answer,
     body,
+    headers_told,
     json_of,
     problems,
     ref,
@@ -33,7 +35,7 @@ from auction.views.operators import LeadFile
 STRUCTS: Final = (AuditList, Keys, MadeKey, Version, Leads, LeadFile, Money, SettledLead, ListEntries)
 _READ: Final = (400, 401, 403, 404, 431, 500, 503)
 _LIST: Final = (*_READ, 422)
-_WRITE: Final = (*_READ, 408, 409, 413, 415, 422)
+_WRITE: Final = (*_READ, 408, 409, 413, 415, 422, 429)
 _CHANGE: Final = (*_WRITE, 412, 428)
 _TAG: Final = "Operating"
 _ID: Final[Schema] = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}
@@ -88,6 +90,8 @@ def schemas() -> dict[str, Schema]:
 def _operation(name: str, scope: str, summary: str, answers: Schema, **more: Any) -> Schema:
     parameters = [one for one in more.pop("parameters", []) if one]
     description = f"{more.pop('description', '')} Scope: `{scope}`.".strip()
+    if scope.endswith(":write"):
+        answers = {status: _with_rate(told) if status < "300" else told for status, told in answers.items()}
     return {
         "operationId": f"admin_{name}",
         "tags": [_TAG],
@@ -98,6 +102,11 @@ def _operation(name: str, scope: str, summary: str, answers: Schema, **more: Any
         **more,
         "responses": answers,
     }
+
+
+def _with_rate(told: Schema) -> Schema:
+    """A change says how many more its key may make in this minute."""
+    return {**told, "headers": {**told.get("headers", {}), **headers_told(RATE)}}
 
 
 def _section(section: str, kind: Kind) -> Schema:
