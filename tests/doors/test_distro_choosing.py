@@ -10,7 +10,7 @@ import pytest
 from tests.doors.distro import ORDERS, Open, example, ingest, ping
 from tests.faults.breaking import eventually
 from tests.house import House
-from tests.post.test_reporting import lose_counters
+from tests.reports.test_reporting import lose_counters
 
 ONE_A_DAY: list[dict[str, Any]] = [{**order, "caps": [{"leads": 1, "per": "day"}]} for order in ORDERS]
 TWO_A_DAY: list[dict[str, Any]] = [{**order, "caps": [{"leads": 2, "per": "day"}]} for order in ORDERS]
