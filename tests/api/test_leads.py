@@ -75,7 +75,10 @@ async def test_an_empty_body_and_another_type_are_told_what_to_send(house: House
     _, answer = await house.post("/api.php", b"", **{"content-type": "application/json"})
     assert answer["detail"] == "The body is not JSON: it is empty."
     _, answer = await house.post("/api/leads", b"<a/>", **{"content-type": "text/xml"})
-    assert answer["details"] == "Send the body as application/json or application/x-www-form-urlencoded."
+    assert (
+        answer["details"]
+        == "Send the body as application/json, application/x-www-form-urlencoded or multipart/form-data."
+    )
 
 
 async def test_by_query_and_the_body_wins(house: House) -> None:
