@@ -51,6 +51,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_private_buyers: Annotated[
         bool, Meta(description="1 lets buyers' URLs lead to this machine and to private networks.")
     ] = False
+    allow_origins: Annotated[
+        str | None,
+        Meta(
+            description="Origins whose scripts in browsers may send leads, commas between them; * is any. "
+            "None, unless set."
+        ),
+    ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")
     ] = "info"
