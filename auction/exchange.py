@@ -37,7 +37,7 @@ from auction.ledger.migrations import upgrade
 from auction.ledger.reader import Reader
 from auction.ledger.sealing import Sealer
 from auction.ledger.writer import Writer
-from auction.market.market import TradedSeller
+from auction.market.market import Rate, TradedSeller
 from auction.market.model import Admin, Buyer
 from auction.ping.asking import Asking
 from auction.ping.floor import Floor
@@ -51,7 +51,7 @@ from auction.post.claiming import Claiming
 from auction.post.lease import Lease
 from auction.post.links import LeadLinks
 from auction.post.offering import Offering
-from auction.post.rate import PostRate
+from auction.post.rate import KeyRate, PostRate
 from auction.post.selling import Selling
 from auction.post.service import PostService
 from auction.post.settling import Settling
@@ -69,6 +69,7 @@ from auction.suppression.shelf import Shelf
 from auction.swapping import Swapping
 from auction.views.sellers import Status
 
+MINUTE_MS = 60_000
 WARM = 1
 """Connections opened ahead to each buyer."""
 PREPARE_S = 0.3
@@ -90,6 +91,9 @@ class Exchange:
     posts: PostService
     idempotency: Idempotency
     post_rate: PostRate
+    leads_rate: KeyRate
+    routes_rate: KeyRate
+    admin_rate: KeyRate
     status: Status
 
     def __init__(
@@ -309,10 +313,20 @@ class Exchange:
             me,
         )
         self.post_rate = PostRate(self.counters, clock)
+        self._compose_rates()
         self._parts.push_async_callback(self.posts.close)
         self._parts.push_async_callback(self.recovery.close)
         self._compose_beside(sealer, me)
         self._parts.push_async_callback(self.waiting.close)
+
+    def _compose_rates(self) -> None:
+        """How often each key may be used at the doors that bound it."""
+        counters, clock, settings = self.counters, self.clock, self.settings
+        leads = Rate(settings.leads_per_minute, MINUTE_MS)
+        self.leads_rate = KeyRate(counters, clock, "api/leads", leads)
+        changes = Rate(settings.changes_per_minute, MINUTE_MS)
+        self.routes_rate = KeyRate(counters, clock, "lead-routes", changes, lenient=True)
+        self.admin_rate = KeyRate(counters, clock, "admin", changes, lenient=True)
 
     def _compose_beside(self, sealer: Sealer, me: str) -> None:
         """What is beside the auctions and sales: looking up, changing, repeating, forgetting, telling."""

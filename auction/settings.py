@@ -51,6 +51,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_private_buyers: Annotated[
         bool, Meta(description="1 lets buyers' URLs lead to this machine and to private networks.")
     ] = False
+    allow_origins: Annotated[
+        str | None,
+        Meta(
+            description="Origins whose scripts in browsers may send leads, commas between them; * is any. "
+            "None, unless set."
+        ),
+    ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")
     ] = "info"
@@ -79,6 +86,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     leads_per_minute: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Requests of one key to POST /api/leads in a minute.")
     ] = 60
+    changes_per_minute: Annotated[
+        int,
+        Meta(
+            ge=1, le=1_000_000, description="Changes of one key by /lead-routes, or by /admin, in a minute."
+        ),
+    ] = 120
     counters_timeout_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long a step on the counters may take.")
     ] = 50

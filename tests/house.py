@@ -16,6 +16,7 @@ import yaml
 
 from auction.api.app import App
 from auction.api.front import Front
+from auction.api.origins import behind_origins
 from auction.catalogue.reading import Source, read_catalogue
 from auction.changes.applying import apply_catalogue
 from auction.clock import MovedClock
@@ -187,7 +188,7 @@ async def open_house(
         try:
             await exchange.open(redis_url)
             app = App(exchange)
-            async with _serving(app) as (front, url):
+            async with _serving(app, exchange.settings.allow_origins or "") as (front, url):
                 house = House(exchange, app, front, url, mock, clock)
                 try:
                     yield house
@@ -207,8 +208,8 @@ def _apply(ledger_url: str, text: str) -> None:
 
 
 @asynccontextmanager
-async def _serving(app: App) -> AsyncIterator[tuple[Front, str]]:
-    front = Front(app)
+async def _serving(app: App, allowed: str) -> AsyncIterator[tuple[Front, str]]:
+    front = Front(behind_origins(app, allowed))
     app.of_front = front.families
     listening_at = socket.create_server(("127.0.0.1", 0))
     await front.start(listening_at)

@@ -13,7 +13,6 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from auction import log
 from auction.api import leads, router
 from auction.api.admin.door import AdminDoor
 from auction.api.describing import DescribingDoor
@@ -26,12 +25,13 @@ from auction.api.router import RouterDoor
 from auction.api.routes import RoutesDoor
 from auction.api.shaped import Shape, respond_shaped
 from auction.api.status import StatusDoor
-from auction.api.traffic import OTHER, Traffic, door_of, families
+from auction.api.traffic import Traffic, families
 from auction.api.wire import respond_problem
 from auction.errors import ExchangeError, SellerError, internal_error
 from auction.exchange import Exchange
 from auction.tally import Family
 
+ROUTER = "/api.php"
 Door = Callable[[Scope, Receive, Send], Awaitable[int]]
 
 
@@ -49,12 +49,12 @@ class App:
             "/ping": self.native.ping,
             "/post": self.native.post,
             "/direct": self.native.direct,
-            "/api.php": RouterDoor(exchange, self.native.bodies).lead,
-            "/api/leads": LeadsDoor(exchange, self.native.bodies).lead,
+            ROUTER: RouterDoor(exchange, self.native.bodies).lead,
+            "/api/leads": LeadsDoor(exchange, self.native.bodies, self.traffic).lead,
             "/api/v1/ping": self.distro.ping,
             "/api/v1/ingest": self.distro.ingest,
         }
-        self._shapes: dict[str, Shape] = {"/api.php": router.shaped, "/api/leads": leads.shaped}
+        self._shapes: dict[str, Shape] = {ROUTER: router.shaped, "/api/leads": leads.shaped}
 
         quiet = [
             self.status.routes(),
@@ -91,25 +91,24 @@ class App:
             traffic.answered(path, error.status)
             await self._refuse(path, send, error)
         except Exception:
-            traffic.bugs += 1
-            log.bug("request_failed", path=_door_of(path))
+            traffic.broke(path)
             if door is not None:  # Starlette has answered by `status.broken` before it let the error through
                 traffic.answered(path, 500)
                 await self._refuse(path, send, internal_error())
 
     async def _refuse(self, path: str, send: Send, error: ExchangeError) -> None:
-        """An error, in the shape of its door."""
+        """An error, in the shape of its door; and in its log, where it has one."""
         shape = self._shapes.get(path)
-        await (respond_problem(send, error) if shape is None else respond_shaped(send, shape(error)))
+        if shape is None:
+            await respond_problem(send, error)
+            return
+        reply = shape(error)
+        if path == ROUTER:
+            router.note(reply)
+        await respond_shaped(send, reply)
 
     def _families(self) -> list[Family]:
         return [*families(self.traffic, self.native.bodies), *self.of_front()]
-
-
-def _door_of(path: str) -> str:
-    """Which door a path leads to, for the log: the rest of it is the sender's, and may name anybody."""
-    door = door_of(path)
-    return "(none)" if door == OTHER else f"/{door}"
 
 
 def _rest(status: StatusDoor, routes: Sequence[Route]) -> Starlette:

@@ -218,7 +218,7 @@ class Connection(asyncio.Protocol):
         check_head(version, names)
         limits, came, self._head_bytes = self._front.limits, self._head_bytes, 0
         if len(names) > limits.headers or (came and head_size(self._url, headers) > limits.head_bytes):
-            raise head_too_large()
+            raise head_too_large(limits.head_bytes, limits.headers)
         path, query = split_target(self._url)
         scope = {
             "type": "http",
@@ -291,14 +291,15 @@ class Connection(asyncio.Protocol):
     def _measure(self, came: int) -> None:
         """A request is not whole yet: see that it stays within the limits."""
         reading = self._reading
+        limits = self._front.limits
         if reading is None:
             self._head_bytes += came
-            if self._head_bytes > self._front.limits.head_bytes:
-                self._refuse("large_head", head_too_large())
+            if self._head_bytes > limits.head_bytes:
+                self._refuse("large_head", head_too_large(limits.head_bytes, limits.headers))
             return
         self._head_bytes = 0
         self._framing += came
-        if self._framing > self._front.limits.head_bytes + 16 * reading.size:
+        if self._framing > limits.head_bytes + 16 * reading.size:
             self._refuse("bad_http", bad_http("The chunks are more than what is in them."))
         elif reading.complete and reading.size > MOST_UNWANTED:
             self._refuse("unwanted", bad_http("The body was not wanted."))

@@ -6,20 +6,23 @@ shape, errors too. It has no rules of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 from msgspec.structs import replace
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Receive, Scope
 
 from auction.api.bodies import Bodies
-from auction.api.wire import headers_of, read_object
+from auction.api.wire import MOST_NAMED, headers_of, read_object
 from auction.errors import FieldMistake, SellerError
 from auction.market.doors import DoorNames
 
 FORM = b"application/x-www-form-urlencoded"
-_USUAL = "application/json or application/x-www-form-urlencoded"
+PARTS = b"multipart/form-data"
+_USUAL = "application/json, application/x-www-form-urlencoded or multipart/form-data"
 MOST_PAIRS = 1_000
 """How many names a form or a query may hold."""
 
@@ -27,10 +30,11 @@ MOST_PAIRS = 1_000
 async def read_named(
     bodies: Bodies, scope: Scope, receive: Receive, *, query: bool = False
 ) -> dict[str, Any]:
-    """The names and values of a request: JSON, or a form; with `query`, also those of its URL (the body wins).
+    """The names and values of a request: JSON, or a form of either kind; with `query`, also those of its URL (the body
+    wins).
 
     A form's and a query's values are text; empty ones are as if not sent. Raises `SellerError`: 400 (also for a
-    body that is neither), 413, 415, 422 for a name given twice.
+    body that is none of these), 413, 415, 422 for a name given twice.
     """
     headers = headers_of(scope)
     body = await bodies.read(headers.get(b"content-length"), receive)
@@ -38,8 +42,11 @@ async def read_named(
     named = read_pairs(scope["query_string"]) if query else {}
     if not body and query:
         return named
-    if kind.split(b";", 1)[0].strip().lower() == FORM and body.lstrip()[:1] not in (b"{", b"["):
+    form = kind.split(b";", 1)[0].strip().lower()
+    if form == FORM and body.lstrip()[:1] not in (b"{", b"["):
         return named | read_pairs(body)
+    if form == PARTS:
+        return named | await read_parts(body, kind)
     # curl says "form" of JSON too where nobody told it otherwise
     return named | read_object(body, kind if not kind.startswith(FORM) else None, _USUAL)
 
@@ -52,6 +59,39 @@ def read_pairs(encoded: bytes) -> dict[str, str]:
         )
     except ValueError:
         raise SellerError(400, "bad_form", "The form or query is not URL-encoded, or too long.") from None
+    return _each_once(pairs)
+
+
+async def read_parts(body: bytes, content_type: bytes) -> dict[str, str]:
+    """The pairs of a form in parts, as browsers send one that may hold files. Raises `SellerError`: 400 for what is not
+    one, 422 for a name given twice, and for a file: none is taken. (A place for one that was left empty is no file.)
+    """
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    headers = Headers({"content-type": content_type.decode("latin-1")})
+    parser = MultiPartParser(
+        headers, pieces(), max_files=MOST_PAIRS, max_fields=MOST_PAIRS, max_part_size=len(body)
+    )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, ValueError):  # some character sets are no text
+        raise SellerError(400, "bad_form", "The form is not multipart/form-data, or too long.") from None
+    pairs, files = [], []
+    for name, value in form.multi_items():
+        if isinstance(value, str):
+            pairs.append((name, value))
+        elif value.size or value.filename:
+            files.append(FieldMistake(name[:64], "is a file; send text"))
+    await form.close()
+    if files:
+        raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=files[:MOST_NAMED])
+    return _each_once([pair for pair in pairs if pair[1]])
+
+
+def _each_once(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Raises `SellerError` 422 for a name given twice."""
     named = dict(pairs)
     if len(named) < len(pairs):
         seen: set[str] = set()

@@ -133,11 +133,9 @@ class DistroDoor:
         tmax_ms = sent.campaign.rules.tmax_ms
         wait_ms = tmax_ms + self._exchange.settings.post_wait_ms
         rate = rate_headers(await self._exchange.post_rate.admit(sent.seller))
-        # Whose offer an unnamed ping was, only the counters know: a repeat is told by the key alone.
-        by_ledger = "ping_id" in sent.data or "buyer_id" not in sent.data
         work = partial(self._ingest, sent, rate)
         return await self._answer(
-            send, sent, "distro ingest", work, wait_ms, tmax_ms + POST_LEASE_MS, by_ledger
+            send, sent, "distro ingest", work, wait_ms, tmax_ms + POST_LEASE_MS, by_ledger=True
         )
 
     async def _answer(

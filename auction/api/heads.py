@@ -62,6 +62,11 @@ def bad_http(why: str) -> SellerError:
     return SellerError(400, "bad_http", f"This is not HTTP/1.1 as it should be. {why}")
 
 
-def head_too_large() -> SellerError:
-    """431 (RFC 6585)."""
-    return SellerError(431, "head_too_large", "The head of the request is too large.")
+def head_too_large(most_bytes: int, most_headers: int) -> SellerError:
+    """431 (RFC 6585), with what to do instead."""
+    return SellerError(
+        431,
+        "head_too_large",
+        f"The head of a request (its URL and headers) may have {most_bytes} bytes and {most_headers} headers. Ask for "
+        "many values of $in in several requests, and send what belongs to a lead in the body.",
+    )

@@ -27,21 +27,20 @@ from starlette.types import Receive, Scope, Send
 from auction.api.at_door import AtDoor, CampaignsAtDoor
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
+from auction.api.native import rate_headers
 from auction.api.shaped import WholeLead, headers_of_error, headers_of_reply, reply_of, sentences
+from auction.api.traffic import Traffic
 from auction.api.wire import headers_of, key_of, respond
-from auction.errors import ExchangeError, FieldMistake, SellerError
+from auction.errors import ExchangeError, FieldMistake, SellerError, internal_error
 from auction.exchange import Exchange
 from auction.idempotency import Reply
-from auction.market.market import Rate, TradedSeller
+from auction.market.market import TradedSeller
 from auction.ping.offer import PingRequest
-from auction.ping.service import RateState, rate_headers
 from auction.post.answer import PostAnswer
-from auction.post.rate import KeyRate
 
 SELLER, CATEGORY = "seller", "category"
 ALWAYS: Final = (SELLER, CATEGORY, "firstName", "lastName", "phone", "state")
 """What the document asks for, where no category says otherwise."""
-WINDOW_MS: Final = 60_000
 _ERRORS: Final = {
     401: "Invalid API Key",
     405: "Method not allowed",
@@ -63,12 +62,11 @@ _BY_CODE: Final = {
 class LeadsDoor:
     """`POST /api/leads`."""
 
-    def __init__(self, exchange: Exchange, bodies: Bodies) -> None:
+    def __init__(self, exchange: Exchange, bodies: Bodies, traffic: Traffic) -> None:
         self._exchange = exchange
+        self._traffic = traffic
         self._bodies = bodies
         self._campaigns = CampaignsAtDoor("leads", lambda: exchange.floor.market)
-        rate = Rate(exchange.settings.leads_per_minute, WINDOW_MS)
-        self.rate = KeyRate(exchange.counters, exchange.clock, "leads", rate)
 
     async def lead(self, scope: Scope, receive: Receive, send: Send) -> int:
         """One lead, from the wire to its answer. Once the key is known every answer tells how many are left."""
@@ -78,10 +76,13 @@ class LeadsDoor:
             key = key_of(headers_of(scope))
             seller = self._exchange.seller_of(key)
             assert key is not None, "a seller has a key"
-            standing = _rate_headers(await self.rate.admit(seller, key))
+            standing = rate_headers(await self._exchange.leads_rate.admit(f"seller:{seller.id}", key))
             reply = await self._lead(scope, receive, seller, arrived_s)
         except ExchangeError as error:
             reply = shaped(error)
+        except Exception:
+            self._traffic.broke(scope["path"])
+            reply = shaped(internal_error())
         headers = headers_of_reply(reply)
         if b"x-ratelimit-limit" not in dict(headers):  # a limit that was met tells its own
             headers = (*headers, *standing)
@@ -183,7 +184,3 @@ def _camel(field: str) -> str:
     """`first_name` as `firstName`."""
     first, *rest = field.split("_")
     return first + "".join(word.capitalize() for word in rest)
-
-
-def _rate_headers(rate: RateState) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple((name.encode(), value.encode()) for name, value in rate_headers(rate))

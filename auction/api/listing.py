@@ -32,6 +32,25 @@ _NAME = re.compile(r"([^\[\]]+)(?:\[(\$[a-z]+)\](?:\[\d{0,6}\])?)?")
 _OPERATORS: frozenset[str] = frozenset({"$ne", "$in", "$nin"})
 
 
+class UnknownWord(ValueError):  # noqa: N818  (it is the sender's, not ours)
+    """What was asked for can be read, and is none of the values that there are."""
+
+
+class OneOf:
+    """Reads one of the words that a field may have, or `null`. Any other would find nothing, and not say why."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = tuple(words)
+        self._names = Names(self.words)
+
+    def __call__(self, text: str) -> Value:
+        """Raises `UnknownWord`, which names those that there are."""
+        if text != "null" and text not in self.words:
+            known = ", ".join(self.words)
+            raise UnknownWord(f"expected one of {known}{self._names.hint(text[:_SHOWN])}")
+        return read_text(text)
+
+
 class Condition(msgspec.Struct, frozen=True):
     """One field against one value, or several of them."""
 
@@ -92,14 +111,19 @@ def read_flag(text: str) -> Value:
 
 
 def read_listing(pairs: Sequence[tuple[str, str]], fields: Mapping[str, Reading]) -> Listing:
-    """The query of a list. Raises `SellerError` 400 that names every parameter that is wrong."""
+    """The query of a list.
+
+    Raises `SellerError` that names every parameter that is wrong: 400, or 422 where all of them can be read, and some
+    ask for a value that there is not.
+    """
     reading = _Reading(fields)
     for name, text in pairs:
         reading.take(name, text)
-    if reading.mistakes:
-        raise SellerError(
-            400, "bad_query", "Some parameters are wrong.", mistakes=reading.mistakes[:MOST_TOLD]
-        )
+    told = reading.mistakes[:MOST_TOLD]
+    if len(reading.mistakes) > reading.unknown_words:
+        raise SellerError(400, "bad_query", "Some parameters are wrong.", mistakes=told)
+    if told:
+        raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=told)
     return reading.listing()
 
 
@@ -113,6 +137,7 @@ class _Reading:
         self._bounds: dict[str, int] = {}
         self._crowded: set[str] = set()
         self.mistakes: list[FieldMistake] = []
+        self.unknown_words = 0
 
     def take(self, name: str, text: str) -> None:
         if name in ("$limit", "$skip"):
@@ -138,6 +163,7 @@ class _Reading:
         try:
             value = self._fields[field](text)
         except ValueError as error:
+            self.unknown_words += isinstance(error, UnknownWord)
             self._wrong(name, str(error))
             return
         values = self._values.setdefault((field, operator), set())

@@ -52,13 +52,16 @@ class RouterDoor:
         self._campaigns = CampaignsAtDoor("router", lambda: exchange.floor.market)
 
     async def lead(self, scope: Scope, receive: Receive, send: Send) -> int:
-        """One lead, from the wire to its answer. Every request is logged, with its outcome."""
+        """One lead, from the wire to its answer. Every request is logged, with its outcome.
+
+        (Another method, and what broke, by whom it is answered then.)
+        """
         arrived_s = perf_counter()
         try:
             reply = await self._lead(scope, receive, arrived_s)
         except ExchangeError as error:
             reply = shaped(error)
-        _note(reply)
+        note(reply)
         return await respond_shaped(send, reply)
 
     async def _lead(self, scope: Scope, receive: Receive, arrived_s: float) -> Reply:
@@ -221,8 +224,8 @@ def _text(data: Mapping[str, Any], name: str) -> str | None:
     raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
 
 
-def _note(reply: Reply) -> None:
-    """One line of the log: the outcome and the lead, no word of the sender's."""
+def note(reply: Reply) -> None:
+    """One line of the log for each request: the outcome and the lead, no word of the sender's."""
     told = msgspec.json.decode(reply.body)
     known = {name: told.get(name) for name in ("status", "state", "reason", "lead_id")}
     log.event("request", door="api.php", http=reply.status, **{k: v for k, v in known.items() if v})

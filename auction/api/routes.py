@@ -7,37 +7,44 @@ A buyer's key opens it, and shows the buyer's own routes. Answers are as the doc
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from auction.api.bodies import Bodies
+from auction.api.changes import Changes
 from auction.api.dialect import read_named
-from auction.api.listing import Listing, Page, Reading, read_listing, read_text, read_whole
-from auction.api.wire import MOST_NAME, MOST_NAMED, encode_json, headers_of, key_of
+from auction.api.listing import Listing, OneOf, Page, Reading, read_listing, read_text, read_whole
+from auction.api.route_views import (
+    METHODS,
+    TARGETS,
+    LeadRouteView,
+    RouteName,
+    RouteTeam,
+    show_name,
+    show_route,
+    show_team,
+)
+from auction.api.wire import JSON_TYPE, MOST_NAME, MOST_NAMED, encode_json, headers_of, key_of
 from auction.catalogue.mistakes import Names
 from auction.catalogue.owned_routes import nameable_by
-from auction.changes.lead_routes import RouteTerms, RouteView, own_route
+from auction.changes.lead_routes import Beside, RouteTerms, RouteView, own_route
 from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
+from auction.idempotency import Owned, Reply
 from auction.market.model import Buyer, Campaign
-from auction.market.routes import Source, Team
+from auction.market.routes import Source
 
 MOST_FILTER = 128
 MOST_PAIRS = 20_000
 _WHOLE = re.compile(r"[0-9]{1,10}", re.ASCII)
 
-Target = Literal["Myself", "Team Rollout", "None"]
-Method = Literal["Specific Team", "Zipcode"]
-TARGETS: Mapping[Target, str] = {"Myself": "myself", "Team Rollout": "team", "None": "none"}
-METHODS: Mapping[Method, str] = {"Specific Team": "team", "Zipcode": "zip"}
-_TARGET_OF: Mapping[str, Any] = {ours: theirs for theirs, ours in TARGETS.items()}
-_METHOD_OF: Mapping[str | None, Any] = {ours: theirs for theirs, ours in METHODS.items()}
 OURS = {
     "team_id": "team",
     "campaign_id": "campaign",
@@ -54,6 +61,8 @@ _NAMES = Names(OURS)
 ROUTE_FIELDS: Mapping[str, Reading] = {
     "id": read_whole,
     **{name: read_whole if name.endswith("_id") else read_text for name in OURS},
+    "distribution_target": OneOf(TARGETS),
+    "team_selection_method": OneOf(METHODS),
 }
 TEAM_FIELDS: Mapping[str, Reading] = {
     "id": read_whole,
@@ -65,70 +74,13 @@ TEAM_FIELDS: Mapping[str, Reading] = {
 NAMED_FIELDS: Mapping[str, Reading] = {"id": read_whole, "name": read_text}
 
 
-class RouteTeam(msgspec.Struct, frozen=True):
-    """A team, as lead routes show it; its zip codes are those that it covers."""
-
-    id: int
-    name: str
-    is_sharing_contacts: int
-    order_method: int
-    mins_until_next_alert: int
-    distribution_zipcodes: list[str] | None
-
-
-class RouteName(msgspec.Struct, frozen=True):
-    """A campaign or a source, as lead routes show it."""
-
-    id: int
-    name: str
-
-
-class LeadRouteView(msgspec.Struct, frozen=True):
-    """One lead route, with what it names."""
-
-    id: int
-    team: RouteTeam | None
-    campaign: RouteName | None
-    lead_source: RouteName | None
-    contact_source: RouteName | None
-    distribution_target: Target
-    team_selection_method: Method | None
-    filter: str | None
-
-
-class LeadRoutePage(msgspec.Struct, frozen=True):
-    """Lead routes, from `skip` on, at most `limit`; `total` counts all that were asked for."""
-
-    total: int
-    limit: int
-    skip: int
-    data: list[LeadRouteView]
-
-
-class RouteTeamPage(msgspec.Struct, frozen=True):
-    """Teams, from `skip` on, at most `limit`; `total` counts all that were asked for."""
-
-    total: int
-    limit: int
-    skip: int
-    data: list[RouteTeam]
-
-
-class RouteNamePage(msgspec.Struct, frozen=True):
-    """Campaigns or sources, from `skip` on, at most `limit`; `total` counts all that were asked for."""
-
-    total: int
-    limit: int
-    skip: int
-    data: list[RouteName]
-
-
 class RoutesDoor:
     """Lead routes, teams, campaigns and sources, for buyers."""
 
     def __init__(self, exchange: Exchange, bodies: Bodies) -> None:
         self._exchange = exchange
         self._bodies = bodies
+        self._changes = Changes(lambda: exchange.administration, exchange.routes_rate)
 
     def routes(self) -> list[Route]:
         """Where it is to be found."""
@@ -145,8 +97,14 @@ class RoutesDoor:
         """`GET /lead-routes` lists the buyer's own; `POST` makes one."""
         buyer, routes = self._buyer_of(request), self._exchange.lead_routes
         if request.method == "POST":
-            terms = await self._terms(request, whole=True)
-            return _json(show_route(await _told(routes.make(buyer, terms))), 201)
+            named = await self._named(request)
+            return await self._changed(
+                request,
+                buyer,
+                named,
+                lambda beside: routes.make(buyer, read_terms(named, whole=True), beside),
+                status=201,
+            )
         listing = read_listing(pairs_of(request), ROUTE_FIELDS)
         book = await routes.book()
         shown = {view.id: view for view in map(show_route, map(book.view, book.routes_of(buyer.id)))}
@@ -157,10 +115,17 @@ class RoutesDoor:
         """`GET`, `PATCH` and `DELETE` of one of the buyer's own."""
         buyer, routes, number = self._buyer_of(request), self._exchange.lead_routes, _number_in(request)
         if request.method == "PATCH":
-            terms = await self._terms(request, whole=False)
-            return _json(show_route(await _told(routes.change(buyer, number, terms))))
+            named = await self._named(request)
+            return await self._changed(
+                request,
+                buyer,
+                named,
+                lambda beside: routes.change(buyer, number, read_terms(named, whole=False), beside),
+            )
         if request.method == "DELETE":
-            return _json(show_route(await routes.remove(buyer, number)))
+            return await self._changed(
+                request, buyer, {}, lambda beside: routes.remove(buyer, number, beside)
+            )
         book = await routes.book()
         return _json(show_route(book.view(own_route(book, buyer, number))))
 
@@ -197,8 +162,27 @@ class RoutesDoor:
     def _buyer_of(self, request: Request) -> Buyer:
         return self._exchange.buyer_of(key_of(headers_of(request.scope)))
 
-    async def _terms(self, request: Request, *, whole: bool) -> RouteTerms:
-        return read_terms(await read_named(self._bodies, request.scope, request.receive), whole=whole)
+    async def _named(self, request: Request) -> dict[str, Any]:
+        return await read_named(self._bodies, request.scope, request.receive)
+
+    async def _changed(
+        self,
+        request: Request,
+        buyer: Buyer,
+        named: dict[str, Any],
+        change: Callable[[Beside | None], Awaitable[RouteView]],
+        status: int = 200,
+    ) -> Response:
+        """The route as the change leaves it, or left it when it was sent before with this `Idempotency-Key`."""
+
+        async def work(owned: Owned | None) -> Reply:
+            def kept(conn: Connection, view: RouteView) -> None:
+                if owned is not None:
+                    owned.keep(conn, _reply(view, status))
+
+            return _reply(await _told(change(kept)), status)
+
+        return await self._changes.once(request, f"buyer:{buyer.id}", named, work)
 
 
 def read_terms(named: Mapping[str, Any], *, whole: bool) -> RouteTerms:
@@ -220,42 +204,6 @@ def read_terms(named: Mapping[str, Any], *, whole: bool) -> RouteTerms:
     if mistakes:
         raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
     return RouteTerms(**said)
-
-
-def show_route(view: RouteView) -> LeadRouteView:
-    """A route as the document writes it."""
-    book, route = view.book, view.route
-
-    def name(entry: Campaign | Source | None) -> RouteName | None:
-        return None if entry is None else show_name(book.number_of(entry), entry)
-
-    return LeadRouteView(
-        id=view.number,
-        team=None if view.team is None else show_team(book.number_of(view.team), view.team),
-        campaign=name(view.campaign),
-        lead_source=name(view.source),
-        contact_source=name(view.contact_source),
-        distribution_target=_TARGET_OF[route.target],
-        team_selection_method=_METHOD_OF.get(route.select),
-        filter=route.filter,
-    )
-
-
-def show_team(number: int, team: Team) -> RouteTeam:
-    """A team as the document writes it."""
-    return RouteTeam(
-        number,
-        team.name,
-        int(team.is_sharing_contacts),
-        team.order_method,
-        team.mins_until_next_alert,
-        list(team.zips) or None,
-    )
-
-
-def show_name(number: int, entry: Campaign | Source) -> RouteName:
-    """A campaign or a source as the document writes it."""
-    return RouteName(number, entry.name or entry.id)
 
 
 def pairs_of(request: Request) -> list[tuple[str, str]]:
@@ -341,5 +289,9 @@ def _page(page: Page, data: Sequence[object]) -> Response:
     return _json({"total": page.total, "limit": page.limit, "skip": page.skip, "data": data})
 
 
-def _json(answer: object, status: int = 200) -> Response:
-    return Response(encode_json(answer), status, media_type="application/json")
+def _reply(view: RouteView, status: int) -> Reply:
+    return Reply(status, encode_json(show_route(view)), (JSON_TYPE,))
+
+
+def _json(answer: object) -> Response:
+    return Response(encode_json(answer), media_type="application/json")

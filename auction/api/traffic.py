@@ -1,6 +1,6 @@
 """What came in by the doors and what it was told: for `/metrics`.
 
-Whatever stands in front of the doors counts here (`answered`, `bugs`); what it turns away before there is a request
+Whatever stands in front of the doors counts here (`answered`, `broke`); what it turns away before there is a request
 belongs into `families` as well.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from starlette.types import Message, Send
 
+from auction import log
 from auction.api.bodies import Bodies
 from auction.tally import Family, Labels, counter, counts, plain_counter
 
@@ -33,6 +34,15 @@ class Traffic:
     def __init__(self) -> None:
         self.responses = counts()  # (door, 2xx)
         self.bugs = 0
+
+    def broke(self, path: str) -> None:
+        """A request failed as none should: counted, and logged with its traceback. Call it in an `except` block.
+
+        Of the path its door is logged: the rest is the sender's, and may name anybody.
+        """
+        self.bugs += 1
+        door = door_of(path)
+        log.bug("request_failed", path="(none)" if door == OTHER else f"/{door}")
 
     def answered(self, path: str, status: int) -> None:
         """One response."""

@@ -61,11 +61,16 @@ _Reader = Callable[["EntryReader", Node, Path], Any]
 
 
 class EntryReader:
-    """Reads entries of one file, and adds what is wrong with them to `mistakes`."""
+    """Reads entries of one file, and adds what is wrong with them to `mistakes`.
 
-    def __init__(self, source: str, mistakes: list[Mistake]) -> None:
+    An unknown key is a mistake at its line, in the path of what it stands in; `keys_in_paths`: in a path of its own,
+    for who knows no lines.
+    """
+
+    def __init__(self, source: str, mistakes: list[Mistake], *, keys_in_paths: bool = False) -> None:
         self.source = source
         self.mistakes = mistakes
+        self._keys_in_paths = keys_in_paths
         self._text_fields: AbstractSet[str] = frozenset()
 
     def read(
@@ -93,6 +98,14 @@ class EntryReader:
     def expected(self, node: Node, path: Path, what: str) -> _Wrong:
         """Tells that `what` was expected at `node`, and what stands there."""
         return self.wrong(node, path, f"expected {what}, was {_shown(node, path)}")
+
+    def unknown_key(self, key: Scalar, path: Path, known: Names) -> None:
+        """Tells a key that there is not, and which it was meant to be."""
+        shown, hint = key.text[:_MOST_SHOWN], known.hint(key.text)
+        if self._keys_in_paths:
+            self.wrong(key, (*path, shown), f"unknown key{hint}")
+        else:
+            self.wrong(key, path, f"unknown key `{shown}`{hint}")
 
     def pairs(self, table: Table, path: Path) -> Iterator[tuple[Scalar, Node]]:
         """The pairs of `table`, but for keys that stood before: those are told."""
@@ -261,7 +274,7 @@ def _struct(wanted: mi.StructType) -> _Reader:
         for key, value in reader.pairs(node, path):
             found = fields.get(key.text)
             if found is None:
-                reader.wrong(key, path, f"unknown key `{key.text[:_MOST_SHOWN]}`{known.hint(key.text)}")
+                reader.unknown_key(key, path, known)
             elif not (isinstance(value, Scalar) and value.is_null):
                 attribute, read_value = found
                 seen.add(key.text)

@@ -33,7 +33,8 @@ def read_document(
     mistakes: list[Mistake] = []
     named = document.get("campaign")
     texts = next((text_fields_of(one) for one in campaigns if one.id == named), frozenset[str]())
-    entry = EntryReader("", mistakes).read(_node(document), KINDS[kind], (), text_fields=texts)
+    reader = EntryReader("", mistakes, keys_in_paths=True)
+    entry = reader.read(_node(document), KINDS[kind], (), text_fields=texts)
     if entry is None:
         return [FieldMistake(mistake.path, mistake.error) for mistake in mistakes]
     return entry

@@ -119,7 +119,7 @@ def _told(applied: Applied, who: str) -> list[audit.NewEntry]:
     ]
 
 
-def _action(before: object, after: object) -> str:
+def _action(before: object, after: object) -> audit.Action:
     return "create" if before is None else "delete" if after is None else "change"
 
 

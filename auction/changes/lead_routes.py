@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from auction.catalogue.one_entry import EntryMistakes
 from auction.catalogue.owned_routes import nameable_by, settled
 from auction.catalogue.route_rules import numbered_as
-from auction.changes.applying import TRIES, Beside, EntryChange, stored_catalogue
+from auction.changes.applying import TRIES, EntryChange, stored_catalogue
 from auction.changes.changing import Changing
 from auction.errors import FieldMistake, SellerError
 from auction.ledger import catalogue_store
@@ -31,6 +31,8 @@ from auction.market.model import Buyer, Campaign, Catalogue
 from auction.market.routes import LeadRoute, Source, Team
 from auction.ping.floor import Floor
 
+Beside = Callable[[Connection, "RouteView"], None]
+"""What is written in the same transaction as a change of a route: it is given the route as it is then."""
 MOST_ROUTES = 1_000
 """Of one buyer."""
 
@@ -199,12 +201,12 @@ class LeadRoutes:
         """The route's number, which is given with the first time that it is stored."""
         id_, number = view.route.id, view.number
 
-        def also(conn: Connection, change: EntryChange) -> None:
+        def also(conn: Connection, _: EntryChange) -> None:
             nonlocal number
             if view.number == UNNUMBERED:
                 (number,) = give_numbers(conn, [("lead_route", id_)], _said(book.catalogue)).values()
             if beside is not None:
-                beside(conn, change)
+                beside(conn, msgspec.structs.replace(view, number=number))
 
         await self._changing.now(
             "lead_route",

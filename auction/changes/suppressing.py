@@ -12,7 +12,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import msgspec
 from sqlalchemy import Connection, Engine
@@ -27,9 +27,14 @@ from auction.ledger.engine import open_engine, transaction
 from auction.market.fields import Reader, compile_field
 from auction.market.model import FieldSpec, SuppressionList
 from auction.suppression.lines import at_most, column_of, lines_of
-from auction.suppression.loading import gather, hash_reader, store, value_reader
+from auction.suppression.loading import Way, gather, hash_reader, store, value_reader
 from auction.suppression.prints import Prints
 
+_ACTIONS: Final[dict[Way, audit.Action]] = {
+    "replace": "replace_entries",
+    "add": "add_entries",
+    "remove": "remove_entries",
+}
 _LENGTH = 4
 
 
@@ -50,7 +55,7 @@ def load(
     with transaction(engine) as conn:
         entry = audit.NewEntry(
             who=wanted.who,
-            action=f"{wanted.way}_entries",
+            action=_ACTIONS[wanted.way],
             kind="suppression_list",
             entry=wanted.list_id,
             changes=(f"{loaded.told()}; {loaded.entries:,} entries now",),

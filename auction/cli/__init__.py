@@ -57,6 +57,7 @@ COMMANDS: Final[Mapping[str, _Known]] = MappingProxyType(
             "settle",
             "Say what became of an offer that is unknown: the buyer took the lead, or it did not.",
         ),
+        "waiting": _Known("waiting_leads", "waiting", "List leads that wait for a buyer, the oldest first."),
         "postbacks": _Known(
             "postbacks", "postbacks", "What sellers were told of their leads, and telling them again."
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from auction.catalogue.documents import KINDS
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.ledger.audit import AuditEntry, entries
 from auction.ledger.conditions import Asked, Wanted
@@ -13,7 +14,7 @@ from auction.ping.offer import iso_utc
 
 @click.command()
 @click.option("--who", metavar="NAME", help="Only what NAME did: admin:ops, buyer:sunrise, cli.")
-@click.option("--kind", metavar="KIND", help="Only changes of this kind of entry, such as order.")
+@click.option("--kind", type=click.Choice(list(KINDS)), help="Only changes of this kind of entry.")
 @click.option("--id", "entry", metavar="ID", help="Only changes of the entry of this id.")
 @click.option(
     "--most", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many to show."

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from auction import settings
+from auction.api.origins import read_origins
 from auction.counters import address
 from auction.errors import HouseError, OperatorError
 from auction.ledger.engine import is_postgresql, open_engine
@@ -25,6 +26,7 @@ FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_ty
 
 _CHECKS: settings.Checks = {
     "redis_url": address.parse,
+    "allow_origins": read_origins,
     "database_url": open_engine,
     "secret_key": keys_from_text,
 }

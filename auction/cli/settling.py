@@ -21,6 +21,7 @@ from auction.errors import OperatorError
 from auction.ledger.engine import transaction
 from auction.ledger.records import UnknownOffer
 from auction.ledger.takeover import unknown_offers
+from auction.ledger.waiting import count_waiting
 from auction.market.money import to_text, to_wire
 from auction.ping.offer import iso_utc
 from auction.post.answer import Answers
@@ -58,10 +59,13 @@ def pending(as_json: bool, **flags: object) -> None:
 
     Most are of leads that are `pending`. One of a lead that is `sold` was made to another buyer of a shared lead. Each
     keeps its place in the buyer's caps until a postback or `auction settle` says what became of it.
+
+    A seller is told `pending` also of leads that nobody buys yet: those are listed by `auction waiting`.
     """
     settings = settings_of(**flags)
     with open_ledger(settings) as engine, engine.connect() as conn:
         found = unknown_offers(conn, MOST_SHOWN + 1)
+        leads_waiting = count_waiting(conn)
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     shown = [_shown(offer, now_ms) for offer in found[:MOST_SHOWN]]
     if as_json:
@@ -73,6 +77,9 @@ def pending(as_json: bool, **flags: object) -> None:
         click.echo("nothing is pending")
     if len(found) > MOST_SHOWN:
         click.echo(f"only the oldest {MOST_SHOWN:,} are shown", err=True)
+    if leads_waiting:
+        many = "lead waits" if leads_waiting == 1 else "leads wait"
+        click.echo(f"{leads_waiting:,} {many} for a buyer; `auction waiting` lists them", err=as_json)
 
 
 @click.command()

@@ -16,6 +16,7 @@ import uvloop
 from auction import log
 from auction.api.app import App
 from auction.api.front import Front, FrontLimits
+from auction.api.origins import behind_origins
 from auction.cli.options import settings_of
 from auction.cli.stopping import SIGNALS
 from auction.exchange import Exchange
@@ -92,7 +93,8 @@ class _Worker:
             gc.set_threshold(*COLLECT_AFTER)
             app = App(exchange)
             _allow_files()
-            front = self._front = Front(app, FrontLimits(connections=self._settings.most_connections))
+            served = behind_origins(app, self._settings.allow_origins or "")
+            front = self._front = Front(served, FrontLimits(connections=self._settings.most_connections))
             app.of_front = front.families
             app.metrics.start()
             await front.start(self._listening)  # not before: who is let in is served

@@ -116,10 +116,10 @@ class Counters:
 
     def admit_post(self, seller_id: str, rate: Rate, now_ms: int) -> Future[Admitted | Limited]:
         """Count a post against its seller's rate for posts. One that was limited is not counted."""
-        return self.admit_request(seller_id, "posts", rate, now_ms)
+        return self.admit_request(f"seller:{seller_id}", "posts", rate, now_ms)
 
-    def admit_request(self, seller_id: str, of: str, rate: Rate, now_ms: int) -> Future[Admitted | Limited]:
-        """The same for requests that are counted by themselves, `of` one kind or one key."""
+    def admit_request(self, caller: str, of: str, rate: Rate, now_ms: int) -> Future[Admitted | Limited]:
+        """The same for requests of a caller (`seller:acme`) that are counted by themselves, `of` one kind or key."""
         window = now_ms // rate.per_ms
         reset_ms = (window + 1) * rate.per_ms
         left_ms = reset_ms - now_ms
@@ -130,7 +130,7 @@ class Counters:
                 return Admitted(rate.limit, remaining, reset_ms)
             return Limited(rate.limit, remaining, reset_ms, left_ms)
 
-        key = f"{{seller:{seller_id}}}:{of}:{rate.per_ms}:{window}"
+        key = f"{{{caller}}}:{of}:{rate.per_ms}:{window}"
         return self.link.run(scripts.ADMIT, read, 1, key, now_ms, "", 0, rate.limit, left_ms)
 
     def remember(

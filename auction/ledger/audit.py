@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import uuid_utils
@@ -12,15 +12,26 @@ from sqlalchemy import Connection, insert, select
 from auction.ledger.conditions import Asked, Found, found, where
 from auction.ledger.schema import audit
 
+Action = Literal[
+    "create",
+    "change",
+    "delete",
+    "add_key",
+    "revoke_key",
+    "replace_entries",
+    "add_entries",
+    "remove_entries",
+]
+"""What can be done to an entry, to somebody's keys, to the entries of a list."""
 CLI: Final = "cli"
 """Who it was that called from the command line."""
 
 
 class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was changed: `action` is such as `create`, `changes` are the differences in words, no secrets."""
+    """One thing that was changed: `changes` are the differences in words, no secrets."""
 
     who: str
-    action: str
+    action: Action
     kind: str
     entry: str
     version: int | None = None

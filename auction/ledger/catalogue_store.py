@@ -231,7 +231,7 @@ def keys_of(conn: Connection, kind: KeyKind, holder: str) -> list[ApiKey]:
 
 
 def _note_key(
-    conn: Connection, who: str, action: str, key: tuple[str, str, str], version: int, at_ms: int
+    conn: Connection, who: str, action: audit.Action, key: tuple[str, str, str], version: int, at_ms: int
 ) -> None:
     kind, holder, key_hash = key
     told = audit.NewEntry(

@@ -28,11 +28,14 @@ _LINE: Final = (
     leads.c.sub_id,
     leads.c.test,
 )
-_BUYER: Final = "buyer"
+LINE_COLUMNS: Final = tuple(column.name for column in _LINE)
+"""What a line of a list has out of the lead itself."""
+_STANDING: Final = {"buyer": True, "returned_by": False}
+"""By whom leads may be asked for, and whether the sale to it must stand."""
 
 
 class LeadRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A lead, and who bought it."""
+    """A lead, who bought it, and who gave it back."""
 
     lead_id: str
     ping_id: str
@@ -46,6 +49,7 @@ class LeadRow(msgspec.Struct, frozen=True, kw_only=True):
     sub_id: str | None
     test: bool
     buyers: tuple[str, ...] = ()
+    returned_by: tuple[str, ...] = ()
 
 
 class Sum(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,14 +69,19 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_leads(conn: Connection, asked: Asked) -> Found[LeadRow]:
-    """Leads, the latest first. Asked for by their columns, and by `buyer`: who bought them."""
+    """Leads, the latest first. Asked for by their columns, and by `buyer`, to whom they are sold, and `returned_by`."""
     wanted = where(asked, dict(leads.c.items()), leads.c.created_at_ms)
-    wanted += [_bought_by(one) for one in asked.wanted if one.column == _BUYER]
+    wanted += [_bought_by(one, _STANDING[one.column]) for one in asked.wanted if one.column in _STANDING]
     rows = select(*_LINE).where(*wanted).order_by(leads.c.lead_id.desc())
     page = found(conn, rows, asked, lambda row: LeadRow(**row))
-    buyers = _buyers_of(conn, [row.lead_id for row in page.rows])
+    bought = _buyers_of(conn, [row.lead_id for row in page.rows])
     with_buyers = [
-        msgspec.structs.replace(row, buyers=tuple(buyers.get(row.lead_id, ()))) for row in page.rows
+        msgspec.structs.replace(
+            row,
+            buyers=tuple(bought.get((row.lead_id, True), ())),
+            returned_by=tuple(bought.get((row.lead_id, False), ())),
+        )
+        for row in page.rows
     ]
     return Found(page.total, with_buyers)
 
@@ -111,10 +120,12 @@ def sums(conn: Connection, asked: Asked, columns: Sequence[str], by_time: bool) 
     ]
 
 
-def _bought_by(one: Wanted) -> ColumnElement[bool]:
-    """Null is a lead that nobody bought."""
+def _bought_by(one: Wanted, stands: bool) -> ColumnElement[bool]:
+    """Null is a lead that has no such sale."""
     names = frozenset(value for value in one.values if value is not None)
-    bought = select(sales.c.lead_id).where(sales.c.lead_id == leads.c.lead_id)
+    returned = sales.c.returned_at_ms
+    of_lead = select(sales.c.lead_id).where(sales.c.lead_id == leads.c.lead_id)
+    bought = of_lead.where(returned.is_(None) if stands else returned.is_not(None))
     meets: ColumnElement[bool] = bought.where(condition(sales.c.buyer_id, Wanted("buyer_id", names))).exists()
     if not names:
         meets = not_(bought.exists())
@@ -123,9 +134,11 @@ def _bought_by(one: Wanted) -> ColumnElement[bool]:
     return not_(meets) if one.negated else meets
 
 
-def _buyers_of(conn: Connection, lead_ids: Sequence[str]) -> dict[str, list[str]]:
-    buyers: dict[str, list[str]] = {}
-    rows: Any = select(sales.c.lead_id, sales.c.buyer_id).where(sales.c.lead_id.in_(lead_ids))
-    for lead_id, buyer in conn.execute(rows.order_by(sales.c.lead_id, sales.c.place)):
-        buyers.setdefault(lead_id, []).append(buyer)
+def _buyers_of(conn: Connection, lead_ids: Sequence[str]) -> dict[tuple[str, bool], list[str]]:
+    """By lead, and whether the sale stands."""
+    buyers: dict[tuple[str, bool], list[str]] = {}
+    stands = sales.c.returned_at_ms.is_(None)
+    rows: Any = select(sales.c.lead_id, sales.c.buyer_id, stands).where(sales.c.lead_id.in_(lead_ids))
+    for lead_id, buyer, is_standing in conn.execute(rows.order_by(sales.c.lead_id, sales.c.place)):
+        buyers.setdefault((lead_id, bool(is_standing)), []).append(buyer)
     return buyers

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, select
 
 from auction.ledger.records import Lead, Moment, Offer, Sale
-from auction.ledger.schema import lead_history, leads, offers, sales
+from auction.ledger.schema import lead_history, lead_keys, leads, offers, sales
 
 UNSETTLED: Final = ("received", "offered", "pending")
 """Leads that somebody has to finish (`takeover`), or to settle."""
@@ -16,6 +16,11 @@ UNSETTLED: Final = ("received", "offered", "pending")
 _LEAD = select(leads).where(leads.c.lead_id == bindparam("lead_id"))
 _LOCK = select(leads.c.lead_id).where(leads.c.lead_id == bindparam("lead_id")).with_for_update()
 _LEAD_BY_PING = select(leads).where(leads.c.ping_id == bindparam("ping_id"))
+_LEAD_BY_KEY = (
+    select(leads)
+    .join(lead_keys, lead_keys.c.lead_id == leads.c.lead_id)
+    .where(lead_keys.c.keyed == bindparam("keyed"))
+)
 _OFFERS = select(offers).where(offers.c.lead_id == bindparam("lead_id")).order_by(offers.c.seq)
 _SALES = select(sales).where(sales.c.lead_id == bindparam("lead_id")).order_by(sales.c.place)
 _HISTORY = (
@@ -38,6 +43,12 @@ def lock_lead(conn: Connection, lead_id: str) -> None:
 def find_lead_by_ping(conn: Connection, ping_id: str) -> Lead | None:
     """The lead that was posted against this ping."""
     return _one_lead(conn.execute(_LEAD_BY_PING, {"ping_id": ping_id}).mappings().first())
+
+
+def find_lead_by_key(conn: Connection, keyed: str) -> Lead | None:
+    """The lead of the request whose key makes it `keyed`: sold by the ping of this id, or by an earlier one."""
+    found = find_lead_by_ping(conn, keyed)
+    return found or _one_lead(conn.execute(_LEAD_BY_KEY, {"keyed": keyed}).mappings().first())
 
 
 def offers_of(conn: Connection, lead_id: str) -> list[Offer]:

@@ -52,7 +52,7 @@ class NewLead(Row, frozen=True, kw_only=True, gc=False):
     are all that orders with rules of their own know it by. `suppressed_by` is the list that it stands in, and refuses
     it; `refused_answer` is the answer to store if it comes to either. `plan` is what another worker needs to sell the
     lead, should this one end: bids and terms, nothing that names a person. `people` are keyed hashes of the phones and
-    emails in it.
+    emails in it. `keyed` stands for the key of its request, where that does not say by which ping it is sold.
     """
 
     lead_id: str
@@ -74,6 +74,7 @@ class NewLead(Row, frozen=True, kw_only=True, gc=False):
     refused_answer: str | None = None
     plan: bytes | None = None
     people: tuple[bytes, ...] = ()
+    keyed: str | None = None
 
 
 class Unsold(Row, frozen=True, kw_only=True, gc=False):
@@ -166,9 +167,13 @@ class Taken(Row, frozen=True, kw_only=True, gc=False):
 
 
 class AlreadyTaken(Row, frozen=True, kw_only=True, gc=False):
-    """This ping was posted before: what became of it. `answer` is None while it is not settled."""
+    """This ping (or the request by its key, then of another ping) was posted before: what became of it.
+
+    `answer` is None while it is not settled.
+    """
 
     lead_id: str
+    ping_id: str
     state: LeadState
     reason: str | None
     answer: str | None
@@ -313,6 +318,20 @@ class UnknownOffer(Row, frozen=True, kw_only=True, gc=False):
     price_micros: int
     sent_at_ms: int
     reason: str | None
+    test: bool
+
+
+class WaitingLead(Row, frozen=True, kw_only=True, gc=False):
+    """A lead that waits for a buyer: how often it was tried again, when it is next, and when its time is over."""
+
+    lead_id: str
+    campaign: str
+    seller: str
+    reason: str | None
+    created_at_ms: int
+    tries: int
+    next_at_ms: int
+    until_ms: int
     test: bool
 
 

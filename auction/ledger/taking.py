@@ -21,6 +21,7 @@ from auction.ledger.records import AlreadyTaken, LeadState, NewLead, NewOffer, R
 from auction.ledger.schema import (
     fingerprints,
     lead_history,
+    lead_keys,
     leads,
     offers,
     outbox,
@@ -39,10 +40,19 @@ _INSERT_LEAD = Statement(  # the same words for both databases, but each has a c
     sqlite.insert(leads).values(_LEAD_COLUMNS).on_conflict_do_nothing(),
     on_postgresql=postgresql.insert(leads).values(_LEAD_COLUMNS).on_conflict_do_nothing(),
 )
-_INSERT_PERSON = Statement(insert(people))
-_TAKEN = select(leads.c.lead_id, leads.c.state, leads.c.reason, leads.c.answer, leads.c.body_hash).where(
-    leads.c.ping_id == bindparam("ping_id")
+_INSERT_KEY = Statement(
+    sqlite.insert(lead_keys).on_conflict_do_nothing(),
+    on_postgresql=postgresql.insert(lead_keys).on_conflict_do_nothing(),
 )
+_INSERT_PERSON = Statement(insert(people))
+_FOUND = select(
+    leads.c.lead_id, leads.c.ping_id, leads.c.state, leads.c.reason, leads.c.answer, leads.c.body_hash
+)
+_TAKEN = _FOUND.where(leads.c.ping_id == bindparam("ping_id"))
+_TAKEN_BY_KEY = _FOUND.join(lead_keys, lead_keys.c.lead_id == leads.c.lead_id).where(
+    lead_keys.c.keyed == bindparam("keyed")
+)
+_NO_LEAD = delete(leads).where(leads.c.lead_id == bindparam("key"))
 _STATE = select(leads.c.state).where(leads.c.lead_id == bindparam("lead_id"))
 _IN_HAND = (
     select(leads.c.lead_id)
@@ -64,7 +74,7 @@ _UNOFFERED = (
 )
 _VOID = tuple(
     delete(table).where(table.c.lead_id == bindparam("key"))
-    for table in (postbacks, outbox, lead_history, fingerprints, people, offers, leads)
+    for table in (postbacks, outbox, lead_history, fingerprints, people, lead_keys, offers, leads)
 )
 
 
@@ -73,8 +83,8 @@ def take_lead(
 ) -> Taken | AlreadyTaken | Refused:
     """Takes a post in, with its first offers in state `sent`: the intent, before anything leaves the house.
 
-    Of any number of takes of one ping exactly one is `Taken` (or `Refused`); all others are `AlreadyTaken`
-    and change nothing.
+    Of any number of takes of one ping, or of one key, exactly one is `Taken` (or `Refused`); all others are
+    `AlreadyTaken` and change nothing.
     """
     why = _why_refused(conn, lead)
     state: LeadState = "rejected" if why else "offered"
@@ -150,8 +160,12 @@ def take_back(conn: Connection, lead: NewLead, new_offers: Sequence[NewOffer]) -
 
 
 def _let_in(conn: Connection, lead: NewLead, row: dict[str, Any]) -> bool:
-    """The lead, by whom it is found, and (if it stands) what equal ones are known by. False if its ping has a lead."""
+    """The lead, by whom it is found, and (if it stands) what equal ones are known by. False if its ping has a lead, or
+    its key."""
     if _INSERT_LEAD.count(conn, row) != 1:
+        return False
+    if lead.keyed is not None and not _INSERT_KEY.count(conn, {"keyed": lead.keyed, "lead_id": lead.lead_id}):
+        conn.execute(_NO_LEAD, {"key": lead.lead_id})
         return False
     _INSERT_PERSON.each(conn, [{"hash": one, "lead_id": lead.lead_id} for one in lead.people])
     if row["state"] in STANDING:
@@ -193,6 +207,8 @@ def _lead_row(lead: NewLead, state: LeadState, refused: str | None) -> dict[str,
 
 def _already_taken(conn: Connection, lead: NewLead) -> AlreadyTaken:
     row = conn.execute(_TAKEN, {"ping_id": lead.ping_id}).mappings().first()
+    if row is None and lead.keyed is not None:
+        row = conn.execute(_TAKEN_BY_KEY, {"keyed": lead.keyed}).mappings().first()
     if row is None:  # then it was the lead's id that was there before, under another ping
         raise ImpossibleMove(lead.lead_id, _state_of(conn, lead.lead_id), "received")
     return AlreadyTaken(**row)

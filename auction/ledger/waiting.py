@@ -15,7 +15,7 @@ from auction.ledger.duplicates import repeated_orders
 from auction.ledger.history import append_history
 from auction.ledger.leads import settle
 from auction.ledger.offers import insert_offers
-from auction.ledger.records import Due, NewLead, NewOffer, Settlement
+from auction.ledger.records import Due, NewLead, NewOffer, Settlement, WaitingLead
 from auction.ledger.schema import leads, offers, waits
 
 _BEGIN = insert(waits)
@@ -45,6 +45,22 @@ _HASTEN = (
 )
 _AT_ONCE = update(waits).where(waits.c.lead_id == bindparam("key")).values(next_at_ms=0)
 _COUNT = select(func.count()).select_from(waits)
+_LIST = (
+    select(
+        waits.c.lead_id,
+        waits.c.campaign,
+        leads.c.seller,
+        leads.c.reason,
+        leads.c.created_at_ms,
+        waits.c.tries,
+        waits.c.next_at_ms,
+        waits.c.until_ms,
+        leads.c.test,
+    )
+    .join(leads, leads.c.lead_id == waits.c.lead_id)
+    .order_by(waits.c.lead_id)  # ids grow with time
+    .limit(bindparam("most"))
+)
 _OFFER = (
     update(leads)
     .where(
@@ -121,6 +137,12 @@ def hasten_one(conn: Connection, lead_id: str) -> None:
 def count_waiting(conn: Connection) -> int:
     """How many leads wait for a buyer."""
     return int(conn.execute(_COUNT).scalar_one())
+
+
+def waiting_leads(conn: Connection, most: int, campaign: str | None = None) -> list[WaitingLead]:
+    """The leads that wait for a buyer, of one campaign if it is named, the oldest first."""
+    wanted = _LIST if campaign is None else _LIST.where(waits.c.campaign == campaign)
+    return [WaitingLead(**row) for row in conn.execute(wanted, {"most": most}).mappings()]
 
 
 def offer_waiting(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auction.exchange import Exchange
 from auction.measures.buying import buyers, outcome_of
-from auction.measures.running import administration, changes, request_keys, workers
+from auction.measures.running import administration, changes, key_rates, request_keys, workers
 from auction.measures.selling import pings, posts
 from auction.measures.stores import counters, ledger
 from auction.measures.telling import postbacks, told_by_buyers
@@ -14,7 +14,7 @@ __all__ = ["families_of", "outcome_of"]
 
 _ALL = (
     *(pings, posts, buyers, told_by_buyers, postbacks),
-    *(counters, ledger, workers, request_keys, changes, administration),
+    *(counters, ledger, workers, request_keys, key_rates, changes, administration),
 )
 
 

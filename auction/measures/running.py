@@ -55,6 +55,25 @@ def request_keys(exchange: Exchange) -> list[Family]:
     ]
 
 
+def key_rates(exchange: Exchange) -> list[Family]:
+    """Requests that are bounded for each key."""
+    rates = (exchange.leads_rate, exchange.routes_rate, exchange.admin_rate)
+    return [
+        counter(
+            "auction_requests_rate_limited",
+            "Requests refused, as their key had used up its minute, by door",
+            ("door",),
+            {(rate.door,): float(rate.refused) for rate in rates},
+        ),
+        counter(
+            "auction_requests_uncounted",
+            "Changes let through uncounted, as the counters were away, by door",
+            ("door",),
+            {(rate.door,): float(rate.uncounted) for rate in rates},
+        ),
+    ]
+
+
 def changes(exchange: Exchange) -> list[Family]:
     """Changes of the catalogue."""
     changing = exchange.changing
@@ -83,7 +102,7 @@ def administration(exchange: Exchange) -> list[Family]:
         ),
         counter(
             "auction_admin_keyed_requests",
-            "Calls of operators with an Idempotency-Key, by what became of them",
+            "Changes of the catalogue with an Idempotency-Key, by what became of them",
             ("outcome",),
             floats(administration.idempotency.outcomes),
         ),

@@ -12,12 +12,14 @@ from auction.ledger.sealing import Sealer
 
 class PostRequest(msgspec.Struct, frozen=True, gc=False):
     """A post as a door hands it in. `body_hash` tells the same request from another one with the same ping. `buyer` is
-    whom the seller chose among those that bid, where it did."""
+    whom the seller chose among those that bid, where it did; `keyed` stands for the key of a request that said no ping,
+    where its lead may be sold by the offer of another."""
 
     ping_id: str
     lead: dict[str, Any]
     body_hash: bytes
     buyer: str | None = None
+    keyed: str | None = None
 
 
 class PostAnswer(msgspec.Struct, frozen=True, omit_defaults=True):

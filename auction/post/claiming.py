@@ -19,7 +19,7 @@ from auction.clock import Clock
 from auction.counters.answers import Busy, Claimed, Expired
 from auction.counters.counters import Counters
 from auction.errors import HouseError, SellerError
-from auction.ledger.lead_queries import find_lead_by_ping
+from auction.ledger.lead_queries import find_lead_by_key, find_lead_by_ping
 from auction.ledger.pings import find_ping
 from auction.ledger.reader import Reader
 from auction.ledger.records import Lead
@@ -149,8 +149,12 @@ class Claiming:
         self.owed.add(lambda: self._counters.unclaim(ping_id, lead_id))
 
     async def _lead_of(self, seller: TradedSeller, request: PostRequest) -> Lead | None:
-        """The lead that the ledger has of this ping. Raises `SellerError` if it is not of this very request."""
-        lead = await self._reader.read(partial(find_lead_by_ping, ping_id=request.ping_id))
+        """The lead that the ledger has of this ping, or of this key. Raises `SellerError` if it is not of this very
+        request."""
+        if request.ping_id == request.keyed:
+            lead = await self._reader.read(partial(find_lead_by_key, keyed=request.ping_id))
+        else:
+            lead = await self._reader.read(partial(find_lead_by_ping, ping_id=request.ping_id))
         if lead is not None and lead.seller != seller.id:
             raise _not_yours()
         if lead is not None and lead.body_hash and lead.body_hash != request.body_hash:

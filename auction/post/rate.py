@@ -12,7 +12,7 @@ from hashlib import sha256
 from auction.clock import Clock
 from auction.counters.answers import Admitted, Limited
 from auction.counters.counters import Counters
-from auction.errors import SellerError
+from auction.errors import HouseError, SellerError
 from auction.market.market import Rate, TradedSeller
 from auction.ping.service import RateState, rate_headers
 
@@ -39,19 +39,34 @@ class PostRate:
 
 
 class KeyRate:
-    """Counts the requests of each key at one door, the same over all workers. `refused` are those above the limit."""
+    """Counts the requests of each key at one door, the same over all workers. `refused` are those above the limit.
 
-    def __init__(self, counters: Counters, clock: Clock, door: str, rate: Rate) -> None:
+    `lenient`: what needs no counters but for this is let through where they are away, and counted as `uncounted`.
+    """
+
+    def __init__(
+        self, counters: Counters, clock: Clock, door: str, rate: Rate, *, lenient: bool = False
+    ) -> None:
+        self.door = door
+        self.refused = self.uncounted = 0
         self._counters = counters
         self._clock = clock
-        self._door = door
         self._rate = rate
-        self.refused = 0
+        self._lenient = lenient
 
-    async def admit(self, seller: TradedSeller, key: str) -> RateState:
-        """Where this key of the seller's stands with this request. Raises `SellerError` 429."""
-        of = f"{self._door}:{sha256(key.encode()).hexdigest()[:16]}"
-        gate = await self._counters.admit_request(seller.id, of, self._rate, self._clock.now_ms())
+    async def admit(self, caller: str, key: str) -> RateState | None:
+        """Where this key of the caller (such as `seller:acme`) stands with this request; None where nobody knows.
+
+        Raises `SellerError` 429.
+        """
+        of = f"{self.door}:{sha256(key.encode()).hexdigest()[:16]}"
+        try:
+            gate = await self._counters.admit_request(caller, of, self._rate, self._clock.now_ms())
+        except HouseError:
+            if not self._lenient:
+                raise
+            self.uncounted += 1
+            return None
         state = _state(gate)
         if isinstance(gate, Limited):
             self.refused += 1

@@ -150,12 +150,13 @@ def draft_lead(
     sealer: Sealer,
     plan: bytes | None = None,
     suppressed_by: str | None = None,
+    keyed: str | None = None,
 ) -> LeadDraft:
     """A lead as it comes in: what names a person sealed, the duplicate rule's fields hashed.
 
     `suppressed_by` is the suppression list that it stands in, if any; `plan` the encoded open ping, where it is at
-    hand. The fields are put in an order that can be had again from what is stored: an offer that is repeated by
-    another worker is the same to the last byte.
+    hand; `keyed` is as in `NewLead`. The fields are put in an order that can be had again from what is stored: an
+    offer that is repeated by another worker is the same to the last byte.
     """
     personal = {name: value for name, value in values.items() if name not in ping.values}
     prints = lead_prints(campaign, values, sealer)
@@ -184,6 +185,7 @@ def draft_lead(
         refused_answer=refused_answer,
         plan=plan or encode_open_ping(ping),
         people=people_in(campaign, values, sealer),
+        keyed=keyed,
     )
     return LeadDraft(lead, ping, ping.values | personal, currency, prints=prints)
 

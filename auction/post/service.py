@@ -147,15 +147,16 @@ class PostService:
         known = {name: request.lead[name] for name in pinged_fields if name in request.lead}
         asked = replace(request, lead=known)
         ping_id = None if key is None else self._keyed(f"{seller.id}:{key}".encode()).hex()[:32]
+        by_key = ping_id if request.buyer is not None else None
         if request.buyer is not None:
-            whole = PostRequest("", request.lead, body_hash, request.buyer)
-            adopted = await self._by_its_ping(seller, asked, whole, ping_id)
+            whole = PostRequest("", request.lead, body_hash, request.buyer, by_key)
+            adopted = await self._by_its_ping(seller, asked, whole)
             if adopted is not None:
                 return adopted
         lead_id, body_hash = uuid_utils.uuid7().hex, self._keyed(body_hash)
         with self._place():
             if ping_id is not None:
-                posted = PostRequest(ping_id, {}, body_hash)
+                posted = PostRequest(ping_id, {}, body_hash, keyed=by_key)
                 earlier = await self.claiming.earlier(seller, posted)
                 if earlier is not None:
                     return Pinged(PingAnswer(ping_id, "offer"), 0, 0, None), earlier
@@ -178,15 +179,21 @@ class PostService:
                 return pinged, kept
             if ping_id is not None:  # a repeat that runs at the same time has the same places: they stay held
                 ping = replace(ping, opens=True)
-            opened, posted = Opened(ping, b""), PostRequest(ping.ping_id, {}, body_hash)
+            opened, posted = Opened(ping, b""), PostRequest(ping.ping_id, {}, body_hash, keyed=by_key)
             sold = await self._sell(floor, campaign, seller, opened, decoded.values, posted, lead_id)
             return pinged, sold
 
     async def _by_its_ping(
-        self, seller: TradedSeller, asked: PingRequest, whole: PostRequest, keyed: str | None
+        self, seller: TradedSeller, asked: PingRequest, whole: PostRequest
     ) -> tuple[Pinged, bytes] | None:
-        """The lead sold against the offer that its seller got for it; None where there is none to be had. `keyed` is
-        the ping's id that follows from the request's key: the same request again is sold by the same offer."""
+        """The lead sold against the offer that its seller got for it; None where there is none to be had. The same
+        request again, by its key, is sold by the same offer, and once it is sold gets its answer from the ledger."""
+        keyed = whole.keyed
+        if keyed is not None:
+            posted = PostRequest(keyed, {}, self._keyed(whole.body_hash), keyed=keyed)
+            earlier = await self.claiming.earlier(seller, posted)
+            if earlier is not None:
+                return Pinged(PingAnswer(keyed, "offer"), 0, 0, None), earlier
         ping_id = None if keyed is None else await self.claiming.adopted(keyed)
         if ping_id is None:
             ping_id = await self._pings.offer_of(seller, asked)
@@ -227,6 +234,7 @@ class PostService:
             sealer=self._sealer,
             plan=opened.record,
             suppressed_by=suppressed.id if suppressed else None,
+            keyed=request.keyed,
         )
         course = Course(
             floor,
@@ -258,6 +266,10 @@ class PostService:
             await self._leave(floor, draft.ping, draft.lead_id, wins)
             raise
         if isinstance(taken, AlreadyTaken):
+            if (
+                lead.ping_id == lead.keyed and taken.ping_id != lead.ping_id
+            ):  # sold by an earlier ping's offer
+                await self._offering.give_back(floor, draft.ping, draft.ping.wins)
             same = taken.body_hash in (lead.body_hash, b"")  # of a forgotten lead no hash is left
             if same and taken.answer is not None:
                 await self.claiming.finish(lead.ping_id, lead.lead_id)

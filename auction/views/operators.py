@@ -9,7 +9,7 @@ from datetime import UTC, datetime, tzinfo
 import msgspec
 from sqlalchemy import Connection
 
-from auction.ledger.lead_listing import QUARTER_MS, LeadRow, Sum
+from auction.ledger.lead_listing import LINE_COLUMNS, QUARTER_MS, LeadRow, Sum
 from auction.ledger.lead_queries import find_lead, lead_history_of, offers_of, sales_of
 from auction.ledger.records import Moment, Offer, Sale
 from auction.market.money import to_wire
@@ -17,7 +17,8 @@ from auction.ping.offer import iso_utc
 
 
 class LeadLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One lead of a list. `payout` only for those who may see money."""
+    """One lead of a list: `buyers` are those whose sales stand, `returned_by` those that gave it back. `payout` only
+    for those who may see money."""
 
     lead_id: str
     ping_id: str
@@ -26,6 +27,7 @@ class LeadLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: str
     reason: str | None
     buyers: tuple[str, ...]
+    returned_by: tuple[str, ...] = ()
     sub_id: str | None
     test: bool
     created_at: str
@@ -113,6 +115,7 @@ def line_of(row: LeadRow, *, money: bool) -> LeadLine:
         status=row.state,
         reason=row.reason,
         buyers=row.buyers,
+        returned_by=row.returned_by,
         sub_id=row.sub_id,
         test=row.test,
         created_at=iso_utc(row.created_at_ms),
@@ -128,8 +131,9 @@ def lead_file(conn: Connection, lead_id: str, *, money: bool) -> LeadFile | None
         return None
     sold = sales_of(conn, lead_id)
     row = LeadRow(
-        buyers=tuple(sale.buyer_id for sale in sold),
-        **{name: getattr(lead, name) for name in LeadRow.__struct_fields__ if name != "buyers"},
+        buyers=tuple(sale.buyer_id for sale in sold if sale.stands),
+        returned_by=tuple(sale.buyer_id for sale in sold if not sale.stands),
+        **{name: getattr(lead, name) for name in LINE_COLUMNS},
     )
     return LeadFile(
         lead=line_of(row, money=money),

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.api.conftest import OpenDoors, hash_of_key
-from tests.house import CAMPAIGN, KEY_HASH, House
+from tests.house import CAMPAIGN, KEY, KEY_HASH, House
 
 ACME = {
     "id": "acme",
@@ -75,7 +75,10 @@ async def test_an_empty_body_and_another_type_are_told_what_to_send(house: House
     _, answer = await house.post("/api.php", b"", **{"content-type": "application/json"})
     assert answer["detail"] == "The body is not JSON: it is empty."
     _, answer = await house.post("/api/leads", b"<a/>", **{"content-type": "text/xml"})
-    assert answer["details"] == "Send the body as application/json or application/x-www-form-urlencoded."
+    assert (
+        answer["details"]
+        == "Send the body as application/json, application/x-www-form-urlencoded or multipart/form-data."
+    )
 
 
 async def test_by_query_and_the_body_wins(house: House) -> None:
@@ -213,6 +216,11 @@ async def test_a_bug_is_an_internal_error(
 ) -> None:
     house = await open_sqlite_house(FIXED, {}, campaign=DOOR, sellers=[ACME])
     monkeypatch.setattr("auction.post.service.PostService.direct", None)
-    status, answer = await send(house)
-    assert (status, answer["success"], answer["error"]) == (500, False, "Internal error")
+    url, key = house.url + "/api/leads", {"authorization": f"Bearer {KEY}"}
+    async with house._session.post(url, json=LEAD, headers=key) as told:
+        answer, headers = await told.json(), told.headers
+    assert (told.status, answer["success"], answer["error"]) == (500, False, "Internal error")
+    assert (headers["x-ratelimit-limit"], headers["x-ratelimit-remaining"]) == ("60", "59")
+    assert "x-ratelimit-reset" in headers
     assert house.app.bugs == 1
+    assert house.app.traffic.responses["api/leads", "5xx"] == 1

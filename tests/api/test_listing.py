@@ -8,15 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auction.api.listing import MOST_VALUES, Listing, read_flag, read_listing, read_text, read_whole
+from auction.api.listing import (
+    MOST_VALUES,
+    Listing,
+    OneOf,
+    Reading,
+    read_flag,
+    read_listing,
+    read_text,
+    read_whole,
+)
 from auction.errors import SellerError
 
-FIELDS = {
+FIELDS: dict[str, Reading] = {
     "id": read_whole,
     "distribution_target": read_text,
     "team_id": read_whole,
     "filter": read_text,
     "paused": read_flag,
+    "method": OneOf(("Specific Team", "Zipcode")),
 }
 ROWS: list[dict[str, Any]] = [
     {"id": 1, "distribution_target": "Team Rollout", "team_id": 3, "filter": "Buyer", "paused": False},
@@ -90,6 +100,21 @@ def test_what_cannot_be_asked_is_named(query: str, field: str, error: str) -> No
     assert (caught.value.status, caught.value.code) == (400, "bad_query")
     (mistake,) = caught.value.mistakes
     assert (mistake.field, mistake.error) == (field, error)
+
+
+def test_a_word_that_there_is_not_is_told_with_those_that_there_are() -> None:
+    assert ids("method=null") == [1, 2, 3, 4]
+    assert ids("method=Zipcode") == []
+    with pytest.raises(SellerError) as caught:
+        listing("method=Zip+code&method[$ne]=zip")
+    assert (caught.value.status, caught.value.code) == (422, "bad_fields")
+    assert [(one.field, one.error) for one in caught.value.mistakes] == [
+        ("method", "expected one of Specific Team, Zipcode; did you mean `Zipcode`?"),
+        ("method[$ne]", "expected one of Specific Team, Zipcode"),
+    ]
+    with pytest.raises(SellerError) as caught:  # what cannot be read at all comes first
+        listing("method=x&id=x")
+    assert (caught.value.status, len(caught.value.mistakes)) == (400, 2)
 
 
 def test_all_mistakes_at_once_and_a_crowd_of_values_once() -> None:

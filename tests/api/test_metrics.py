@@ -40,6 +40,7 @@ NAMES = {
     *("auction_ledger_waiting", "auction_ping_log_waiting"),
     *("auction_leads_waiting", "auction_waiting_tries"),
     *("auction_keyed_requests", "auction_keyed_requests_waiting"),
+    *("auction_requests_rate_limited", "auction_requests_uncounted"),
     *("auction_catalogue_changes", "auction_catalogue_changes_waiting"),
     *("auction_pings_allowed", "auction_pings_leased", "auction_pings_withheld"),
     *(

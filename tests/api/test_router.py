@@ -196,19 +196,25 @@ async def test_every_request_is_logged_and_nobody_is_named(
     _, accepted = await send(web, {**PERSON, "geo": "TX"})
     await send(web, {**PERSON, "geo": "TX", "Ann Lee": "x"})
     await send(web, b"{")
+    await web.get("/api.php")
     lines = [record.facts for record in caplog.records if record.getMessage() == "request"]  # type: ignore[attr-defined]
     assert lines == [
         {"door": "api.php", "http": 200, "status": "accepted", "lead_id": accepted["lead_id"]},
         {"door": "api.php", "http": 422, "status": "rejected", "reason": "bad_fields"},
         {"door": "api.php", "http": 400, "status": "rejected", "reason": "bad_json"},
+        {"door": "api.php", "http": 405, "status": "rejected", "reason": "wrong_method"},
     ]
+    assert web.app.traffic.responses["api.php", "4xx"] == 3
 
 
 async def test_a_bug_is_told_in_this_doors_words(
-    open_sqlite_house: OpenDoors, monkeypatch: pytest.MonkeyPatch
+    open_sqlite_house: OpenDoors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "auction")
     house = await open_sqlite_house(FIXED, {}, campaign=SPLIT, sellers=[SELLER])
     monkeypatch.setattr("auction.post.service.PostService.direct", None)
     status, answer = await send(house, {**PERSON, "geo": "TX"})
     assert (status, answer["status"], answer["reason"]) == (500, "rejected", "internal_error")
     assert house.app.bugs == 1
+    (line,) = [record.facts for record in caplog.records if record.getMessage() == "request"]  # type: ignore[attr-defined]
+    assert line == {"door": "api.php", "http": 500, "status": "rejected", "reason": "internal_error"}

@@ -184,6 +184,12 @@ async def test_lists_are_asked_as_one_likes(house: House, query: str, found: lis
         ("team_id[$gt]=3", (400, ["team_id[$gt]"])),
         ("&".join(f"lead_source_id[$in]={number}" for number in range(10_000)), (431, "head_too_large")),
         ("filter=%ff", (400, "bad_query")),
+        ("distribution_target=Nobody", (422, ["distribution_target"])),
+        (
+            "team_selection_method[$in]=Zipcode&team_selection_method[$in]=zip",
+            (422, ["team_selection_method[$in]"]),
+        ),
+        ("distribution_target=Nobody&$limit=-1", (400, ["distribution_target", "$limit"])),
     ],
 )
 async def test_what_cannot_be_asked_is_told(house: House, query: str, expected: tuple[int, Any]) -> None:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.house import PERSON, PING, catalogue
@@ -190,7 +191,10 @@ async def test_a_stop_while_an_exchange_opens_is_a_good_end(tmp_path: Path, work
             await ends_well(process, tmp_path)
 
 
-async def test_one_line_on_standard_output_says_where_it_listens(tmp_path: Path) -> None:
+async def test_one_line_on_standard_output_says_where_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUCTION_ALLOW_ORIGINS", "https://forms.example")
     process = await started(tmp_path)
     assert process.stdout is not None
     line = await asyncio.wait_for(process.stdout.readline(), 30)
@@ -201,6 +205,9 @@ async def test_one_line_on_standard_output_says_where_it_listens(tmp_path: Path)
     served = Served(said[1].decode(), "", tmp_path, None, None, text_of)  # type: ignore[arg-type]
     async with client_of(served) as client:
         assert await client.get("/readyz") == (200, {"status": "ready", "market_version": 1})
+        from_page = {"origin": "https://forms.example"}
+        async with aiohttp.request("POST", served.url + "/ping", headers=from_page) as answer:
+            assert answer.headers["access-control-allow-origin"] == "https://forms.example"
     process.send_signal(signal.SIGINT)
     output, _ = await asyncio.wait_for(process.communicate(), 20)
     assert (process.returncode, output) == (0, b"")

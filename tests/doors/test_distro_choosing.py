@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from tests.doors.distro import ORDERS, Open, example, ingest, ping
+from tests.faults.breaking import eventually
 from tests.house import House
+from tests.reports.test_reporting import lose_counters
 
 ONE_A_DAY: list[dict[str, Any]] = [{**order, "caps": [{"leads": 1, "per": "day"}]} for order in ORDERS]
+TWO_A_DAY: list[dict[str, Any]] = [{**order, "caps": [{"leads": 2, "per": "day"}]} for order in ORDERS]
 REFUSES = {"bid": {"price": 25}, "post": {"accept": 0}}
 
 
@@ -101,6 +105,74 @@ async def test_a_keyed_request_has_one_effect(open_distro: Open) -> None:
     assert len(await house.seen("buyer_def", "post")) == 1
     status, problem = await house.post("/api/v1/ingest", {**lead, "state": "OK"}, **{"idempotency-key": "k"})
     assert (status, problem["code"]) == (409, "idempotency_conflict")
+
+
+async def test_a_keyed_request_has_one_effect_though_all_counters_are_lost(open_distro: Open) -> None:
+    """By the offer of an earlier ping: its id is not the one that follows from the key, and only the ledger knows."""
+    house: House = await open_distro(TWO_A_DAY)
+    await ping(house)
+    lead, key = example("ingest.request", buyer_id="buyer_def"), {"idempotency-key": "k"}
+    first = await house.post("/api/v1/ingest", lead, **key)
+    assert first[1]["data"]["status"] == "ACCEPTED"
+    await lose_counters(house, "def")
+    assert await house.post("/api/v1/ingest", lead, **key) == first
+    await lose_counters(house, "def")
+    await ping(house)  # an offer that would fit
+    assert await house.post("/api/v1/ingest", lead, **key) == first
+    status, problem = await house.post("/api/v1/ingest", {**lead, "first_name": "Bob"}, **key)
+    assert (status, problem["code"]) == (409, "idempotency_conflict")
+    assert len(await house.seen("buyer_def", "post")) == 1
+
+
+async def test_nor_is_one_sold_anew_by_an_offer_that_came_after_it(open_distro: Open) -> None:
+    house: House = await open_distro(TWO_A_DAY)
+    lead, key = example("ingest.request", buyer_id="buyer_def"), {"idempotency-key": "k"}
+    first = await house.post("/api/v1/ingest", lead, **key)
+    assert first[1]["data"]["status"] == "ACCEPTED"
+    await lose_counters(house, "def")
+    await ping(house)
+    assert await house.post("/api/v1/ingest", lead, **key) == first
+    assert len(await house.seen("buyer_def", "post")) == 1
+
+
+async def test_a_retry_waits_for_the_first_though_all_counters_are_lost(open_distro: Open) -> None:
+    house: House = await open_distro(
+        TWO_A_DAY, manners={"buyer_def": {"bid": {"price": 25}, "post": {"latency_ms": 1_500}}}
+    )
+    await ping(house)
+    lead, key = example("ingest.request", buyer_id="buyer_def"), {"idempotency-key": "k"}
+    under_way = asyncio.create_task(house.post("/api/v1/ingest", lead, **key))
+
+    async def offered() -> bool:
+        return bool(await house.seen("buyer_def", "post"))
+
+    await eventually(offered)
+    await lose_counters(house, "def")
+    again = await house.post("/api/v1/ingest", lead, **key)
+    assert again == await under_way
+    assert again[1]["data"]["status"] == "ACCEPTED"
+    assert len(await house.seen("buyer_def", "post")) == 1
+
+
+async def test_a_take_that_comes_too_late_gives_its_places_back(
+    open_distro: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counters are lost between the two looks at the ledger: the retry is auctioned, and finds its lead there."""
+    house: House = await open_distro(TWO_A_DAY)
+    await ping(house)
+    lead, key = example("ingest.request", buyer_id="buyer_def"), {"idempotency-key": "k"}
+    first = await house.post("/api/v1/ingest", lead, **key)
+    await lose_counters(house, "def")
+
+    async def unseen(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(house.exchange.posts.claiming, "earlier", unseen)
+    assert await house.post("/api/v1/ingest", lead, **key) == first
+    one = house.exchange.floor.market.orders["def"]
+    used = await house.exchange.counters.peek(one.buyer_id, one.caps, house.clock.now_ms())
+    assert [(count, limit) for _, count, limit in used] == [(1, 2)]
+    assert len(await house.seen("buyer_def", "post")) == 1
 
 
 async def test_an_answer_that_was_lost_is_pending(open_distro: Open) -> None:

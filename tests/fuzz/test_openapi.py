@@ -76,7 +76,7 @@ async def house(tmp_path: Path, emptied_valkey: str, sqlite_ledger: str) -> Asyn
         buyers={"a-co": {"keys": [BUYER_KEY]}},
         sections=ROUTED,
         sellers=[{**SELLER, "rate_limit": "1000000/second"}],  # where no key is asked for, a limit is
-        settings={"leads_per_minute": 1_000_000, "postbacks_per_second": 1_000_000},
+        settings=dict.fromkeys(("leads_per_minute", "postbacks_per_second", "changes_per_minute"), 1_000_000),
     ) as one:
         yield one
 

@@ -20,7 +20,7 @@ def conn(ledger_url: str) -> Iterator[Connection]:
     engine = open_engine(ledger_url)
     with transaction(engine) as one:
         for version in VERSIONS:
-            told = audit.NewEntry(who="w", action="a", kind="k", entry=str(version), version=version)
+            told = audit.NewEntry(who="w", action="change", kind="k", entry=str(version), version=version)
             audit.record(one, [told], version or 3)
         yield one
     engine.dispose()

@@ -14,6 +14,7 @@ from auction.ledger.engine import open_engine, transaction
 from auction.ledger.faults import ImpossibleMove, SaleRefused
 from auction.ledger.lead_queries import (
     find_lead,
+    find_lead_by_key,
     find_lead_by_ping,
     lead_history_of,
     offers_of,
@@ -56,7 +57,12 @@ def test_taken_is_the_intent(engine: Engine) -> None:
 def test_a_ping_is_taken_once(engine: Engine) -> None:
     take(engine, a_lead())
     again = a_lead(lead_id="lead-other", body_hash=b"other")
-    expected: dict[str, Any] = {"lead_id": "lead-1", "reason": None, "body_hash": b"hash"}
+    expected: dict[str, Any] = {
+        "lead_id": "lead-1",
+        "ping_id": "ping-1",
+        "reason": None,
+        "body_hash": b"hash",
+    }
     assert take(engine, again) == AlreadyTaken(state="offered", answer=None, **expected)
     do_settle(engine, sold())
     assert take(engine, again) == AlreadyTaken(state="sold", answer='{"status":"sold"}', **expected)
@@ -69,6 +75,40 @@ def test_a_lead_id_under_another_ping_is_refused(engine: Engine) -> None:
     take(engine, a_lead())
     with pytest.raises(ImpossibleMove):
         take(engine, a_lead(ping_id="ping-other"))
+
+
+def test_a_key_takes_one_lead_whichever_ping_it_is_sold_by(engine: Engine) -> None:
+    def by_key(keyed: str) -> str | None:
+        with engine.connect() as conn:
+            found = find_lead_by_key(conn, keyed)
+            return None if found is None else found.lead_id
+
+    first = a_lead(1, keyed="key")
+    assert take(engine, first) == Taken(lead_id="lead-1")
+    again = take(engine, a_lead(2, keyed="key", people=(b"p" * 16,)))
+    assert isinstance(again, AlreadyTaken)
+    assert (again.lead_id, again.ping_id) == ("lead-1", "ping-1")
+    with engine.connect() as conn:
+        assert find_lead_by_ping(conn, "ping-2") is None
+    assert take(engine, a_lead(3, keyed="other")) == Taken(lead_id="lead-3")
+    assert (by_key("key"), by_key("other"), by_key("ping-1")) == ("lead-1", "lead-3", "lead-1")
+    with transaction(engine) as conn:  # what is taken back leaves its key free
+        assert void_lead(conn, "lead-1", first.worker)
+    assert by_key("key") is None
+    assert take(engine, a_lead(2, keyed="key")) == Taken(lead_id="lead-2")
+
+
+async def test_of_many_takes_of_one_key_one_is_taken(engine: Engine, ledger_url: str) -> None:
+    other_engine = open_engine(ledger_url)
+    takes = [
+        asyncio.to_thread(take, (engine, other_engine)[number % 2], a_lead(number, keyed="key"))
+        for number in range(1, 9)
+    ]
+    outcomes = await asyncio.gather(*takes)
+    other_engine.dispose()
+    (taken,) = [one for one in outcomes if isinstance(one, Taken)]
+    others = {one.lead_id for one in outcomes if isinstance(one, AlreadyTaken)}
+    assert (others, len(outcomes)) == ({taken.lead_id}, 8)
 
 
 async def test_of_many_takes_of_one_ping_one_is_taken(engine: Engine, ledger_url: str) -> None:
@@ -231,7 +271,7 @@ def test_a_duplicate_is_rejected_and_says_of_what(engine: Engine) -> None:
     assert take(engine, a_print(1)) == Taken(lead_id="lead-1")
     assert take(engine, a_print(2)) == Refused(lead_id="lead-2", reason="duplicate", of_lead_id="lead-1")
     assert take(engine, a_print(1)) == AlreadyTaken(
-        lead_id="lead-1", state="offered", reason=None, answer=None, body_hash=b"hash"
+        lead_id="lead-1", ping_id="ping-1", state="offered", reason=None, answer=None, body_hash=b"hash"
     )
     with engine.connect() as conn:
         lead = find_lead(conn, "lead-2")

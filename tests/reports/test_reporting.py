@@ -75,14 +75,14 @@ async def compared(house: House, *, repair: bool = False) -> Outcome:
     return await one.run(exchange.floor.market)
 
 
-async def lose_counters(house: House) -> None:
+async def lose_counters(house: House, order_id: str = "a") -> None:
     """They are empty, and the house has made them good again out of its ledger."""
     before = house.exchange.rebuilding.rebuilds
     await house.exchange.link.call("FLUSHALL")
 
     async def rebuilt() -> bool:
         with contextlib.suppress(HouseError):
-            await used(house)
+            await used(house, order_id)
             return house.exchange.rebuilding.rebuilds > before
         return False
 

@@ -44,7 +44,7 @@ def read_asked(
 ) -> Asked:
     """What is asked for of a table. `columns`: for each name in a URL the column, and how its values are read.
 
-    Raises `SellerError` 400 that names every parameter that is wrong.
+    Raises `SellerError` 400 or 422 that names every parameter that is wrong.
     """
     times = {"since": read_time(zone), "until": read_time(zone)}
     listing = read_listing(pairs, {name: reading for name, (_, reading) in columns.items()} | times)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, get_args
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -12,13 +12,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from auction.api.admin.asking import read_asked, read_word
-from auction.api.admin.calls import Calls, query_of, reply, response
-from auction.api.listing import Reading, read_whole
-from auction.ledger.audit import AuditEntry, entries
+from auction.api.admin.calls import Calls, query_of, reply
+from auction.api.changes import response
+from auction.api.listing import OneOf, Reading, read_whole
+from auction.catalogue.documents import KINDS
+from auction.ledger.audit import Action, AuditEntry, entries
 from auction.ping.offer import iso_utc
 
 AUDIT: Final[dict[str, tuple[str, Reading]]] = {
-    **{name: (name, read_word) for name in ("who", "action", "kind")},
+    "who": ("who", read_word),
+    "action": ("action", OneOf(get_args(Action))),
+    "kind": ("kind", OneOf(KINDS)),
     "id": ("entry", read_word),
     "version": ("version", read_whole),
 }

@@ -1,13 +1,11 @@
 """What the doors of operators share: who calls and what it may do, bodies in, answers out, one effect for each call.
 
-An operator's key has scopes. A call that changes something may carry an `Idempotency-Key`; the answer is then written
-in the transaction of the change.
+An operator's key has scopes, and so many changes a minute. A call that changes something may carry an
+`Idempotency-Key`; the answer is then written in the transaction of the change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from time import perf_counter
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -15,29 +13,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from auction.api.bodies import Bodies
-from auction.api.idempotency import headers_of_reply, once, read_key
+from auction.api.changes import Changes, Work
 from auction.api.listing import MOST_VALUES
-from auction.api.native import hash_of
 from auction.api.wire import JSON_TYPE, encode_json, headers_of, key_of, read_object, too_deep
 from auction.catalogue.json_source import is_deeper
 from auction.catalogue.yaml_source import MOST_NESTED
 from auction.changes.administration import Administration
 from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
-from auction.idempotency import Header, KeyedRequest, Owned, Reply
+from auction.idempotency import Header, Reply
 from auction.market.model import Admin, Scope
 
 MOST_BODY_BYTES: Final = 1024 * 1024
 """An operator's body may be longer than a lead: a campaign has hundreds of fields."""
-WAIT_S: Final = 2.0
-"""How long a call waits for another with its `Idempotency-Key`."""
-LEASE_MS: Final = 15_000
-"""After so long, work under a key is held for dead; should it not be, it changes nothing any more."""
-
 MOST_QUERY: Final = 2 * MOST_VALUES
 """Parameters of a list."""
-
-Work = Callable[[Owned | None], Awaitable[Reply]]
 
 
 class Calls:
@@ -46,6 +36,7 @@ class Calls:
     def __init__(self, exchange: Exchange, bodies: Bodies) -> None:
         self.exchange = exchange
         self.bodies = bodies
+        self._changes = Changes(lambda: self.administration, exchange.admin_rate)
 
     @property
     def administration(self) -> Administration:
@@ -69,19 +60,15 @@ class Calls:
         return data
 
     async def once(self, request: Request, admin: Admin, data: dict[str, Any], work: Work) -> Response:
-        """The answer of `work`; of a call that was made before with this `Idempotency-Key`, the one it got then."""
-        raw = headers_of(request.scope).get(b"idempotency-key")
-        if raw is None:
-            return response(await work(None))
-        keyed = KeyedRequest(
-            caller=who(admin),
-            key=read_key(raw),
-            door=f"{request.method} {request.url.path}",
-            body_hash=hash_of(data),
-            give_up_s=perf_counter() + WAIT_S,
-            lease_ms=LEASE_MS,
-        )
-        return response(await once(self.administration.idempotency, keyed, work))
+        """The answer of `work`; of a call that was made before with this `Idempotency-Key`, the one it got then.
+
+        Raises `SellerError` 429 for one change too many.
+        """
+        return await self._changes.once(request, who(admin), data, work)
+
+    async def admit(self, request: Request, admin: Admin) -> tuple[Header, ...]:
+        """The headers of a change that is made without `once`. Raises `SellerError` 429."""
+        return await self._changes.admit(request, who(admin))
 
 
 def query_of(request: Request) -> list[tuple[str, str]]:
@@ -116,10 +103,3 @@ def bad_fields(mistakes: list[FieldMistake]) -> SellerError:
 def reply(answer: object, status: int = 200, *headers: Header) -> Reply:
     """An answer in JSON that can be kept."""
     return Reply(status, encode_json(answer), (JSON_TYPE, *headers))
-
-
-def response(answered: Reply) -> Response:
-    """The same as Starlette sends it."""
-    sent = Response(answered.body, answered.status)
-    sent.raw_headers += headers_of_reply(answered)
-    return sent

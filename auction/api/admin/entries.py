@@ -17,8 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from auction.api.admin.calls import Calls, bad_fields, out_of_scope, query_of, reply, response, who
+from auction.api.admin.calls import Calls, bad_fields, out_of_scope, query_of, reply, who
 from auction.api.admin.fields import comparable, fields_of
+from auction.api.changes import response
 from auction.api.listing import Listing, Page, read_listing
 from auction.api.wire import encode_json, headers_of
 from auction.catalogue.documents import SECTIONS, Kind, from_document, to_document

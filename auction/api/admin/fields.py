@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec.inspect as mi
 
-from auction.api.listing import Reading, Value, read_flag, read_text, read_whole
+from auction.api.listing import OneOf, Reading, Value, read_flag, read_text, read_whole
 from auction.catalogue.documents import KINDS, Kind, keys_of
 from auction.catalogue.secrets import SECRET_KEYS
 
@@ -51,7 +51,9 @@ def _reading(name: str, kind: mi.Type) -> Reading:
     if isinstance(kind, mi.UnionType):
         members = [member for member in kind.types if not isinstance(member, mi.NoneType)]
         return _reading(name, members[0]) if len(members) == 1 else _read_number_or_text
-    if isinstance(kind, mi.StrType | mi.LiteralType):
+    if isinstance(kind, mi.LiteralType):
+        return OneOf(map(str, kind.values))
+    if isinstance(kind, mi.StrType):
         return read_text
     if isinstance(kind, mi.IntType):
         return read_whole

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from auction.api.admin.calls import Calls, reply, response, who
+from auction.api.admin.calls import Calls, reply, who
 from auction.api.admin.entries import id_in, unknown_entry, within_scopes
+from auction.api.changes import response
 from auction.catalogue.documents import from_document
 from auction.changes.administration import hash_of, new_key
 from auction.errors import OperatorError, SellerError

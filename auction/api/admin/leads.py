@@ -14,8 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from auction.api.admin.asking import MOST_TEXT, read_asked, read_word
-from auction.api.admin.calls import Calls, bad_fields, query_of, reply, response
-from auction.api.listing import Reading, read_flag
+from auction.api.admin.calls import Calls, bad_fields, query_of, reply
+from auction.api.changes import response
+from auction.api.listing import OneOf, Reading, read_flag
 from auction.api.status import MOST_ID
 from auction.buyers.protocol import is_reason
 from auction.errors import FieldMistake, SellerError
@@ -24,6 +25,7 @@ from auction.ledger.conditions import Asked, Wanted
 from auction.ledger.lead_listing import MOST_GROUPS, list_leads, sums
 from auction.market.money import to_wire
 from auction.ping.offer import iso_utc
+from auction.post.sale import LeadState
 from auction.post.settling import Said, SettlementRefused
 from auction.views.operators import LeadFile, LeadLine, MoneyLine, lead_file, line_of, money_lines
 
@@ -32,8 +34,9 @@ USUAL_DAYS: Final = 31
 MOST_DAYS: Final = 400
 LEADS: Final[dict[str, tuple[str, Reading]]] = {
     **{name: (name, read_word) for name in ("lead_id", "ping_id", "seller", "campaign", "reason", "sub_id")},
-    "status": ("state", read_word),
+    "status": ("state", OneOf(LeadState)),
     "buyer": ("buyer", read_word),
+    "returned_by": ("returned_by", read_word),
     "test": ("test", read_flag),
 }
 MONEY: Final[dict[str, tuple[str, Reading]]] = {
@@ -176,10 +179,11 @@ class LeadsDoor:
 
 
 def _groups(given: Sequence[str]) -> tuple[str, ...]:
-    """By what is summed, in one order. Raises `SellerError` 400."""
+    """By what is summed, in one order. Raises `SellerError` 422."""
     for one in given:
         if one not in GROUPS:
-            raise _bad_query("by", f"expected one of {', '.join(GROUPS)}; several as by=seller&by=day")
+            known = f"expected one of {', '.join(GROUPS)}; several as by=seller&by=day"
+            raise bad_fields([FieldMistake("by", known)])
     return tuple(name for name in GROUPS if name in given)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from auction.api.admin.calls import Calls, bad_fields, query_of, reply, response, who
+from auction.api.admin.calls import Calls, bad_fields, query_of, reply, who
 from auction.api.admin.entries import id_in, unknown_entry
+from auction.api.changes import response
 from auction.api.dialect import FORM
 from auction.api.wire import headers_of
 from auction.changes.uploading import MOST_BYTES, Load, UploadFault
@@ -74,6 +76,7 @@ class SuppressionDoor:
             raise SellerError(415, "not_text", "Send text/plain with one value a line, or text/csv.")
         if whole and request.method != "DELETE":
             raise bad_fields([FieldMistake("all", "is for DELETE: PUT replaces the whole list as it is")])
+        standing = await self._calls.admit(request, admin)
         declared = headers.get(b"content-length")
         load = Load(
             list_id=list_id,
@@ -100,7 +103,7 @@ class SuppressionDoor:
             passed_over=loaded.passed_over,
             passed_over_lines=loaded.passed_over_lines,
         )
-        return response(reply(told))
+        return response(replace(reply(told), passing=standing))
 
     async def _state(self, request: Request) -> tuple[str, ListState | None]:
         """Raises `SellerError` 404."""

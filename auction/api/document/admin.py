@@ -14,21 +14,34 @@ from auction.api.admin.suppression import ListEntries
 from auction.api.document import entries
 from auction.api.document.entries import entry_name
 from auction.api.document.fields import Schema
-from auction.api.document.parts import KEY_HEADER, TEXT, answer, body, json_of, problems, ref, security
-from auction.api.listing import MOST_LIMIT, MOST_SKIP, Reading, read_flag, read_whole
+from auction.api.document.parts import (
+    KEY_HEADER,
+    RATE,
+    SEVERAL,
+    TEXT,
+    answer,
+    body,
+    headers_told,
+    json_of,
+    problems,
+    ref,
+    security,
+)
+from auction.api.listing import MOST_LIMIT, MOST_SKIP, OneOf, Reading, read_flag, read_whole
 from auction.catalogue.documents import SECTIONS, Kind
 from auction.market.model import Campaign
 from auction.views.operators import LeadFile
 
 STRUCTS: Final = (AuditList, Keys, MadeKey, Version, Leads, LeadFile, Money, SettledLead, ListEntries)
 _READ: Final = (400, 401, 403, 404, 431, 500, 503)
-_WRITE: Final = (*_READ, 408, 409, 413, 415, 422)
+_LIST: Final = (*_READ, 422)
+_WRITE: Final = (*_READ, 408, 409, 413, 415, 422, 429)
 _CHANGE: Final = (*_WRITE, 412, 428)
 _TAG: Final = "Operating"
 _ID: Final[Schema] = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}
 _OPERATORS: Final = (
-    " Every parameter also with an operator: `field[$ne]`, `field[$in]` and `field[$nin]` (repeated for several "
-    "values), all mixed as you like; `null` is nothing."
+    " Every parameter also with an operator: `field[$ne]`, `field[$in]` and `field[$nin]`, all mixed as you like; "
+    f"`null` is nothing. {SEVERAL}"
 )
 _IF_MATCH: Final[Schema] = {
     "name": "If-Match",
@@ -77,6 +90,8 @@ def schemas() -> dict[str, Schema]:
 def _operation(name: str, scope: str, summary: str, answers: Schema, **more: Any) -> Schema:
     parameters = [one for one in more.pop("parameters", []) if one]
     description = f"{more.pop('description', '')} Scope: `{scope}`.".strip()
+    if scope.endswith(":write"):
+        answers = {status: _with_rate(told) if status < "300" else told for status, told in answers.items()}
     return {
         "operationId": f"admin_{name}",
         "tags": [_TAG],
@@ -89,6 +104,11 @@ def _operation(name: str, scope: str, summary: str, answers: Schema, **more: Any
     }
 
 
+def _with_rate(told: Schema) -> Schema:
+    """A change says how many more its key may make in this minute."""
+    return {**told, "headers": {**told.get("headers", {}), **headers_told(RATE)}}
+
+
 def _section(section: str, kind: Kind) -> Schema:
     name, word = entry_name(kind), section.replace("_", " ")
     page = _page({"type": "array", "items": ref(name)})
@@ -99,7 +119,7 @@ def _section(section: str, kind: Kind) -> Schema:
             f"list_{section}",
             "catalogue:read",
             f"The {word} of the catalogue",
-            listed | problems(_READ),
+            listed | problems(_LIST),
             description=f"What is at its default is left out.{_OPERATORS}",
             parameters=_listing(fields_of(kind), MOST_SKIP),
         ),
@@ -261,7 +281,7 @@ def _leads() -> Schema:
                 "list_leads",
                 "leads:read",
                 "Leads of all sellers, the latest first",
-                {"200": answer("Leads")} | problems(_READ),
+                {"200": answer("Leads")} | problems(_LIST),
                 description=f"Nothing that names a person. `payout` with the scope `money:read`.{_OPERATORS}",
                 parameters=_table(LEADS),
             )
@@ -291,7 +311,7 @@ def _leads() -> Schema:
                 "sum_money",
                 "money:read",
                 "What was sold, in sums",
-                {"200": answer("Money")} | problems(_READ),
+                {"200": answer("Money")} | problems(_LIST),
                 description="Of the last 31 days, if nothing else is asked, and 400 at most; no tests, unless they are "
                 "asked for. Of sales that stand; what was given back is told as `returned` and `credited`, at the "
                 f"time of its sale.{_OPERATORS}",
@@ -306,7 +326,7 @@ def _audit() -> Schema:
         "list_audit",
         "catalogue:read",
         "Who changed what of the catalogue, the latest first",
-        {"200": answer("AuditList")} | problems(_READ),
+        {"200": answer("AuditList")} | problems(_LIST),
         description=_OPERATORS.strip(),
         parameters=_table(AUDIT),
     )
@@ -331,8 +351,14 @@ def _listing(fields: Mapping[str, Reading], most_skip: int, most_text: int | Non
     return [
         _in_query("$limit", {"type": "integer", "minimum": 0, "maximum": MOST_LIMIT}, "How many; else 10."),
         _in_query("$skip", {"type": "integer", "minimum": 0, "maximum": most_skip}, "How many to pass over."),
-        *(_in_query(name, kinds.get(reading, text), "") for name, reading in fields.items()),
+        *(_in_query(name, _word_of(reading, kinds, text), "") for name, reading in fields.items()),
     ]
+
+
+def _word_of(reading: Reading, kinds: Mapping[Any, Schema], text: Schema) -> Schema:
+    if isinstance(reading, OneOf):
+        return {"enum": [*reading.words, "null"]}
+    return kinds.get(reading, text)
 
 
 def _page(data: Schema) -> Schema:

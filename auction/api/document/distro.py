@@ -17,7 +17,7 @@ _TIMING: Final = {"Server-Timing": "`own`: our own time; `buyers`: how long buye
 _AFTER_PING: Final = {
     "ingest": {"operationId": "distro_ingest", "requestBody": {"ping_id": "$response.body#/data/ping_id"}},
 }
-_FORMS: Final = " The same as `application/x-www-form-urlencoded` will do."
+_FORMS: Final = " The same as `application/x-www-form-urlencoded` or `multipart/form-data` will do."
 
 
 def paths(campaigns: Sequence[Campaign]) -> Schema:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from auction.api.document.fields import Schema
-from auction.api.listing import MOST_LIMIT, MOST_SKIP, Reading, read_flag, read_whole
+from auction.api.listing import MOST_LIMIT, MOST_SKIP, MOST_VALUES, OneOf, Reading, read_flag, read_whole
 
 MOST_TEXT = 128
 MOST_WHOLE = 10**15 - 1
@@ -30,17 +30,22 @@ PROBLEMS: Final = {
     412: "Not as you have seen it: `changed_meanwhile`.",
     413: "The body is too large: `too_large`, `too_many_entries`.",
     415: "Not `application/json`: `not_json`; not lines of text: `not_text`.",
-    422: "Bad fields, each named in `errors`: `bad_fields`, `repeated_key`, `ping_fields_changed`, `no_such_bid`. "
-    "Of a list: `nothing_to_load`, `unknown_column`, `bad_csv`.",
+    422: "Bad fields, each named in `errors`: `bad_fields` (also of a query), `repeated_key`, `ping_fields_changed`, "
+    "`no_such_bid`. Of a list: `nothing_to_load`, `unknown_column`, `bad_csv`.",
     428: "A change must say what it was made from: `no_precondition`.",
     429: "Above your rate limit (`rate_limited`), or your keys of a day (`too_many_keys`); `Retry-After` "
     "says when again.",
-    431: "The head of the request is too large: `head_too_large`.",
+    431: "The head of the request, its URL with it, is above 16 KB or 100 headers: `head_too_large`. Many values of "
+    "`$in` are asked for in several requests.",
     500: "A bug of ours; it was logged: `internal_error`.",
     503: "A store is away or the house is full, `Retry-After` says when again: `counters_unavailable`, "
     "`counters_rebuilding`, `ledger_unavailable`, `ledger_full`, `house_full`, `stopping`, `not_ready`, "
     "`upload_ended`.",
 }
+SEVERAL: Final = (
+    f"`$in` and `$nin` take up to {MOST_VALUES:,} values, repeated; the URL and the headers may have 16 KB together, "
+    "so long lists are asked for in several requests."
+)
 RATE: Final = {
     "X-RateLimit-Limit": "Requests in your window.",
     "X-RateLimit-Remaining": "Requests that are left in it.",
@@ -110,6 +115,8 @@ def listing(fields: Mapping[str, Reading]) -> list[Schema]:
     ]
     for name, reading in fields.items():
         of = whole if reading is read_whole else _FLAG if reading is read_flag else _WORD
+        if isinstance(reading, OneOf):
+            of = {"enum": [*reading.words, "null"]}
         several = {"type": "array", "minItems": 1, "items": of}
         told += [
             _parameter(name, of, "Is this."),

@@ -108,8 +108,11 @@ def paths(campaigns: Sequence[Campaign]) -> Schema:
 
 
 def form_of(schema: Schema) -> dict[str, Any]:
-    """The same as a form."""
-    return {"application/x-www-form-urlencoded": {"schema": schema}}
+    """The same as a form, of either kind."""
+    return {
+        "application/x-www-form-urlencoded": {"schema": schema},
+        "multipart/form-data": {"schema": schema},
+    }
 
 
 def shaped_problems(statuses: Sequence[int], shape: Schema, own_words: dict[int, str]) -> Schema:

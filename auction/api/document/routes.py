@@ -6,26 +6,39 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from auction.api.document.fields import Schema
-from auction.api.document.parts import answer, body, json_of, listing, problems, ref, security
+from auction.api.document.parts import (
+    KEY_HEADER,
+    RATE,
+    SEVERAL,
+    answer,
+    body,
+    headers_told,
+    json_of,
+    listing,
+    problems,
+    ref,
+    security,
+)
 from auction.api.listing import Reading
-from auction.api.routes import (
+from auction.api.route_views import (
     METHODS,
-    MOST_FILTER,
-    NAMED_FIELDS,
-    ROUTE_FIELDS,
     TARGETS,
-    TEAM_FIELDS,
     LeadRoutePage,
     LeadRouteView,
     RouteNamePage,
     RouteTeamPage,
 )
+from auction.api.routes import MOST_FILTER, NAMED_FIELDS, ROUTE_FIELDS, TEAM_FIELDS
 from auction.market.model import Campaign
 
 STRUCTS: Final[tuple[Any, ...]] = (LeadRouteView, LeadRoutePage, RouteTeamPage, RouteNamePage)
 _TAG: Final = "Lead routes"
 _READ: Final = (400, 401, 431, 500, 503)
-_WRITE: Final = (400, 401, 403, 404, 408, 409, 413, 415, 422, 431, 500, 503)
+_LIST: Final = (*_READ, 422)
+_WRITE: Final = (400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 431, 500, 503)
+_ONCE: Final = (
+    "A change takes an `Idempotency-Key`, and a key makes 120 a minute, if the house sets nothing else."
+)
 _NUMBER: Final[Schema] = {
     "anyOf": [
         {"type": "integer", "minimum": 0, "maximum": 9_999_999_999},
@@ -101,12 +114,14 @@ def _submit() -> Schema:
         "tags": [_TAG],
         "summary": "A new lead route",
         "description": "It is stored when it is answered, and acts within a second. The same fields may come as a "
-        "form. Send a buyer's key.",
+        f"form. Send a buyer's key. {_ONCE}",
         "security": security(),
+        "parameters": [KEY_HEADER],
         "requestBody": body(_fields(("distribution_target",))),
         "responses": {
             "201": {
                 "description": "A `LeadRouteView`.",
+                "headers": headers_told(RATE),
                 "content": json_of(ref("LeadRouteView")),
                 "links": _AFTER,
             }
@@ -122,15 +137,17 @@ def _one(operation: str, summary: str, statuses: Sequence[int], fields: Schema |
         "required": True,
         "schema": {"type": "integer", "minimum": 0, "maximum": 9_999_999_999},
     }
+    changes = statuses is _WRITE
+    seen = "Another's route is as if it were not there. One that the operator made for you is seen and not changed."
     told: Schema = {
         "operationId": operation,
         "tags": [_TAG],
         "summary": summary,
-        "description": "Another's route is as if it were not there. One that the operator made for you is seen and "
-        "not changed.",
+        "description": f"{seen} {_ONCE}" if changes else seen,
         "security": security(),
-        "parameters": [number],
-        "responses": {"200": answer("LeadRouteView")} | problems(sorted({*statuses, 404})),
+        "parameters": [number, KEY_HEADER] if changes else [number],
+        "responses": {"200": answer("LeadRouteView", RATE if changes else None)}
+        | problems(sorted({*statuses, 404})),
     }
     return told if fields is None else told | {"requestBody": body(fields)}
 
@@ -140,10 +157,10 @@ def _list(operation: str, page: str, summary: str, fields: Mapping[str, Reading]
         "operationId": operation,
         "tags": [_TAG],
         "summary": summary,
-        "description": "All conditions have to hold. Several values of `$in` and `$nin` come repeated.",
+        "description": f"All conditions have to hold. {SEVERAL}",
         "security": security(),
         "parameters": listing(fields),
-        "responses": {"200": answer(page)} | problems(_READ),
+        "responses": {"200": answer(page)} | problems(_LIST),
     }
 
 

@@ -222,6 +222,16 @@ fingerprints = Table(
 )
 """What a lead is known by, in its campaign: keyed hashes, one for each choice of fields that a rule goes by."""
 
+lead_keys = Table(
+    "lead_keys",
+    metadata,
+    Column("keyed", Text, primary_key=True),
+    Column("lead_id", Text, ForeignKey(leads.c.lead_id), nullable=False, unique=True),
+    sqlite_with_rowid=False,
+)
+"""Leads that came with an `Idempotency-Key` and could be sold by the offer of a ping that was sent before: the key (a
+keyed hash) takes one of them, whichever ping it is sold by. Other keyed leads have it as the id of their ping."""
+
 waits = Table(
     "waits",
     metadata,

@@ -26,4 +26,11 @@ async def test_every_change_is_written_down(ops: Operator) -> None:
     assert (await ops.get("/audit?who=admin:writer&since=2026-01-01")).json["total"] == 1
     assert (await ops.get("/audit?until=2026-01-01")).json["total"] == 0
     assert (await ops.get("/audit?at=1")).code == "bad_query"
+    for query, field, known in (
+        ("kind=ordre", "kind", "`order`"),
+        ("action[$ne]=Delete", "action[$ne]", "`delete`"),
+    ):
+        unknown = await ops.get(f"/audit?{query}")
+        assert (unknown.status, unknown.code, unknown.fields) == (422, "bad_fields", [field])
+        assert unknown.json["errors"][0]["error"].endswith(f"; did you mean {known}?")
     assert (await ops.with_key("test-key").get("/audit")).status == 401

@@ -103,15 +103,18 @@ async def test_every_mistake_is_told_at_once_by_its_path(ops: Operator) -> None:
         "tier": 99,
         "wieght": 2,
         "name": 5,
-        "price": {"fixed": "1.00", "max": -1},
+        "price": {"fixed": "1.00", "max": -1, "fixd": 1},
         "caps": [{"per": "week", "leads": "5"}],
         "hours": {},
     }
     told = await ops.patch("/orders/a", wrong)
     assert (told.status, told.code) == (422, "bad_fields")
-    assert sorted(told.fields) == ["", "caps[0].leads", "hours", "name", "price.fixed", "price.max", "tier"]
-    (unknown,) = [one["error"] for one in told.json["errors"] if not one["field"]]
-    assert unknown == "unknown key `wieght`; did you mean `weight`?"
+    assert sorted(told.fields) == [
+        *("caps[0].leads", "hours", "name", "price.fixd", "price.fixed", "price.max", "tier", "wieght")
+    ]
+    errors = {one["field"]: one["error"] for one in told.json["errors"]}
+    assert errors["wieght"] == "unknown key; did you mean `weight`?"
+    assert errors["price.fixd"] == "unknown key; did you mean `fixed`?"
     told = await ops.patch(
         "/orders/a", {"buyer": "nobody", "hours": ["Mon 25:00-26:00"], "price": {"max": 1}}
     )
@@ -202,6 +205,16 @@ async def test_lists_have_the_operators_of_all_lists(open_office: OpenOffice) ->
     for query in ("$limit=-1", "nmae=x", "price=1", "tier=two", many, "%ff=1"):
         told = await ops.get(f"/orders?{query}")
         assert (told.status, told.code) == (400, "bad_query"), query[:20]
+    for path, field in (
+        ("/campaigns?unknown_fields=reject&unknown_fields[$ne]=drop", "unknown_fields[$ne]"),
+        ("/lead_routes?select=zipp", "select"),
+        ("/lead_routes?target=team&made_by=me", "made_by"),
+        ("/sources?kind[$in]=lead&kind[$in]=led", "kind[$in]"),
+        ("/admins?scopes=leads", "scopes"),
+    ):
+        told = await ops.get(path)
+        assert (told.status, told.code, told.fields) == (422, "bad_fields", [field]), path
+    assert len((await ops.get("/admins?scopes=leads:write&$limit=100")).json["data"]) == 2
     assert (await ops.get("/nothing")).code == "no_such_path"
     assert (await ops.get("/orders/NO")).code == "unknown_entry"
 

@@ -66,9 +66,17 @@ async def test_leads_are_listed_latest_first_and_name_nobody(sold: Operator) -> 
     assert await found("since=2026-01-02T00:00:00Z") == ["s4", "s3"]
     assert await found("until=2026-01-02") == ["s2", "s1"]
     assert await found("seller=none") == []
-    for query in ("since=soon", "since[$ne]=2026-01-01", "$skip=10001", "nmae=1", "status=%00", "test=maybe"):
+    for query in ("since=soon", "since[$ne]=2026-01-01", "$skip=10001", "nmae=1", "sub_id=%00", "test=maybe"):
         told = await sold.get(f"/leads?{query}")
         assert (told.status, told.code) == (400, "bad_query"), query
+    told = await sold.get("/leads?status=nonsense&status[$in]=sold&status[$in]=solid")
+    assert (told.status, told.code, told.fields) == (422, "bad_fields", ["status", "status[$in]"])
+    first, second = (error["error"] for error in told.json["errors"])
+    assert first == (
+        "expected one of received, offered, sold, rejected, pending, waiting, delivered, converted, returned"
+    )
+    assert second == f"{first}; did you mean `sold`?"
+    assert await found("status=null") == []
 
 
 async def test_a_lead_is_told_whole_but_for_the_person(sold: Operator) -> None:
@@ -103,8 +111,10 @@ async def test_money_is_summed_by_what_is_asked(sold: Operator) -> None:
     assert (await sold.get("/money?by=buyer&test=true")).json["data"] == [{"buyer": "a-co", **one}]
     assert (await sold.get("/money?by=order&since=2026-01-02")).json["data"] == [{"order": "a", **one}]
     assert (await sold.get("/money?buyer[$ne]=a-co&by=day")).json["data"] == []
-    for query in ("by=hour", "since=2020-01-01", "since=2027-01-01", "seller[$x]=1"):
+    for query in ("since=2020-01-01", "since=2027-01-01", "seller[$x]=1"):
         assert (await sold.get(f"/money?{query}")).code == "bad_query", query
+    unknown = await sold.get("/money?by=hour")
+    assert (unknown.status, unknown.fields) == (422, ["by"])
     assert (await sold.with_key("reader-key").get("/money")).code == "not_in_your_scope"
 
 
@@ -119,6 +129,19 @@ async def test_what_was_given_back_is_not_earned(open_office: OpenOffice) -> Non
     ):
         told = Report(status=Status(status), by="buyer a-co", buyer_id="a-co", lead_id=back, **more)
         await ops.house.exchange.reporting.report(told)
+    lines = {one["lead_id"]: one for one in (await ops.get("/leads")).json["data"]}
+    assert (lines[kept]["buyers"], "returned_by" in lines[kept]) == (["a-co"], False)
+    assert (lines[back]["buyers"], lines[back]["returned_by"]) == ([], ["a-co"])
+    assert (await ops.get(f"/leads/{back}")).json["lead"] == lines[back]
+    for query, expected in (
+        ("buyer=a-co", [kept]),
+        ("buyer=null", [back]),
+        ("returned_by=a-co", [back]),
+        ("returned_by=null", [kept]),
+        ("returned_by[$ne]=a-co", [kept]),
+    ):
+        found = (await ops.get(f"/leads?{query}")).json["data"]
+        assert [one["lead_id"] for one in found] == expected, query
     stands = {"sales": 1, "price": 30, "payout": 24, "margin": 6}
     assert (await ops.get("/money")).json["data"] == [{**stands, "returned": 1, "credited": 30}]
     assert (await ops.get("/money?by=day")).json["data"] == [

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 from sqlalchemy import select
 
-from auction.api.admin import calls
+from auction.api import changes
 from auction.changes.administration import Administration
 from auction.idempotency import KeyedRequest
 from auction.ledger.request_keys import KEPT_MS, drop_old_keys
@@ -69,7 +69,7 @@ async def test_twenty_at_once_are_one(ops: Operator) -> None:
 async def test_one_that_is_being_worked_on_is_waited_for_and_its_late_owner_changes_nothing(
     ops: Operator, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(calls, "WAIT_S", 0.1)
+    monkeypatch.setattr(changes, "WAIT_S", 0.1)
     administration: Administration = ops.house.exchange.administration
     idempotency: Any = administration.idempotency
     request = KeyedRequest(
