@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from time import sleep
 
 import click
 import uuid_utils
@@ -30,6 +31,7 @@ from auction.ledger.forgetting import (
     leads_of,
     look_at,
     old_leads,
+    quiet_pings,
     record_erasure,
 )
 from auction.ledger.sealing import Sealer
@@ -42,6 +44,8 @@ from auction.settings import Settings
 
 BATCH = 100
 MOST_SHOWN = 100
+LATE_S = 0.6
+"""A worker writes the rows of its pings every 0.2 s, and those of all workers are written by then."""
 _NO_COUNTERS = "the counters do not answer: what they hold of it (ping fields, no name) is gone within a day"
 _NOT_REWRITTEN = "the counters' append-only file could not be written anew: ping fields (no name) stay in it"
 _NOT_CUT = (
@@ -89,13 +93,13 @@ def forget(
             forgetting.these(found)
         if not dry_run:
             forgetting.record(asked[0])
+            pings = [known.ping_id for known in forgetting.known]
+            left = asyncio.run(_forget_in_counters(settings, pings, forgetting.prints)) if pings else None
+            if left is not None:
+                click.echo(left, err=True)
+            forgetting.late_pings()
             if not overwrite_what_is_erased(engine):
                 click.echo(_NOT_CUT, err=True)
-    pings = [known.ping_id for known in forgetting.known]
-    if pings and not dry_run:
-        left = asyncio.run(_forget_in_counters(settings, pings, forgetting.prints))
-        if left is not None:
-            click.echo(left, err=True)
     forgetting.tell()
     if forgetting.in_hand or set(lead_ids) - {known.lead_id for known in forgetting.known}:
         sys.exit(2)
@@ -140,6 +144,16 @@ class _Forgetting:
             if not lead_ids:
                 return
             self._batch(lead_ids, duplicates_too=False)
+
+    def late_pings(self) -> None:
+        """The log of pings is written a little later than it happens: what came meanwhile is erased too."""
+        if self.erased == Erased():
+            return
+        sleep(LATE_S)
+        ping_ids = [known.ping_id for known in self.known if not known.in_hand]
+        for start in range(0, len(ping_ids), BATCH):
+            with transaction(self._engine) as conn:
+                quiet_pings(conn, ping_ids[start : start + BATCH], self._words)
 
     def record(self, asked: str) -> None:
         """Into the ledger: that it was done, never whose it was."""

@@ -177,6 +177,12 @@ def forget_leads(
     return erased
 
 
+def quiet_pings(conn: Connection, ping_ids: Sequence[str], words: Words) -> None:
+    """The pings of forgotten leads once more: a row that stood in a worker's queue came after that."""
+    for ping_id in ping_ids:
+        _forget_ping(conn, ping_id, words)
+
+
 def drop_old_pings(conn: Connection, before_ms: int, most: int) -> Erased:
     """Drops auctions from before out of the log, oldest first; what was sold in them stays with the leads."""
     ids = conn.execute(_OLD_PINGS, {"before_ms": before_ms, "most": most}).scalars().all()

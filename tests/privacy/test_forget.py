@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ ANN = {"first_name": "Ann", "phone": "512-555-0142", "email": "Ann@example.com"}
 BOB = {"first_name": "Bob", "phone": "512-555-0199", "email": "bob@example.com"}
 REDIRECTS = {"a-co": {"bid": {"price": 30}, "post": {"redirect_url": "https://b.example/?e=Ann"}}}
 MONEY = (sales, offers)
+COMMAND = import_module("auction.cli.forget")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of pings are flushed here, so nobody need wait for them."""
+    monkeypatch.setattr(COMMAND, "LATE_S", 0)
 
 
 @pytest.fixture
@@ -134,6 +142,32 @@ def assert_forgotten(house: House, lead_ids: list[str], but: str) -> None:
         assert lead.sealed
         assert lead.ping_fields == {"state": "TX", "bill": 123_321}
     engine.dispose()
+
+
+async def test_a_ping_that_is_written_later_is_forgotten_too(
+    open_test_house: Open, emptied_valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row stood in the queue of a worker while the lead was forgotten."""
+    house = await open_test_house([{"id": "a", "buyer": "a-co"}], REDIRECTS, campaign=CAMPAIGN)
+    writer: Any = house.exchange.writer
+    log_ping, loop = writer.log_ping, asyncio.get_running_loop()
+    queued: list[Any] = []
+
+    def keep(row: Any) -> bool:
+        queued.append(row)
+        return True
+
+    def later(_: float) -> None:
+        assert len(queued) == 1
+        log_ping(queued[0])
+        asyncio.run_coroutine_threadsafe(writer.flush(), loop).result(10)
+
+    monkeypatch.setattr(writer, "log_ping", keep)
+    monkeypatch.setattr(COMMAND, "sleep", later)
+    _, answer = await sold(house, ANN, "s-1")
+    assert (await auction(house, emptied_valkey, "forget", answer["lead_id"]))[0] == 0
+    (row,) = rows(house, pings)["pings"]
+    assert (row.ping_id, row.lead, row.sub_id) == (answer["ping_id"], "{}", None)
 
 
 async def test_by_email_and_by_lead(house: House, emptied_valkey: str) -> None:
