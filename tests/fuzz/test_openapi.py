@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.effort import EFFORT
 from tests.fuzz.schema import fuzzed
 from tests.house import CAMPAIGN, KEY, SELLER, House, open_house
 
@@ -81,7 +82,7 @@ async def house(tmp_path: Path, emptied_valkey: str, sqlite_ledger: str) -> Asyn
         yield one
 
 
-@pytest.mark.timeout(300)  # 4,000 requests: half a minute on a machine that has nothing else to do
+@pytest.mark.timeout(300 * EFFORT)  # 4,000 requests: half a minute on a machine that has nothing else to do
 async def test_the_server_is_as_the_document_says(house: House, tmp_path: Path) -> None:
     output = await fuzzed(house.url, tmp_path, KEY, CONFIG, 10, "--exclude-path-regex", "^/admin")
     assert b"Tested: 21" in output or b"Tested: 23" in output, output.decode()[-2_000:]
