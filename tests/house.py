@@ -209,7 +209,7 @@ def _apply(ledger_url: str, text: str) -> None:
 
 @asynccontextmanager
 async def _serving(app: App, allowed: str) -> AsyncIterator[tuple[Front, str]]:
-    front = Front(behind_origins(app, allowed))
+    front = Front(behind_origins(app, allowed), gate=app.gate)
     app.of_front = front.families
     listening_at = socket.create_server(("127.0.0.1", 0))
     await front.start(listening_at)

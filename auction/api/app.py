@@ -15,24 +15,30 @@ from starlette.types import Receive, Scope, Send
 
 from auction.api import leads, router
 from auction.api.admin.door import AdminDoor
+from auction.api.admission import LEADS, PINGS, Lane
 from auction.api.describing import DescribingDoor
 from auction.api.distro import DistroDoor
+from auction.api.gate import Gate, Refusal
 from auction.api.leads import LeadsDoor
 from auction.api.metrics import MetricsDoor
 from auction.api.native import NativeDoor
 from auction.api.postbacks import PostbacksDoor
+from auction.api.request import Request, head_of
 from auction.api.router import RouterDoor
 from auction.api.routes import RoutesDoor
-from auction.api.shaped import Shape, respond_shaped
+from auction.api.shaped import Shape, headers_of_reply, respond_shaped
 from auction.api.status import StatusDoor
 from auction.api.traffic import Traffic, families
-from auction.api.wire import respond_problem
-from auction.errors import ExchangeError, SellerError, internal_error
+from auction.api.wire import PROBLEM_TYPE, problem, respond_problem
+from auction.errors import ExchangeError, HouseError, SellerError, internal_error
 from auction.exchange import Exchange
 from auction.tally import Family
 
 ROUTER = "/api.php"
 Door = Callable[[Scope, Receive, Send], Awaitable[int]]
+
+_PINGS = frozenset({"/ping", "/api/v1/ping"})
+_OVERLOADED = HouseError("overloaded", "More comes in than the house can serve; try again shortly.")
 
 
 class App:
@@ -56,6 +62,7 @@ class App:
         }
         self._shapes: dict[str, Shape] = {ROUTER: router.shaped, "/api/leads": leads.shaped}
 
+        self.gate = self._gate(exchange)
         quiet = [
             self.status.routes(),
             self.metrics.routes(),
@@ -106,6 +113,24 @@ class App:
         if path == ROUTER:
             router.note(reply)
         await respond_shaped(send, reply)
+
+    def _gate(self, exchange: Exchange) -> Gate:
+        """The gate before the doors of the hot path: whole leads ahead of pings, for they are promised or at hand."""
+        leads: Lane[Request] = Lane("leads", LEADS)
+        pings: Lane[Request] = Lane("pings", PINGS)
+        lanes = {path: pings if path in _PINGS else leads for path in self._hot}
+        return Gate(leads, pings, lanes, self._refusal, self.traffic.answered, lambda: exchange.link.waiting)
+
+    def _refusal(self, path: str) -> Refusal:
+        """What a door says while the house is overloaded."""
+        shape = self._shapes.get(path)
+        if shape is None:
+            status, body, told = problem(_OVERLOADED)
+            headers = [PROBLEM_TYPE, *((name.encode(), value.encode()) for name, value in told)]
+        else:
+            reply = shape(_OVERLOADED)
+            status, body, headers = reply.status, reply.body, list(headers_of_reply(reply))
+        return Refusal(status, head_of(status, headers, body), body)
 
     def _families(self) -> list[Family]:
         return [*families(self.traffic, self.native.bodies), *self.of_front()]

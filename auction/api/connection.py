@@ -174,6 +174,13 @@ class Connection(asyncio.Protocol):
             self._since_s = self._front.now_s
             self._transport.resume_reading()
 
+    def begin(self, request: Request) -> None:
+        """It is let in."""
+        if request.gone:
+            self.ran(request)
+        else:
+            self._task = self._front.loop.create_task(request.run(self._front.app))
+
     def ran(self, request: Request) -> None:
         """Its door is done with it. What is still to come of its body is dropped."""
         self._running = self._task = None
@@ -329,7 +336,9 @@ class Connection(asyncio.Protocol):
         """Begins with the next request, if there is one; or tells why there is no further one."""
         if self._waiting:
             self._running = request = self._waiting.popleft()
-            self._task = self._front.loop.create_task(request.run(self._front.app))
+            gate = self._front.gate
+            if gate is None or gate.lets_in(request):
+                self.begin(request)
             if self._unfed:
                 self._feed_on()
         elif self._refusal is not None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from auction.api.at_door import CampaignsAtDoor
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
+from auction.api.gate import arrived
 from auction.api.idempotency import KeyedDoor, of_the_key, read_key
 from auction.api.native import MOST_TEXT, hash_of, ping_headers, rate_headers
 from auction.api.wire import JSON_TYPE, encode_json, headers_of, key_of
@@ -213,7 +213,7 @@ class DistroDoor:
 
     async def _read(self, scope: Scope, receive: Receive) -> _Sent:
         """Who sends what. Raises `SellerError`: 401 first, then what is wrong with the body."""
-        arrived_s = perf_counter()
+        arrived_s = arrived(scope)
         headers = headers_of(scope)
         seller = self._exchange.seller_of(key_of(headers))
         data = await read_named(self._bodies, scope, receive)

@@ -18,7 +18,9 @@ from collections import defaultdict
 
 import msgspec
 
+from auction.api.accepting import Accepting
 from auction.api.connection import Connection, Served
+from auction.api.gate import Gate
 from auction.errors import HouseError
 from auction.tally import Family, Labels, counter, gauge, plain_counter
 
@@ -50,8 +52,10 @@ class FrontLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Front:
     """Serves an ASGI application on a listening socket, from `start` to `stop`."""
 
-    def __init__(self, app: Served, limits: FrontLimits | None = None) -> None:
+    def __init__(self, app: Served, limits: FrontLimits | None = None, gate: Gate | None = None) -> None:
+        """Without a `gate` every request begins at once."""
         self.app = app
+        self.gate = gate
         self.limits = limits or FrontLimits()
         self.stopping = False
         self.now_s = 0.0
@@ -60,16 +64,15 @@ class Front:
         self._connections: set[Connection] = set()
         self._changed = asyncio.Event()
         self._given_up = False
-        self._server: asyncio.Server | None = None
+        self._accepting: Accepting | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self, listening: socket.socket) -> None:
         """Serve who connects to `listening`; it is ours from now on."""
         self.loop = asyncio.get_running_loop()
         self._sweep()
-        self._server = await self.loop.create_server(
-            lambda: Connection(self), sock=listening, backlog=BACKLOG
-        )
+        self._accepting = Accepting(self.loop, listening, lambda: Connection(self), self.refused)
+        self._accepting.start(BACKLOG)
 
     async def stop(self, within_s: float) -> None:
         """Take in nothing more; return when what was taken in is answered, or after `within_s`.
@@ -77,8 +80,8 @@ class Front:
         What runs still is left running: it ends by the house's own rules, and a lead in the middle of its sale must.
         """
         self.stopping = True
-        if self._server is not None:
-            self._server.close()
+        if self._accepting is not None:
+            self._accepting.stop()
         for connection in tuple(self._connections):
             connection.shut()
         with contextlib.suppress(TimeoutError):
@@ -116,6 +119,7 @@ class Front:
         """What it has counted, for `/metrics`."""
         refused: dict[Labels, float] = {(why,): float(times) for why, times in self.refused.items()}
         return [
+            *(self.gate.families() if self.gate is not None else ()),
             plain_counter("auction_http_connected", "Connections of clients since the start", self.connected),
             gauge("auction_http_connections", "Connections of clients", len(self._connections)),
             counter("auction_http_refused", "What was turned away before a door saw it", ("why",), refused),

@@ -19,7 +19,6 @@ Errors are `{"success": false, "error", "details"}`, with `fields` where fields 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from time import perf_counter
 from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
@@ -27,6 +26,7 @@ from starlette.types import Receive, Scope, Send
 from auction.api.at_door import AtDoor, CampaignsAtDoor
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
+from auction.api.gate import arrived
 from auction.api.native import rate_headers
 from auction.api.shaped import WholeLead, headers_of_error, headers_of_reply, reply_of, sentences
 from auction.api.traffic import Traffic
@@ -70,7 +70,7 @@ class LeadsDoor:
 
     async def lead(self, scope: Scope, receive: Receive, send: Send) -> int:
         """One lead, from the wire to its answer. Once the key is known every answer tells how many are left."""
-        arrived_s = perf_counter()
+        arrived_s = arrived(scope)
         standing: tuple[tuple[bytes, bytes], ...] = ()
         try:
             key = key_of(headers_of(scope))

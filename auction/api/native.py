@@ -13,6 +13,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from auction.api.bodies import Bodies
+from auction.api.gate import arrived
 from auction.api.idempotency import KeyedDoor, of_the_key, read_key, reply_of_post
 from auction.api.wire import (
     JSON_TYPE,
@@ -55,7 +56,7 @@ class NativeDoor:
 
     async def ping(self, scope: Scope, receive: Receive, send: Send) -> int:
         """`POST /ping`"""
-        arrived_s = perf_counter()
+        arrived_s = arrived(scope)
         seller, data, key = await self._read(scope, receive)
         if key is not None:
             tmax_ms = self._tmax_ms(data)
@@ -77,7 +78,7 @@ class NativeDoor:
 
     async def direct(self, scope: Scope, receive: Receive, send: Send) -> int:
         """`POST /direct`: ping and post in one. The answer is the post's, or the ping's where nobody bid."""
-        arrived_s = perf_counter()
+        arrived_s = arrived(scope)
         seller, data, key = await self._read(scope, receive)
         if key is not None:
             tmax_ms = self._tmax_ms(data)

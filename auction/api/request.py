@@ -77,6 +77,19 @@ class Request:
         finally:
             self._connection.ran(self)
 
+    def begin(self) -> None:
+        """It waited, and is let in."""
+        self._connection.begin(self)
+
+    def refuse(self, head: bytes, body: bytes) -> None:
+        """Answers without any door: `head` is status and headers, without the blank line."""
+        if not self.gone:
+            self.started = self.complete = True
+            self.keep_alive = self.keep_alive and not self._expects and not self._connection.closing()
+            end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+            self._connection.write(head + end + body)
+        self._connection.ran(self)
+
     def take(self, part: bytes) -> None:
         """A piece of the body came."""
         self.size += len(part)
@@ -179,5 +192,10 @@ class Request:
 
 def whole_response(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
     """A response of one piece, for what is said where there is no request."""
+    return b"%b\r\n%b" % (head_of(status, headers, body), body)
+
+
+def head_of(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """Status and headers, without the blank line."""
     lines = b"".join([b"%b: %b\r\n" % (name, value) for name, value in headers])
-    return b"%b%bcontent-length: %d\r\n\r\n%b" % (_STATUS_LINES[status], lines, len(body), body)
+    return b"%b%bcontent-length: %d\r\n" % (_STATUS_LINES[status], lines, len(body))

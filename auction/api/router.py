@@ -16,7 +16,6 @@ names as `keyless`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -26,6 +25,7 @@ from auction import log
 from auction.api.at_door import AtDoor, CampaignsAtDoor
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
+from auction.api.gate import arrived
 from auction.api.shaped import WholeLead, headers_of_error, reply_of, respond_shaped, sentences
 from auction.api.wire import headers_of, key_of
 from auction.errors import ExchangeError, FieldMistake, SellerError
@@ -54,9 +54,9 @@ class RouterDoor:
     async def lead(self, scope: Scope, receive: Receive, send: Send) -> int:
         """One lead, from the wire to its answer. Every request is logged, with its outcome.
 
-        (Another method, and what broke, by whom it is answered then.)
+        (Another method, and what broke, by whom it is answered then; what is refused at the gate is counted alone.)
         """
-        arrived_s = perf_counter()
+        arrived_s = arrived(scope)
         try:
             reply = await self._lead(scope, receive, arrived_s)
         except ExchangeError as error:

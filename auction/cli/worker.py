@@ -94,7 +94,8 @@ class _Worker:
             app = App(exchange)
             _allow_files()
             served = behind_origins(app, self._settings.allow_origins or "")
-            front = self._front = Front(served, FrontLimits(connections=self._settings.most_connections))
+            limits = FrontLimits(connections=self._settings.most_connections)
+            front = self._front = Front(served, limits, app.gate)
             app.of_front = front.families
             app.metrics.start()
             await front.start(self._listening)  # not before: who is let in is served

@@ -24,6 +24,9 @@ def pings(exchange: Exchange) -> list[Family]:
         plain_counter(
             "auction_pings_turned_away", "Pings refused because the house was full", pings.turned_away
         ),
+        plain_counter(
+            "auction_pings_too_late", "Pings whose time was up when their turn came", pings.too_late
+        ),
         gauge("auction_pings_running", "Auctions in flight", pings.running),
         histogram("auction_ping_own_seconds", "Our own time per ping", (), {(): tally.own_us}),
         histogram("auction_ping_buyers_seconds", "Time a ping waited for buyers", (), {(): tally.buyers_us}),

@@ -94,6 +94,7 @@ class PingService:
         self._most_auctions = most_auctions
         self.running = 0
         self.turned_away = 0
+        self.too_late = 0
         self.repeats = 0
 
     async def ping(
@@ -116,6 +117,9 @@ class PingService:
         campaign = campaign_for(floor, seller, request.campaign)
         tmax_ms = granted_tmax_ms(request.tmax_ms, campaign.rules.tmax_ms)
         deadline_s = arrived_s + (tmax_ms - reserve_ms(tmax_ms)) / 1000
+        if opens and perf_counter() >= deadline_s:
+            self.too_late += 1
+            raise HouseError("overloaded", "Its time was up when its turn came; try again shortly.")
         values, mistakes = campaign.decoder.ping(request.lead)
         hashed = NOTHING
         if campaign.hashed_fields:

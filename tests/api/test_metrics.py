@@ -19,7 +19,13 @@ from tests.api.conftest import OpenDoors
 from tests.house import KEY, PERSON, PING, House
 
 NAMES = {
-    *("auction_pings", "auction_pings_repeated", "auction_pings_turned_away", "auction_pings_running"),
+    *(
+        "auction_pings",
+        "auction_pings_repeated",
+        "auction_pings_turned_away",
+        "auction_pings_too_late",
+        "auction_pings_running",
+    ),
     *("auction_ping_own_seconds", "auction_ping_buyers_seconds", "auction_ping_stage_seconds"),
     *("auction_early_close_saved_seconds", "auction_market_swaps"),
     *("auction_leads", "auction_money", "auction_offers", "auction_post_seconds", "auction_offer_seconds"),
@@ -57,6 +63,7 @@ NAMES = {
     *("auction_postbacks_troubles", "auction_postbacks_running"),
     *("auction_postbacks_waiting", "auction_postbacks_oldest_seconds"),
     *("auction_http_connected", "auction_http_connections", "auction_http_refused"),
+    *("auction_overloaded", "auction_overload_refused", "auction_gate_waited", "auction_gate_waiting"),
     *("auction_admin_changes", "auction_admin_keyed_requests"),
     *("auction_list_uploads", "auction_list_uploads_running"),
     *("auction_http_responses", "auction_http_bodies_refused", "auction_bugs"),

@@ -38,8 +38,8 @@ PROBLEMS: Final = {
     431: "The head of the request, its URL with it, is above 16 KB or 100 headers: `head_too_large`. Many values of "
     "`$in` are asked for in several requests.",
     500: "A bug of ours; it was logged: `internal_error`.",
-    503: "A store is away or the house is full, `Retry-After` says when again: `counters_unavailable`, "
-    "`counters_rebuilding`, `ledger_unavailable`, `ledger_full`, `house_full`, `stopping`, `not_ready`, "
+    503: "A store is away or the house is full or overloaded, `Retry-After` says when again: `counters_unavailable`, "
+    "`counters_rebuilding`, `ledger_unavailable`, `ledger_full`, `house_full`, `overloaded`, `stopping`, `not_ready`, "
     "`upload_ended`.",
 }
 SEVERAL: Final = (

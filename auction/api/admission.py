@@ -1,0 +1,190 @@
+"""Who begins now, who waits, and who is refused: admission under load, pure.
+
+Where the queue of a house is that is late was measured (docs/performance.md): between the steps of what it has let in.
+A ping takes four turns of the loop, and a turn lasts as long as all that is ready in it: with hundreds of pings under
+way each step of each waits for hundreds of others. So what is bounded here is how many *begin* in a turn. Turns stay
+short, who has begun is soon through, and the queue is in one place, in front, where it can be seen. That costs no
+throughput: while somebody waits, the next turn follows at once.
+
+Whether the house is overloaded is told by that queue, as in CoDel and "Fail at Scale" (B. Maurer, ACM Queue 2015). A
+burst, or what came during one slow turn, is worked off, and the queue is empty again. If it was never empty for
+`lasting_s` and the oldest waits longer than `late_s`, more comes than can be done. From then on as many may wait as
+begin within `kept_s`; others are refused on arrival, and who waited longer than `late_s` all the same is refused in the
+next turn. An overload is over when more could have begun in several turns in a row, or when nobody was refused
+for `lasting_s`. One that comes back soon is believed at once.
+
+A wait is counted on a clock of our own, on which a turn takes `MOST_TURN_S` at most: a market that is swapped in, or a
+machine that stood still, is no overload.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+PER_TURN: Final = 8
+"""So many may begin in one turn of the loop. With fewer a ping costs more, with more it takes longer."""
+MOST_PER_TURN: Final = 32
+EACH_S: Final = 0.002
+"""If a turn was long for other reasons than those who began (many were refused, the core was somebody else's), one
+begins for each such while: else refusals would leave no time for pings."""
+MOST_TURN_S: Final = 0.05
+AGAIN_S: Final = 2.0
+"""For so long after somebody was refused, an overload needs not last to be believed."""
+CALM_TURNS: Final = 4
+_MEASURED_OVER_S: Final = 0.1
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How long those of a lane may wait, and how many of them. While `most_calls` to the counters are open none begins:
+    where the counters are what is slow, the queue would be theirs."""
+
+    late_s: float
+    kept_s: float
+    lasting_s: float
+    most_waiting: int
+    most_calls: int
+
+
+PINGS: Final = Bounds(late_s=0.05, kept_s=0.0125, lasting_s=0.5, most_waiting=2_000, most_calls=256)
+LEADS: Final = Bounds(late_s=0.25, kept_s=0.25, lasting_s=2.0, most_waiting=2_000, most_calls=1_024)
+"""Whole leads: a post was promised its offer (P3), and any other is a person who waits."""
+
+LASTING, FULL = "lasting", "full"
+"""Why one was refused: for some time more came than could be done; too many waited already."""
+
+
+class Lane(Generic[T]):
+    """Those of one kind who wait, the oldest first. `shedding`: more of them come than can be done.
+
+    Counts who was `refused`, by reason, and who began after a wait (`waited`).
+    """
+
+    def __init__(self, name: str, bounds: Bounds) -> None:
+        self.name = name
+        self.bounds = bounds
+        self.queue: deque[tuple[float, T]] = deque()
+        self.shedding = False
+        self.refused = {LASTING: 0, FULL: 0}
+        self.waited = 0
+        self._since_s = 0.0  # when the queue was empty last
+        self._refused_s = -AGAIN_S  # when somebody was refused last
+        self._calm = 0  # turns in a row in which more could have begun
+        self._per_s = 0.0  # how many begin in a second, while some wait
+        self._begun = 0
+        self._begun_since_s = 0.0
+
+    def put(self, item: T, now_s: float) -> bool:
+        """One more: whether it may wait, or is refused."""
+        waiting, bounds = len(self.queue), self.bounds
+        if not waiting:
+            self._since_s = self._begun_since_s = now_s
+            self._begun = 0
+        if waiting >= bounds.most_waiting:
+            self._refuse(FULL, 1, now_s)
+            return False
+        if self.shedding and waiting >= max(PER_TURN, self._per_s * bounds.kept_s):
+            self._refuse(LASTING, 1, now_s)
+            return False
+        self.queue.append((now_s, item))
+        return True
+
+    def turn(self, room: int, now_s: float) -> tuple[list[T], list[T]]:
+        """Those who begin now, at most `room`; and those who are refused, for they have waited too long."""
+        queue = self.queue
+        late = self._late(now_s) if queue else []
+        begin = [queue.popleft()[1] for _ in range(min(room, len(queue)))]
+        self.waited += len(begin)
+        self._begun += len(begin)
+        if now_s - self._begun_since_s >= _MEASURED_OVER_S:
+            self._measure(now_s)
+        self._calm = self._calm + 1 if len(begin) < room and not late else 0
+        if self._calm >= CALM_TURNS:
+            self.shedding = False
+        return begin, late
+
+    def _late(self, now_s: float) -> list[T]:
+        queue, bounds = self.queue, self.bounds
+        if self.shedding:
+            self.shedding = now_s - self._refused_s < bounds.lasting_s
+        elif now_s - queue[0][0] > bounds.late_s:
+            lasts = now_s - self._since_s >= bounds.lasting_s
+            self.shedding = lasts or now_s - self._refused_s < AGAIN_S
+        late: list[T] = []
+        while self.shedding and queue and now_s - queue[0][0] > bounds.late_s:
+            late.append(queue.popleft()[1])
+        if late:
+            self._refuse(LASTING, len(late), now_s)
+        return late
+
+    def _refuse(self, why: str, times: int, now_s: float) -> None:
+        self.refused[why] += times
+        self._refused_s = now_s
+
+    def _measure(self, now_s: float) -> None:
+        seen = self._begun / (now_s - self._begun_since_s)
+        self._per_s = (self._per_s + seen) / 2 if self._per_s else seen
+        self._begun, self._begun_since_s = 0, now_s
+
+
+class Turn(msgspec.Struct, Generic[T]):
+    """What is to be done in one turn: who begins, who is refused."""
+
+    begin: list[T]
+    refuse: list[T]
+
+
+class Admission(Generic[T]):
+    """The lanes of one worker, and how many more may begin before the next turn (`free`). Lanes go by their order:
+    those of the next one begin when nobody of the last one waits.
+
+    Everybody is told to `enter`. Whenever `free` is 0, a `turn` is due: on the next turn of the loop, or a
+    while later where nobody began in the last one. Times are of one clock that never goes back.
+    """
+
+    def __init__(self, lanes: Sequence[Lane[T]]) -> None:
+        self.lanes = lanes
+        self.free = PER_TURN
+        self._now_s = self._seen_s = 0.0
+        self._turned_s: float | None = None
+
+    @property
+    def shedding(self) -> bool:
+        """Whether the house is overloaded."""
+        return any(lane.shedding for lane in self.lanes)
+
+    def enter(self, lane: Lane[T], item: T, now_s: float) -> bool | None:
+        """Whether it begins at once (True), waits for a turn (False), or is refused (None)."""
+        if self.free:
+            self.free -= 1
+            return True
+        return False if lane.put(item, self._clock(now_s)) else None
+
+    def turn(self, now_s: float, calls: int) -> Turn[T]:
+        """A turn of the loop; so many `calls` to the counters are open."""
+        room = PER_TURN
+        if self._turned_s is not None:
+            room = min(MOST_PER_TURN, max(PER_TURN, int((now_s - self._turned_s) / EACH_S)))
+        clock_s = self._clock(now_s)
+        turn: Turn[T] = Turn([], [])
+        waiting = False
+        for lane in self.lanes:
+            held = calls >= lane.bounds.most_calls
+            begin, late = lane.turn(0 if held else room, clock_s)
+            turn.begin += begin
+            turn.refuse += late
+            waiting = waiting or bool(lane.queue)
+            room = 0 if held or waiting else room - len(begin)
+        self.free = min(room, PER_TURN)
+        self._turned_s = now_s if waiting else None
+        return turn
+
+    def _clock(self, now_s: float) -> float:
+        self._now_s += min(max(0.0, now_s - self._seen_s), MOST_TURN_S)
+        self._seen_s = now_s
+        return self._now_s
