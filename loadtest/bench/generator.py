@@ -153,11 +153,15 @@ class _Window:
 
     def note(self, line: _Line, now_ns: int, head: bytes, body: bytes) -> None:
         taken = self.taken
-        taken.latencies_us.append((now_ns - line.due_ns) / 1000)
+        latency_us = (now_ns - line.due_ns) / 1000
+        taken.latencies_us.append(latency_us)
         if self._expected not in body or not head.startswith(b"http/1.1 200"):
             code = _CODE.search(body)
             taken.wrong[head[9:12].decode() + (f" {code[1].decode()}" if code else "")] += 1
             taken.first_wrong = taken.first_wrong or body
+            taken.wrong_us.append(latency_us)
+        else:
+            taken.right_us.append(latency_us)
         if timing := _TIMING.search(head):
             taken.own_us.append(float(timing[1]) * 1000)
         if self._keep:

@@ -32,6 +32,8 @@ GOALS = {
     "own.p50": Goal(1.0),
     "deadline.idle_p99": Goal(205),
     "deadline.loaded_p99": Goal(210),
+    "overload.1.2_goodput": Goal(80, least=True),
+    "overload.2_goodput": Goal(80, least=True),
     "eligibility.10000": Goal(100),
     "eligibility.1000": Goal(20),
     "sales.of_commits": Goal(8, least=True),

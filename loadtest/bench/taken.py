@@ -22,6 +22,9 @@ class Taken(msgspec.Struct, kw_only=True):
     wrong: Counter[str]
     """Answers that were not what they should be, by status and code (`503 house_full`); `NEVER` for those that never
     came."""
+    right_us: list[float] = []
+    """The latencies of the right answers alone."""
+    wrong_us: list[float] = []
     first_wrong: bytes = b""
     """The body of the first of them."""
     own_us: list[float]

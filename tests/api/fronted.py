@@ -12,6 +12,7 @@ import msgspec
 
 from auction.api.connection import Served
 from auction.api.front import Front, FrontLimits
+from auction.api.gate import Gate
 from tests.api.wired import Wired, wired
 
 QUICK = FrontLimits(sweep_s=0.02)
@@ -43,7 +44,7 @@ async def answer(send: Any, body: bytes, status: int = 200, *headers: tuple[byte
     await send({"type": "http.response.body", "body": body})
 
 
-class Gate:
+class Shut:
     """An application whose answers wait until they are let out; it notes what it was asked, and what became of it."""
 
     def __init__(self) -> None:
@@ -77,9 +78,11 @@ class Fronted:
 
 
 @asynccontextmanager
-async def fronted(app: Served, limits: FrontLimits = QUICK) -> AsyncIterator[Fronted]:
+async def fronted(
+    app: Served, limits: FrontLimits = QUICK, gate: Gate | None = None
+) -> AsyncIterator[Fronted]:
     """Serves `app` until the end of the block."""
-    front = Front(app, limits)
+    front = Front(app, limits, gate)
     listening = socket.create_server(("127.0.0.1", 0))
     await front.start(listening)
     try:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from auction.api.connection import MOST_WAITING
 from auction.api.front import FrontLimits
-from tests.api.fronted import Fronted, Gate, echo, fronted
+from tests.api.fronted import Fronted, Shut, echo, fronted
 from tests.api.wired import Wired, until
 
 HEAD = b"POST /ping HTTP/1.1\r\nhost: x\r\n"
@@ -161,7 +161,7 @@ def test_however_it_is_cut_it_is_the_same(kinds: list[int], size: int) -> None:
 
 
 async def test_so_many_requests_wait_and_then_their_sender_does() -> None:
-    gate = Gate()
+    gate = Shut()
     async with fronted(gate) as served, served.line() as line:
         wanted = 3_000
         line.write(*(b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % number for number in range(wanted)))
@@ -205,7 +205,7 @@ async def test_targets(line: Wired) -> None:
 
 
 async def test_a_client_that_closes_its_half_gets_its_answers() -> None:
-    gate = Gate()
+    gate = Shut()
     async with fronted(gate) as served, served.line() as line:
         line.write(GET, GET)
         line.writer.write_eof()
@@ -217,7 +217,7 @@ async def test_a_client_that_closes_its_half_gets_its_answers() -> None:
 
 
 async def test_what_runs_for_a_client_that_is_gone_runs_to_its_end_and_what_waits_never_begins() -> None:
-    gate = Gate()
+    gate = Shut()
     async with fronted(gate) as served:
         async with served.line() as line:
             line.write(GET, b"GET /two HTTP/1.1\r\nhost: x\r\n\r\n")

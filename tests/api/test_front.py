@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from auction.api.front import FrontLimits
-from tests.api.fronted import Fronted, Gate, echo, fronted
+from tests.api.fronted import Fronted, Shut, echo, fronted
 from tests.api.wired import until
 
 GET = b"GET /one HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -84,7 +84,7 @@ async def test_a_body_has_as_long_as_it_takes_at_a_fair_rate() -> None:
 
 
 async def test_a_slow_body_behind_a_request_that_runs_is_told_in_its_turn() -> None:
-    gate = Gate()
+    gate = Shut()
     async with fronted(gate, FrontLimits(body_s=0.05, sweep_s=0.02)) as served, served.line() as line:
         line.write(GET, HEAD, b"content-length: 9\r\n\r\nabc")
         await until(lambda: served.front.refused == {"slow_body": 1})
@@ -96,7 +96,7 @@ async def test_a_slow_body_behind_a_request_that_runs_is_told_in_its_turn() -> N
 
 
 async def test_an_idle_connection_ends_and_one_that_waits_for_its_answer_does_not() -> None:
-    gate = Gate()
+    gate = Shut()
     limits = FrontLimits(idle_s=0.1, sweep_s=0.02)
     async with fronted(gate, limits) as served, served.line() as silent, served.line() as waits:
         waits.write(GET)
@@ -155,7 +155,7 @@ async def stop(served: Fronted, within_s: float) -> asyncio.Task[None]:
 
 
 async def test_a_stop_answers_what_was_taken_in_and_closes_what_is_idle() -> None:
-    gate = Gate()
+    gate = Shut()
     async with fronted(gate) as served, served.line() as idle, served.line() as busy:
         busy.write(GET)
         await until(lambda: gate.asked == ["/one"] and len(served.front._connections) == 2)
@@ -172,7 +172,7 @@ async def test_a_stop_answers_what_was_taken_in_and_closes_what_is_idle() -> Non
 
 
 async def test_a_stop_that_takes_too_long_leaves_what_runs_running() -> None:
-    gate = Gate()
+    gate = Shut()
     async with fronted(gate) as served, served.line() as line:
         line.write(GET)
         await until(lambda: gate.asked == ["/one"])
@@ -183,7 +183,7 @@ async def test_a_stop_that_takes_too_long_leaves_what_runs_running() -> None:
 
 
 async def test_a_stop_that_is_given_up_leaves_what_runs_running() -> None:
-    gate = Gate()
+    gate = Shut()
     async with fronted(gate) as served, served.line() as line:
         line.write(GET)
         await until(lambda: gate.asked == ["/one"])

@@ -109,6 +109,7 @@ def test_wrong_answers_are_counted_by_status() -> None:
     with closing(Server(iter([OK, BUSY, OK.replace(b"fine", b"poor"), OK]))) as server:
         taken = load(server, iter([REQUEST] * 4)).closed(1, None)
     assert taken.wrong == {"503 away": 1, "200": 1}
+    assert (len(taken.right_us), len(taken.wrong_us)) == (2, 2)
     assert taken.first_wrong == b'{"code":"away"}'
     assert taken.answered == 4
 
