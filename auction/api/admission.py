@@ -172,16 +172,15 @@ class Admission(Generic[T]):
             room = min(MOST_PER_TURN, max(PER_TURN, int((now_s - self._turned_s) / EACH_S)))
         clock_s = self._clock(now_s)
         turn: Turn[T] = Turn([], [])
-        waiting = False
         for lane in self.lanes:
-            held = calls >= lane.bounds.most_calls
-            begin, late = lane.turn(0 if held else room, clock_s)
+            if calls >= lane.bounds.most_calls:
+                room = 0
+            begin, late = lane.turn(room, clock_s)
             turn.begin += begin
             turn.refuse += late
-            waiting = waiting or bool(lane.queue)
-            room = 0 if held or waiting else room - len(begin)
+            room -= len(begin)
         self.free = min(room, PER_TURN)
-        self._turned_s = now_s if waiting else None
+        self._turned_s = now_s if any([lane.queue for lane in self.lanes]) else None
         return turn
 
     def _clock(self, now_s: float) -> float:

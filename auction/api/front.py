@@ -71,8 +71,8 @@ class Front:
         """Serve who connects to `listening`; it is ours from now on."""
         self.loop = asyncio.get_running_loop()
         self._sweep()
-        self._accepting = Accepting(self.loop, listening, lambda: Connection(self), self.refused)
-        self._accepting.start(BACKLOG)
+        self._accepting = Accepting(listening, lambda: Connection(self))
+        await self._accepting.start(BACKLOG)
 
     async def stop(self, within_s: float) -> None:
         """Take in nothing more; return when what was taken in is answered, or after `within_s`.
