@@ -30,9 +30,9 @@ T = TypeVar("T")
 PER_TURN: Final = 8
 """So many may begin in one turn of the loop. With fewer a ping costs more, with more it takes longer."""
 MOST_PER_TURN: Final = 32
-EACH_S: Final = 0.002
-"""If a turn was long for other reasons than those who began (many were refused, the core was somebody else's), one
-begins for each such while: else refusals would leave no time for pings."""
+REFUSALS_EACH: Final = 20
+"""For so many that were refused one more begins, up to `MOST_PER_TURN`: that costs about what their refusals cost. So half
+of a turn is for pings, however many are refused in it."""
 MOST_TURN_S: Final = 0.05
 AGAIN_S: Final = 2.0
 """For so long after somebody was refused, an overload needs not last to be believed."""
@@ -151,7 +151,7 @@ class Admission(Generic[T]):
         self.lanes = lanes
         self.free = PER_TURN
         self._now_s = self._seen_s = 0.0
-        self._turned_s: float | None = None
+        self._refused = 0  # since the last turn
 
     @property
     def shedding(self) -> bool:
@@ -163,24 +163,25 @@ class Admission(Generic[T]):
         if self.free:
             self.free -= 1
             return True
-        return False if lane.put(item, self._clock(now_s)) else None
+        if lane.put(item, self._clock(now_s)):
+            return False
+        self._refused += 1
+        return None
 
     def turn(self, now_s: float, calls: int) -> Turn[T]:
         """A turn of the loop; so many `calls` to the counters are open."""
-        room = PER_TURN
-        if self._turned_s is not None:
-            room = min(MOST_PER_TURN, max(PER_TURN, int((now_s - self._turned_s) / EACH_S)))
-        clock_s = self._clock(now_s)
+        room = min(MOST_PER_TURN, PER_TURN + self._refused // REFUSALS_EACH)
+        now_s = self._clock(now_s)
         turn: Turn[T] = Turn([], [])
         for lane in self.lanes:
             if calls >= lane.bounds.most_calls:
                 room = 0
-            begin, late = lane.turn(room, clock_s)
+            begin, late = lane.turn(room, now_s)
             turn.begin += begin
             turn.refuse += late
             room -= len(begin)
         self.free = min(room, PER_TURN)
-        self._turned_s = now_s if any([lane.queue for lane in self.lanes]) else None
+        self._refused = len(turn.refuse)
         return turn
 
     def _clock(self, now_s: float) -> float:
