@@ -28,11 +28,11 @@ import msgspec
 T = TypeVar("T")
 
 PER_TURN: Final = 8
-"""So many may begin in one turn of the loop. With fewer a ping costs more, with more it takes longer."""
+"""So many may begin in one turn of the loop: of pings that cost 450 µs and take four turns, each takes 15 ms then."""
 MOST_PER_TURN: Final = 32
 REFUSALS_EACH: Final = 20
-"""For so many that were refused one more begins, up to `MOST_PER_TURN`: that costs about what their refusals cost. So half
-of a turn is for pings, however many are refused in it."""
+"""For so many that were refused one more begins, up to `MOST_PER_TURN`: that costs about what their refusals cost. So
+half of a turn is for pings, however many are refused in it."""
 MOST_TURN_S: Final = 0.05
 AGAIN_S: Final = 2.0
 """For so long after somebody was refused, an overload needs not last to be believed."""
