@@ -39,7 +39,7 @@ format: $(READY)  ## let ruff set the code
 	@$(BIN)/ruff format .
 
 bench: $(READY)  ## what a ping costs, against a bare fan-out of the same buyers
-	@$(BIN)/python -m loadtest.bench
+	@$(BIN)/python -m loadtest.bench $(ARGS)
 
 profile: $(READY)  ## where the CPU of a ping (ARGS=--post: of a post) goes: a table, and report/profile.svg
 	@$(BIN)/python -m loadtest.profile $(ARGS) $(if $(filter post,$(SCENARIO)),--post)

@@ -22,6 +22,7 @@ from auction.api.admission import (
     MOST_PER_TURN,
     PER_TURN,
     PINGS,
+    REFUSALS_EACH,
     Admission,
     Lane,
 )
@@ -209,6 +210,23 @@ def test_a_lane_is_full_some_time() -> None:
     came = [admission.enter(pings, number, 5.0) for number in range(PER_TURN + PINGS.most_waiting + 3)]
     assert came == [True] * PER_TURN + [False] * PINGS.most_waiting + [None] * 3
     assert pings.refused == {LASTING: 0, FULL: 3}
+
+
+@pytest.mark.parametrize(
+    ("refused", "begin"),
+    [
+        (0, PER_TURN),
+        (REFUSALS_EACH - 1, PER_TURN),
+        (3 * REFUSALS_EACH, PER_TURN + 3),
+        (1_000 * REFUSALS_EACH, MOST_PER_TURN),
+    ],
+)
+def test_the_more_are_refused_the_more_begin(refused: int, begin: int) -> None:
+    admission, _, pings = made()
+    came = PER_TURN + PINGS.most_waiting + refused
+    assert [admission.enter(pings, number, 5.0) for number in range(came)].count(None) == refused
+    assert len(admission.turn(5.001, 0).begin) == begin
+    assert len(admission.turn(5.002, 0).begin) == PER_TURN, "in one turn"
 
 
 def test_while_the_counters_are_slow_none_begins() -> None:
