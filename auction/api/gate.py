@@ -73,10 +73,10 @@ class Gate:
         admission = self.admission
         begins = admission.enter(lane, request, now_s)
         if not admission.free:
-            if begins is None:
-                self._turned_away.append(
-                    request
-                )  # not from here: its connection may have the next one at hand
+            if (
+                begins is None
+            ):  # told in the next turn: its connection may have more at hand, and they as well
+                self._turned_away.append(request)
             if self._due is None:
                 self._due = asyncio.get_running_loop().call_soon(self._turn)
         return begins is True
