@@ -18,7 +18,7 @@ from auction.api.admin.door import AdminDoor
 from auction.api.admission import LEADS, PINGS, Lane
 from auction.api.describing import DescribingDoor
 from auction.api.distro import DistroDoor
-from auction.api.gate import Gate, Refusal
+from auction.api.gate import REFUSED, Gate, Refusal
 from auction.api.leads import LeadsDoor
 from auction.api.metrics import MetricsDoor
 from auction.api.native import NativeDoor
@@ -38,7 +38,11 @@ ROUTER = "/api.php"
 Door = Callable[[Scope, Receive, Send], Awaitable[int]]
 
 _PINGS = frozenset({"/ping", "/api/v1/ping"})
-_OVERLOADED = HouseError("overloaded", "More comes in than the house can serve; try again shortly.")
+
+
+def overloaded() -> HouseError:
+    """What is said to whom the gate refuses."""
+    return HouseError("overloaded", "More comes in than the house can serve; try again shortly.")
 
 
 class App:
@@ -85,6 +89,8 @@ class App:
         path, traffic = scope["path"], self.traffic
         door = self._hot.get(path)
         try:
+            if REFUSED in scope:
+                raise overloaded()
             if door is None:
                 if path.startswith("//"):  # as the lead routes' document writes them
                     path = "/" + path.lstrip("/")
@@ -125,10 +131,10 @@ class App:
         """What a door says while the house is overloaded."""
         shape = self._shapes.get(path)
         if shape is None:
-            status, body, told = problem(_OVERLOADED)
+            status, body, told = problem(overloaded())
             headers = [PROBLEM_TYPE, *((name.encode(), value.encode()) for name, value in told)]
         else:
-            reply = shape(_OVERLOADED)
+            reply = shape(overloaded())
             status, body, headers = reply.status, reply.body, list(headers_of_reply(reply))
         return Refusal(status, head_of(status, headers, body), body)
 

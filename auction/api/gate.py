@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ARRIVED_S = "auction.arrived_s"
 """In the scope: `perf_counter()` when the request came to the gate."""
+REFUSED = "auction.refused"
+"""In the scope: the application is to refuse it."""
 HELD_S = 0.001
 """When to look again, while none may begin because of what is open at the counters."""
 
@@ -124,7 +126,12 @@ class Gate:
             self._due = loop.call_soon(self._turn) if at_once else loop.call_later(HELD_S, self._turn)
 
     def _refuse(self, request: Request) -> None:
-        path = request.scope["path"]
+        scope = request.scope
+        path = scope["path"]
+        if b"origin" in dict(scope["headers"]):
+            scope[REFUSED] = True  # a script in a browser: it may read only what `origins` lets it
+            request.begin()
+            return
         refusal = self._refusals.get(path)
         if refusal is None:
             refusal = self._refusals[path] = self._refusal(path)

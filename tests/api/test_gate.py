@@ -18,7 +18,7 @@ from auction.api.request import Request
 from tests.api.conftest import OpenDoors
 from tests.api.fronted import answer, echo, fronted
 from tests.api.test_metrics import scraped
-from tests.api.wired import Answer, Wired, until
+from tests.api.wired import Answer, Wired, until, wired
 from tests.house import PERSON, PING, House
 
 PING_HEAD = b"POST /ping HTTP/1.1\r\nhost: x\r\n"
@@ -286,3 +286,16 @@ async def test_a_post_that_waited_is_sold(house: House) -> None:
     await until(lambda: len(gate.admission.lanes[0].queue) == 1)
     gate._calls = lambda: 0
     assert (await sent)[1]["status"] == "sold"
+
+
+async def test_a_script_in_a_browser_can_read_that_it_was_refused(open_doors: OpenDoors) -> None:
+    house = await open_doors(ORDERS, MANNERS, settings={"allow_origins": "https://forms.example"})
+    shut(house)
+    async with wired(house.url) as line:
+        sent = (b"content-type: application/json", b"origin: https://forms.example")
+        told = await line.send("/ping", b"{}", headers=sent)
+        assert (told.status, told.code) == (503, "overloaded")
+        assert told.headers["access-control-allow-origin"] == "https://forms.example"
+        assert (await line.send("/ping", b"{}")).code == "overloaded"
+    counted = await scraped(house)
+    assert counted["auction_http_responses_total"][frozenset({"ping", "5xx"})] == 2.0
