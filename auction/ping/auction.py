@@ -127,9 +127,7 @@ class Auction:
         """Whether no answer that is still out could change who wins, or what the winners pay."""
         if self.outstanding == 0:
             return True
-        if (
-            self._highest <= self._least_max
-        ):  # whoever is out may bid as much: the usual case, and told at once
+        if self._highest <= self._least_max:  # the usual case: whoever is out may bid as much
             return False
         terms = self.terms
         if terms.select == "weight":
