@@ -62,6 +62,8 @@ def main(of_post: bool, over_tls: bool, native: bool, path: Path, quick: bool) -
     with tempfile.TemporaryDirectory(prefix="profile-", dir=path.parent) as folder:
         try:
             with open_stage(Path(folder), QUICK if quick else FULL, lines) as stage:
+                if over_tls and not stage.buyers.ports.tls:
+                    raise LoadError("the buyers were built without OpenSSL: there is none to ask over TLS")
                 profile = _Profiling(stage, scenario, Path(folder), pace).run(
                     native, path.with_suffix(".svg")
                 )
