@@ -41,7 +41,7 @@ format: $(READY)  ## let ruff set the code
 bench: $(READY)  ## what a ping costs, against a bare fan-out of the same buyers
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
-profile: $(READY)  ## where the CPU of a ping (ARGS=--post: of a post) goes: a table, and report/profile.svg
+profile: $(READY)  ## where the CPU of a ping (ARGS=--post: of a post; --https: of a ping over TLS) goes: a table, and report/profile.svg
 	@$(BIN)/python -m loadtest.profile $(ARGS) $(if $(filter post,$(SCENARIO)),--post)
 
 loadtest: $(READY)  ## Locust on the demo stack, held against goals; SHAPE=steady, spike or soak (10 minutes)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from auction.buyers.ask import Ask
 from auction.buyers.http1 import ResponseReader
+from auction.buyers.tls import calls_of
 from auction.errors import BuyerError
 from auction.market.reasons import Reason
 
@@ -48,8 +49,7 @@ class Connection:
         self._pool = pool
         self._sock = sock
         self._fd = sock.fileno()
-        self._send = sock.send
-        self._receive = sock.recv
+        self._send, self._receive = calls_of(sock)
         self._reader = ResponseReader(pool.limits.head_limit, pool.limits.body_limit)
         self._ask: Ask | None = None
         self._unsent = b""
@@ -127,8 +127,7 @@ class Connection:
 
     def _answered(self, ask: Ask, reader: ResponseReader) -> None:
         _, round_, slot, asked_ns = ask
-        pool = self._pool
-        now_ns = perf_counter_ns()
+        pool, now_ns = self._pool, perf_counter_ns()
         self._ask = None
         if self._fresh:
             self._fresh = False
@@ -138,10 +137,11 @@ class Connection:
             pool.idle.append(self)
         else:
             self.close()
+        counts = pool.counts
         if round_.closed:
-            pool.counts.late += 1
+            counts.late += 1
         else:
-            pool.counts.answered += 1
+            counts.answered += 1
             round_.answered(slot, reader.status, reader.body, (now_ns - asked_ns) // 1000)
 
     def _woken_idle(self) -> None:

@@ -98,12 +98,8 @@ class ResponseReader:
         if self._chunks:  # a second response has begun
             self._chunks.clear()
             self.keep_alive = False
-        fed = self._fed + len(data)
-        if fed > self._head_limit:
-            self._check(fed, len(self.body))
-        if self._fed:
-            self._raw.clear()
-            self._fed = 0
+        if self._fed or len(data) > self._head_limit:
+            self._end(self._fed + len(data))
         return True
 
     def eof(self) -> bool:
@@ -122,19 +118,20 @@ class ResponseReader:
 
     def on_message_complete(self) -> None:
         """Called by the parser, also for every informational (1xx) response."""
-        assert self._parser is not None
+        parser, chunks = self._parser, self._chunks
+        assert parser is not None
         if self._whole:
-            self._chunks.append(b"")  # seen by `feed`: more than one response
+            chunks.append(b"")  # seen by `feed`: more than one response
             return
-        status = self._parser.get_status_code()
+        status = parser.get_status_code()
         if status >= 200:
             self.status = status
-            self.body = b"".join(self._chunks)
-            self.keep_alive = self._parser.should_keep_alive()
+            self.body = b"".join(chunks)
+            self.keep_alive = parser.should_keep_alive()
             self._whole = True
         elif status == 101:
             raise BuyerError(Reason.BAD_HTTP, "switches protocols unasked")
-        self._chunks.clear()
+        chunks.clear()
 
     def _keep(self, data: bytes) -> None:
         self._fed += len(data)
@@ -142,6 +139,12 @@ class ResponseReader:
         if self._fed > self._head_limit:
             self._chunks[:] = [b"".join(self._chunks)]
             self._check(self._fed, len(self._chunks[0]))
+
+    def _end(self, fed: int) -> None:
+        """The end of a response that is large, or came in pieces: `fed` bytes in all."""
+        self._raw.clear()
+        self._fed = 0
+        self._check(fed, len(self.body))
 
     def _check(self, fed: int, body: int) -> None:
         if body > self._body_limit:

@@ -188,7 +188,9 @@ def _bid(
         expires_in = int(expires_in) if expires_in < _LONGEST_S else _LONGEST_S
     if not price_micros:
         return None
-    return Bid(price_micros, exclusive, None if bid_id is None else _text(bid_id), expires_in)
+    if bid_id is not None and (len(bid_id) > TEXT_LIMIT or not bid_id.isprintable()):
+        bid_id = _text(bid_id)
+    return Bid(price_micros, exclusive, bid_id, expires_in)
 
 
 def _no(reason: Reason | None) -> NoBid | Refused:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Callable
 
 from auction.errors import OperatorError
 
@@ -20,6 +22,19 @@ def client_context(ca_file: str | None) -> ssl.SSLContext:
         raise OperatorError("ca_file", f"ca_file {ca_file!r} is not readable as PEM: {error}") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def calls_of(sock: socket.socket) -> tuple[Callable[[bytes], int], Callable[[int], bytes]]:
+    """`send` and `recv` of a connected socket, the shortest way there is.
+
+    Over TLS those of the C object in an `SSLSocket`: the six frames of Python around them are 2 % of a ping. They
+    differ in one thing: where a connection ends without a `close_notify`, `recv` raises `SSLEOFError`, an `OSError`,
+    and does not give `b""`.
+    """
+    inside = getattr(
+        sock, "_sslobj", None
+    )  # a private name: where it is gone, the frames are back, and no more
+    return (sock.send, sock.recv) if inside is None else (inside.write, inside.read)
 
 
 class Contexts:

@@ -84,17 +84,20 @@ class Asking:
         most_ms = int(share_s * 1000)
         digests, hashed = trace.hashed.digests, b""
         waits: list[tuple[int, float]] = []
-        for order in orders:
-            ask, slot = floor.asks[order.id], book.ask(order)
+        asks, send = floor.asks, self._fanout.ask
+        for slot, order in zip(book.ask_all(orders), orders, strict=True):
+            ask = asks[order.id]
+            told_ms = most_ms
+            if ask.timeout_ms < most_ms:  # no `min`: a call of it costs as much as a look at the clock
+                told_ms = ask.timeout_ms
             if digests:
                 hashed = hashed_json(hashes_for_buyer(ask.hash_key, digests))
-            message = body.for_order(ask.order_json, min(ask.timeout_ms, most_ms), hashed)
+            message = body.for_order(ask.order_json, told_ms, hashed)
             lines = ask.signer.lines(trace.ping_id, trace.at_ms // 1000, message) if ask.signer else b""
-            self._fanout.ask(ask.target, message, collecting, slot, lines)
-            patience_ms: float = ask.timeout_ms
-            if adaptive:
-                patience_ms = self._health.patience_ms(order.buyer_id, patience_ms)
-            waits.append((slot, patience_ms))
+            send(ask.target, message, collecting, slot, lines)
+            patience_ms = self._health.patience_ms(order.buyer_id, told_ms) if adaptive else told_ms
+            if patience_ms < most_ms:
+                waits.append((slot, patience_ms))
         trace.lap(Stage.ASK)
         await collecting.wait_for(waits)
         trace.saved_ms += collecting.saved_ms

@@ -16,11 +16,13 @@ import msgspec
 
 from auction.buyers.protocol import Bid as Quote
 from auction.market.market import TradedOrder
+from auction.market.money import MOST_MICROS
 from auction.market.reasons import Reason
 from auction.ping.bids import Bid, Terms
 
 _TIMEOUT, _OUTBID = Reason.TIMEOUT, Reason.OUTBID
 """Looked up once: for a member of an enum Python 3.11 calls a function, three times an order."""
+_NEVER = MOST_MICROS + 1
 
 
 class Outcome(msgspec.Struct, gc=False, array_like=True):
@@ -40,6 +42,8 @@ class Auction:
     __slots__ = (
         "_ceilings",
         "_highest",
+        "_least_max",
+        "_lowest",
         "_open",
         "asked",
         "bids",
@@ -56,6 +60,8 @@ class Auction:
         self.asked: list[TradedOrder] = []
         self._open: list[bool] = []
         self._ceilings: list[tuple[int, int]] = []  # (declared max, slot) of those asked, the highest last
+        self._least_max = _NEVER  # of those asked: no bid up to it settles anything
+        self._lowest = max(1, terms.lowest_price_micros)
         self._highest = 0
 
     def fixed(self, order: TradedOrder) -> None:
@@ -69,12 +75,16 @@ class Auction:
 
     def ask(self, order: TradedOrder) -> int:
         """`order` is asked now: the slot under which its answer must come."""
-        slot = len(self.asked)
-        self.asked.append(order)
-        self._open.append(True)
-        self.outcomes.append(Outcome(order.id, order.bit, _TIMEOUT))
-        self.outstanding += 1
-        return slot
+        return self.ask_all((order,))[0]
+
+    def ask_all(self, orders: Sequence[TradedOrder]) -> range:
+        """All of `orders` are asked now: the slots under which their answers must come, in the same order."""
+        first, count = len(self.asked), len(orders)
+        self.asked += orders
+        self._open += [True] * count
+        self.outcomes += [Outcome(order.id, order.bit, _TIMEOUT) for order in orders]
+        self.outstanding += count
+        return range(first, first + count)
 
     def next_tier(self) -> None:
         """The tiers above gave no offer: what they bid does not count any more (what became of it is kept)."""
@@ -85,6 +95,7 @@ class Auction:
         """All asks of this tier are out: put the ceilings in order, once."""
         asked = zip(self.asked, self._open, range(len(self.asked)), strict=True)
         self._ceilings = sorted([(order.max_micros, slot) for order, still_open, slot in asked if still_open])
+        self._least_max = self._ceilings[0][0] if self._ceilings else 0
 
     def bid(self, slot: int, quotes: Sequence[Quote], elapsed_us: int) -> None:
         """What the buyer bids; prices below the floor or over the declared max are refused."""
@@ -116,8 +127,10 @@ class Auction:
         """Whether no answer that is still out could change who wins, or what the winners pay."""
         if self.outstanding == 0:
             return True
+        if self._highest <= self._least_max:  # the usual case: whoever is out may bid as much
+            return False
         terms = self.terms
-        if terms.select == "weight" or not self.bids:
+        if terms.select == "weight":
             return False
         ceilings = self._ceilings
         while ceilings and not self._open[ceilings[-1][1]]:
@@ -173,10 +186,11 @@ class Auction:
         order, outcome, price_micros = self.asked[slot], self.outcomes[slot], quote.price_micros
         if price_micros > outcome.price_micros:
             outcome.price_micros = price_micros
-        reason = self._objection(order, price_micros, quote.exclusive)
-        if reason is not None:
+        if not self._lowest <= price_micros <= order.max_micros or (
+            quote.exclusive and self.terms.mode == "shared"
+        ):
             if outcome.reason is not _OUTBID:
-                outcome.reason = reason
+                outcome.reason = self._objection(order, price_micros)
             return
         outcome.reason = _OUTBID  # until it wins
         self.bids.append(
@@ -194,11 +208,7 @@ class Auction:
         if price_micros > self._highest:
             self._highest = price_micros
 
-    def _objection(self, order: TradedOrder, price_micros: int, exclusive: bool) -> Reason | None:
+    def _objection(self, order: TradedOrder, price_micros: int) -> Reason:
         if price_micros > order.max_micros:
             return Reason.OVER_MAX
-        if price_micros < self.terms.lowest_price_micros or price_micros == 0:
-            return Reason.BELOW_FLOOR
-        if exclusive and self.terms.mode == "shared":
-            return Reason.WANTS_EXCLUSIVE
-        return None
+        return Reason.BELOW_FLOOR if price_micros < self._lowest else Reason.WANTS_EXCLUSIVE

@@ -45,7 +45,8 @@ class Collecting:
         self._waits: list[tuple[int, float]] = []  # (slot, ms from the start)
 
     def wait_for(self, waits: list[tuple[int, float]]) -> asyncio.Future[None]:
-        """All asks are out. `waits`: (slot, how long its answer is worth waiting for, in ms).
+        """All asks are out. `waits`: (slot, how long its answer is worth waiting for, in ms), of those that are not
+        worth the whole time.
 
         Resolves at the close.
         """
@@ -79,7 +80,9 @@ class Collecting:
             self._close()
 
     def _arm(self) -> None:
-        after_s = min(self._left_s, min(map(_MS, self._waits)) / 1000)
+        after_s = self._left_s
+        if self._waits:
+            after_s = min(after_s, min(map(_MS, self._waits)) / 1000)
         after_s -= perf_counter() - self._started_s
         self._timer = self._loop.call_later(max(0.0, after_s), self._time_is_up)
 
@@ -94,7 +97,7 @@ class Collecting:
                     self._auction.refuse(slot, Reason.TIMEOUT, int(elapsed_s * 1e6))
                 elif self._auction.is_open(slot):
                     self._waits.append((slot, ms))
-            if self._waits and not self._auction.can_close():
+            if not self._auction.can_close():
                 self._arm()
                 return
         else:

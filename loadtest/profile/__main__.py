@@ -1,4 +1,4 @@
-"""Where the CPU of a request goes, stage by stage.  python -m loadtest.profile [--post] [--native]
+"""Where the CPU of a request goes, stage by stage.  python -m loadtest.profile [--post | --https] [--native]
 
 The benchmark's own server and load (1,000 orders, 10 of them match, 10 HTTP buyers, 16 connections), first for what
 a request costs, then under py-spy's samples for where that goes, then for a flame graph. Under a minute.
@@ -21,8 +21,9 @@ from loadtest.bench.building import BuildError
 from loadtest.bench.contenders import SERVER, VALKEY
 from loadtest.bench.generator import LoadError
 from loadtest.bench.machine import this_machine
+from loadtest.bench.scenarios.https import CASE as HTTPS
 from loadtest.bench.sold import offers, posts_of
-from loadtest.bench.stage import CONNECTIONS, FULL, MAIN, MAIN_LINE, QUICK, Stage, open_stage
+from loadtest.bench.stage import CONNECTIONS, FULL, LINES, MAIN, QUICK, Case, Stage, open_stage
 from loadtest.bench.taken import Taken
 from loadtest.processes import ProcessError
 from loadtest.profile.account import Costs, by_function, by_stage, by_symbol, unplaced
@@ -30,7 +31,8 @@ from loadtest.profile.clocks import Clocks, read_clocks
 from loadtest.profile.report import Profile, show
 from loadtest.profile.sampling import Samples, SamplingError, read_samples, sampling
 
-PING, POST = "ping", "post"
+PING, POST, HTTPS_PING = "ping", "post", "ping to HTTPS buyers"
+CASES: dict[str, Case] = {PING: MAIN, POST: MAIN, HTTPS_PING: HTTPS}
 PLAIN_S, SAMPLED_S, NATIVE_S, DRAWN_S = 4.0, 20.0, 12.0, 7.0
 OFFERS_S = 0.4
 """How long offers are gathered for one second of posts: some are left over, rather than too few."""
@@ -39,11 +41,12 @@ Spell = Callable[[], Taken]
 
 @click.command(context_settings={"show_default": True})
 @click.option("--post", "of_post", is_flag=True, help="Of a post, not of a ping.")
+@click.option("--https", "over_tls", is_flag=True, help="Of a ping to buyers over TLS.")
 @click.option("--native", is_flag=True, help="Frames of C code as well: slower, rougher, some 15 s more.")
 @click.option("--report", "path", type=click.Path(path_type=Path), default=Path("report/profile.json"),
               help="Where the figures are saved as JSON; the flame graph goes beside it, as SVG.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="A tenth of the time: rough shares.")
-def main(of_post: bool, native: bool, path: Path, quick: bool) -> None:
+def main(of_post: bool, over_tls: bool, native: bool, path: Path, quick: bool) -> None:
     """Show where the CPU of a ping (or post) goes, by stage and by function, and draw it."""
     if sys.platform != "linux":
         raise click.ClickException("the profile reads CPU clocks of threads as Linux has them; run it there")
@@ -51,10 +54,16 @@ def main(of_post: bool, native: bool, path: Path, quick: bool) -> None:
     console = Console()
     path.parent.mkdir(parents=True, exist_ok=True)
     began_s = time.monotonic()
-    scenario, pace = POST if of_post else PING, 1 / 10 if quick else 1.0
+    if of_post and over_tls:
+        raise click.UsageError("--post and --https are two profiles; ask for one at a time")
+    scenario = POST if of_post else HTTPS_PING if over_tls else PING
+    pace = 1 / 10 if quick else 1.0
+    lines = [line for line in LINES if line.id == CASES[scenario].campaign]
     with tempfile.TemporaryDirectory(prefix="profile-", dir=path.parent) as folder:
         try:
-            with open_stage(Path(folder), QUICK if quick else FULL, [MAIN_LINE]) as stage:
+            with open_stage(Path(folder), QUICK if quick else FULL, lines) as stage:
+                if over_tls and not stage.buyers.ports.tls:
+                    raise LoadError("the buyers were built without OpenSSL: there is none to ask over TLS")
                 profile = _Profiling(stage, scenario, Path(folder), pace).run(
                     native, path.with_suffix(".svg")
                 )
@@ -129,8 +138,8 @@ class _Profiling:
         """So many seconds of load, made ready: what it needs before it does not count."""
         seconds *= self._pace
         stage = self._stage
-        if self._scenario == PING:
-            return lambda: stage.load(stage.ours, MAIN).closed(CONNECTIONS, seconds)
+        if self._scenario != POST:
+            return lambda: stage.load(stage.ours, CASES[self._scenario]).closed(CONNECTIONS, seconds)
         posts = posts_of(stage, offers(stage, max(0.5, seconds * OFFERS_S)))
         return lambda: posts.closed(CONNECTIONS, seconds)
 

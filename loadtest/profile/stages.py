@@ -84,7 +84,8 @@ RULES: Sequence[Rule] = (
     *(Rule(WIRE, f"{library}/") for library in ("uvicorn", "httptools", "starlette")),
     # the ping
     Rule(ADMIT, "auction/exchange.py", r"seller_of"),
-    Rule(KEEPING, "auction/exchange.py", r"_watch|_look|_swap|_floor_of"),
+    Rule(KEEPING, "auction/swapping.py"),
+    Rule(KEEPING, "auction/recovery/"),
     Rule(ADMIT, "auction/ping/service.py", r"_admit|fingerprint|campaign_for|_rate|rate_headers"),
     Rule(ELIGIBLE, "auction/ping/service.py", r"_eligible|terms_for"),
     Rule(WAY, "auction/ping/service.py"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 
 import pytest
 
 from auction.buyers.fanout import Fanout, Target
+from auction.buyers.tls import calls_of
 from auction.market.reasons import Reason
 from tests.buyers.authority import Authority
 from tests.buyers.served import OK, Fanouts, Line, Serve, Told, until
@@ -168,3 +170,50 @@ async def test_warm_connections_keep_their_tickets_quietly(
     await until(lambda: len(fanout.pools[target.origin].idle) == 2 and served.open == 2)
     assert (await asked(fanout, target)).answers == {0: (200, BID)}
     assert (fanout.counts().opened, fanout.counts().closed_by_peer) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("head", "outcome"),
+    [
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", BID),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", Reason.CONNECTION_LOST),
+    ],
+)
+async def test_a_connection_that_ends_without_a_word(
+    serve: Serve, fanouts: Fanouts, authority: Authority, head: bytes, outcome: bytes | Reason
+) -> None:
+    """No `close_notify`, as of many a server: the end of a body that ends so, and of no other."""
+
+    async def manner(line: Line) -> None:
+        await line.request()
+        await line.write(head + BID)
+        sock = line.writer.get_extra_info("socket")
+        with socket.fromfd(sock.fileno(), sock.family, sock.type) as raw:
+            raw.shutdown(socket.SHUT_WR)
+        await line.reader.read()
+
+    served, fanout = await serve(manner, authority.server("127.0.0.1")), fanouts()
+    target = served.target(ca_file=authority.ca_file)
+    await fanout.prepare([target])
+    told = await asked(fanout, target)
+    assert (told.answers.get(0) or told.failures[0]) == (
+        outcome if isinstance(outcome, Reason) else (200, outcome)
+    )
+
+
+def test_what_a_socket_is_called_by() -> None:
+    """The frames of Python around TLS are passed by; where Python should hide what is in them, they are used."""
+    one, other = socket.socketpair()
+    with (
+        one,
+        other,
+        ssl.create_default_context().wrap_socket(
+            one, server_hostname="buyer.example", do_handshake_on_connect=False
+        ) as tls,
+    ):
+        assert calls_of(other) == (other.send, other.recv)
+        send, receive = calls_of(tls)
+        assert send not in (tls.send, tls.write)
+        assert receive not in (tls.recv, tls.read)
+        tls._sslobj = None  # type: ignore[attr-defined]
+        assert calls_of(tls) == (tls.send, tls.recv)

@@ -33,6 +33,14 @@ def test_it_closes_when_everybody_answered() -> None:
     assert auction.outcomes[1].elapsed_us == 900
 
 
+def test_slots_go_on_from_tier_to_tier() -> None:
+    auction = Auction(terms())
+    assert auction.ask_all([traded_order("a"), traded_order("b")]) == range(2)
+    assert auction.ask_all([traded_order("c")]) == range(2, 3)
+    assert [order.id for order in auction.asked] == ["a", "b", "c"]
+    assert auction.outstanding == 3
+
+
 def test_it_closes_early_when_no_max_reaches_the_best_bid() -> None:
     auction = Auction(terms())
     a, b, _ = asked(auction, a=50, b=20, c=19)
