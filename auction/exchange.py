@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from time import monotonic
 
+import uuid_utils
+
 from auction import log
 from auction.buyers.delivery import Delivery
 from auction.buyers.fanout import Fanout
@@ -28,11 +30,13 @@ from auction.counters.counters import Counters
 from auction.counters.embedded import EmbeddedValkey
 from auction.counters.faults import CountersRebuilding
 from auction.counters.keys import CountedKeys
+from auction.counters.leasing import PingCounts
 from auction.counters.link import Link
 from auction.errors import HouseError, SellerError
 from auction.forgetting import Ages, Files, Retention
 from auction.idempotency import Idempotency
 from auction.ledger.engine import open_engine
+from auction.ledger.lease_book import LeaseBookOfWorker
 from auction.ledger.migrations import upgrade
 from auction.ledger.reader import Reader
 from auction.ledger.sealing import Sealer
@@ -118,10 +122,13 @@ class Exchange:
         self._parts.push_async_callback(self.reader.close)
         self.writer = Writer(self._engine)
         self._parts.push_async_callback(self.writer.close)
+        self.lease_book = LeaseBookOfWorker(self.writer, self.clock, uuid_utils.uuid7().hex)
+        self._parts.push_async_callback(self.lease_book.close)
         self.rebuilding = Rebuilding(
             redis_url,
             self._own_reader(),
             self.writer,
+            self.lease_book,
             self.clock,
             lambda: self.floor.market,
             settings.reconcile_every_s,
@@ -132,7 +139,8 @@ class Exchange:
         self._parts.push_async_callback(self.link.close)
         self._parts.push_async_callback(self.rebuilding.close)
         self.counters = Counters(self.link)
-        self.allowances = Allowances(self.counters, self.clock)
+        self.allowances = Allowances(PingCounts(self.link), self.lease_book, self.clock)
+        self._parts.push_async_callback(self.allowances.close)
         self.fanout = Fanout(allow_private=settings.allow_private_buyers)
         self._parts.push_async_callback(self.fanout.close)
         self._parts.push_async_callback(self._let_posts_end)

@@ -37,6 +37,7 @@ from auction.ledger.forgetting import (
     take_chore,
 )
 from auction.ledger.outbox import drop_old_events
+from auction.ledger.ping_leases import drop_old_leases, fold_old_leases
 from auction.ledger.refused import drop_old_refused
 from auction.ledger.request_keys import drop_old_keys
 from auction.ledger.sealing import Sealer
@@ -50,7 +51,7 @@ LOOK_EVERY_S = 60.0
 FIRST_LOOK_S = 15.0
 LEASE_MS = 600_000
 """How long a worker has the chore before another may take it: it asks for it again at every look."""
-LEADS_A_BATCH, PINGS_A_BATCH, EVENTS_A_BATCH, KEYS_A_BATCH = 100, 500, 500, 500
+LEADS_A_BATCH, PINGS_A_BATCH, EVENTS_A_BATCH, KEYS_A_BATCH, LEASES_A_BATCH = 100, 500, 500, 500, 500
 REWRITTEN_WITHIN_S = 60.0
 """How long the counters may take over their file."""
 MOST_BATCHES = 2_000
@@ -105,7 +106,7 @@ class Retention:
     """Erases what is too old, in one worker of all. Counts `leads`, `pings`, `postbacks` (events that sellers were
     told), `request_keys`, and looks that `failed`.
 
-    Keys of changes are always dropped when their day is over.
+    Keys of changes are always dropped when their day is over, and leases of pings a day after their window.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class Retention:
         if not await self._writer.write(chore):
             return None
         await self._drop_keys(now_ms)
+        await self._tidy_leases(now_ms - DAY_MS)
         erased = Erased()
         if self._ages.pii_days:
             before_ms = now_ms - self._ages.pii_days * DAY_MS
@@ -171,6 +173,16 @@ class Retention:
             if dropped < KEYS_A_BATCH:
                 break
             await asyncio.sleep(PAUSE_S)
+
+    async def _tidy_leases(self, before_ms: int) -> None:
+        """Of pings that were leased, what no counter is rebuilt from any more; and of windows that never end, one row
+        is enough for all processes that are gone."""
+        for step in (drop_old_leases, fold_old_leases):
+            for _ in range(MOST_BATCHES):
+                done = await self._writer.write(partial(step, before_ms=before_ms, most=LEASES_A_BATCH))
+                if done < LEASES_A_BATCH:
+                    break
+                await asyncio.sleep(PAUSE_S)
 
     def _leads_before(self, before_ms: int, now_ms: int, conn: Connection) -> Erased:
         ids = old_leads(conn, before_ms, LEADS_A_BATCH)

@@ -34,7 +34,6 @@ from auction.counters.answers import (
     held,
     kept,
 )
-from auction.counters.blocks import Want
 from auction.counters.calls import Argument
 from auction.counters.link import Link
 from auction.counters.mending import Counted, Look, Mended, Mending, amounts_of, packed_mending
@@ -52,8 +51,6 @@ ANYBODY = "#"
 """Stands for any order, in who bought what."""
 MOST_WINDOWS = 64
 """The most windows that one hold may reach into: a day in hours, with clock changes, is well below."""
-SHORT_KEPT_MS = 60_000
-"""How long the count of a second or a minute is kept after its end; of the others, a day."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -168,7 +165,7 @@ class Counters:
         return self.link.run(
             scripts.HOLD,
             held,
-            *_buyer(place.buyer_id),
+            *keys_of(place.buyer_id),
             now_ms,
             f"{place.ping_id}/{place.order_id}",
             until_ms,
@@ -183,7 +180,7 @@ class Counters:
         return self.link.run(
             scripts.KEEP,
             kept,
-            *_buyer(place.buyer_id),
+            *keys_of(place.buyer_id),
             now_ms,
             f"{place.ping_id}/{place.order_id}",
             *_amounts(place, now_ms, now_ms),
@@ -192,12 +189,12 @@ class Counters:
     def sold(self, place: Place, now_ms: int, price_micros: int) -> Future[bool]:
         """The place is sold at `price_micros`, at most the price it was held at. False if there was none."""
         named = f"{place.ping_id}/{place.order_id}"
-        return self.link.run(scripts.SOLD, bool, *_buyer(place.buyer_id), now_ms, named, price_micros)
+        return self.link.run(scripts.SOLD, bool, *keys_of(place.buyer_id), now_ms, named, price_micros)
 
     def release(self, place: Place, now_ms: int) -> Future[bool]:
         """Nothing was sold: the place is given back. False if there was none."""
         named = f"{place.ping_id}/{place.order_id}"
-        return self.link.run(scripts.RELEASE, bool, *_buyer(place.buyer_id), now_ms, named)
+        return self.link.run(scripts.RELEASE, bool, *keys_of(place.buyer_id), now_ms, named)
 
     def returned(self, place: Place, offered_at_ms: int, now_ms: int) -> Future[int]:
         """A sale of this place does not count any more, in the windows of when it was offered that are open still.
@@ -221,24 +218,7 @@ class Counters:
             return [(cap.key, int(used or 0), cap.limit) for cap, used in zip(caps, reply, strict=True)]
 
         names = [f"{cap.key}@{cap.window(now_ms).start_ms}" for cap in caps]
-        return self.link.run(scripts.PEEK, read, *_buyer(buyer_id), now_ms, *names)
-
-    def lease(self, buyer_id: str, wants: Sequence[Want], now_ms: int) -> Future[tuple[int, ...] | int]:
-        """Lease pings out of some ping caps of one buyer and its orders: how many of each.
-
-        Or which of them (from 0) is full: then nothing is leased of any. See `allowances`.
-        """
-
-        def read(reply: list[int]) -> tuple[int, ...] | int:
-            return reply[1] - 1 if reply[0] < 0 else tuple(reply)
-
-        words: list[Argument] = []
-        for want in wants:
-            rule, end_ms = want.rule, want.end_ms
-            if rule.short:
-                end_ms += SHORT_KEPT_MS - DAY_MS
-            words += (f"{rule.key}@{want.start_ms}", end_ms, rule.limit, want.most, want.share, want.least)
-        return self.link.run(scripts.LEASE, read, *_buyer(buyer_id), now_ms, *words)
+        return self.link.run(scripts.PEEK, read, *keys_of(buyer_id), now_ms, *names)
 
     def look(self, buyer_id: str, names: Sequence[str], now_ms: int) -> Future[Look]:
         """What is counted in these windows (`<cap key>@<start_ms>`), and which places are kept, at one moment."""
@@ -348,14 +328,14 @@ def _ping(ping_id: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _buyer(buyer_id: str) -> tuple[Argument, ...]:
-    """The keys of `places.lua`, with their number in front."""
+def keys_of(buyer_id: str) -> tuple[Argument, ...]:
+    """The keys of `places.lua` of one buyer, with their number in front."""
     return (4, *(f"{{buyer:{buyer_id}}}:{part}" for part in ("counts", "ends", "holds", "places")))
 
 
 def _with_returns(buyer_id: str) -> tuple[Argument, ...]:
     """The same, and the marks of returns."""
-    return (5, *_buyer(buyer_id)[1:], f"{{buyer:{buyer_id}}}:returned")
+    return (5, *keys_of(buyer_id)[1:], f"{{buyer:{buyer_id}}}:returned")
 
 
 def _amounts(place: Place, now_ms: int, until_ms: int) -> list[Argument]:

@@ -43,6 +43,7 @@ RELEASE = _script("release", after="places")
 RETURN = _script("return", after="places")
 PEEK = _script("peek", after="places")
 LEASE = _script("lease", after="places")
+RAISE = _script("raise", after="places")
 LOOK = _script("look", after="places")
 MEND = _script("mend", after="places")
 BOUGHT = _script("bought")
@@ -68,6 +69,7 @@ ALL = (
     RETURN,
     PEEK,
     LEASE,
+    RAISE,
     LOOK,
     MEND,
     BOUGHT,

@@ -26,6 +26,16 @@ def buyers(exchange: Exchange) -> list[Family]:
         plain_counter(
             "auction_pings_leased", "Leases of pings from the counters", exchange.allowances.leases
         ),
+        plain_counter(
+            "auction_ping_leases_unwritten",
+            "Leases of pings that were made before the ledger had them: it was away, or late",
+            exchange.lease_book.unwritten,
+        ),
+        gauge(
+            "auction_pings_unwritten",
+            "Pings leased that the ledger does not know of yet",
+            exchange.lease_book.pings_unwritten,
+        ),
         counter(
             "auction_pings_withheld",
             "Asks that caps on pings did not allow: ping_budget of the second or minute, ping_cap_full of longer",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
 
 import msgspec
 
@@ -18,6 +20,7 @@ GONE_MS = 30_000
 """How long a place is still held whose lead the ledger does not know: its post may be repeated just now. Three times as
 long as a post keeps its claim on the ping."""
 
+T = TypeVar("T")
 Takes = Callable[[OpenOffer], bool]
 Leaves = Callable[[Freed], bool]
 
@@ -163,6 +166,13 @@ def place_of(offer: OpenOffer | Freed) -> str:
 def name_of(rule: CapRule, window: Window) -> str:
     """The window of this cap, as the counters call it."""
     return f"{rule.key}@{window.start_ms}"
+
+
+def batches(items: Iterable[T], most: int) -> Iterator[list[T]]:
+    """Lists of up to `most`, until there is none left."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, most)):
+        yield batch
 
 
 def _difference(cap: OwnedCap, window: Window, ledger: int, counters: int) -> Difference:

@@ -36,7 +36,8 @@ from auction.counters.faults import CountersRebuilding, CountersUnavailable
 from auction.counters.link import Link
 from auction.counters.sentinel import HEARD_S
 from auction.errors import HouseError, OperatorError
-from auction.ledger.house import RENEW_MS, HouseRow, counters_left, counters_seen, house_of
+from auction.ledger.house import RENEW_MS, HouseRow, counters_left, counters_seen, find_house, house_of
+from auction.ledger.lease_book import LeaseBookOfWorker
 from auction.ledger.reader import Reader
 from auction.ledger.writer import Writer
 from auction.market.market import Market
@@ -55,6 +56,10 @@ SECOND_LOOK_MS = 15_000
 """After a rebuild the counters are compared once more, when what was on its way then has come to its end."""
 
 
+UNUSED_MS = 180_000
+"""Counters that nobody saw for so long (each worker says so every few seconds) gave no ping of this minute."""
+
+
 class Rebuilding:
     """The keeper of one worker's gate.
 
@@ -67,6 +72,7 @@ class Rebuilding:
         redis_url: str,
         reader: Reader,
         writer: Writer,
+        book: LeaseBookOfWorker,
         clock: Clock,
         market: Callable[[], Market],
         reconcile_every_s: int,
@@ -76,6 +82,7 @@ class Rebuilding:
         self._redis_url = redis_url
         self._reader = reader
         self._writer = writer
+        self._book = book
         self._clock = clock
         self._real = SystemClock()
         self._market = market
@@ -116,6 +123,7 @@ class Rebuilding:
         Raises `HouseError` (try again), `OperatorError` (somebody has to change something).
         """
         assert self._row is not None
+        await self._book.flush()  # what we leased while the ledger was away is to be counted
         async with self._own_link() as link:
             server, era = await read_server(link.call)
             fault = unfit(server, era, self._row.house_id)
@@ -181,17 +189,22 @@ class Rebuilding:
             raise CountersRebuilding
         counters_id = era.counters or self._counters_id or secrets.token_hex(8)
         try:
+            leased = await self._leased_lately()
             await self._see(counters_id)
-            market = self._market()
             async with _renewed(link):
                 if (
                     link.address.watched is not None
                 ):  # there may be workers that still trade on the one before
                     await asyncio.sleep(HEARD_S)
                 reconciling = Reconciling(
-                    self._reader, Counters(link), self._clock.now_ms(), repair=True, all_open=True
+                    self._reader,
+                    Counters(link),
+                    self._clock.now_ms(),
+                    repair=True,
+                    all_open=True,
+                    budgets=leased,
                 )
-                outcome = await reconciling.run(market)
+                outcome = await reconciling.run(self._market())
             if outcome.busy:
                 raise HouseError("counters_busy", "The counters move on while they are rebuilt.")
             now_ms = self._real.now_ms()
@@ -214,6 +227,14 @@ class Rebuilding:
             places_taken=outcome.taken,
             took_ms=round((monotonic() - began_s) * 1_000),
         )
+
+    async def _leased_lately(self) -> bool:
+        """Whether pings of the seconds and minutes of now may have been leased: not where no counters were in use."""
+        row = await self._reader.read(find_house)
+        if row is None or row.counters_seen_ms is None:
+            return False
+        left = row.counters_seen_ms == 0  # a worker has left, nobody knows when
+        return left or self._real.now_ms() - row.counters_seen_ms < UNUSED_MS
 
     async def _look_after(self) -> None:
         """Between two ticks: say that the counters are in use; compare them if that is due, and ours to do."""

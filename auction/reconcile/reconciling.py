@@ -10,6 +10,8 @@ A return that frees its cap is told to both stores too. One that the counters we
 difference while it is young; an older one is given back by the change itself, which marks it (`return.lua`), so whoever
 owes it to the counters does not give it back again.
 
+Caps on pings have their own way (`leased`).
+
 Of an offer that is out, the ledger cannot say whether its place was kept already. Where its place is missing
 it is taken all the same if the offer is old, its answer was lost, or (`all_open`) the counters were: a place too many
 errs on the side of the cap, and goes when the lead is settled.
@@ -19,16 +21,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import islice
 from time import monotonic
-from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection
 
 from auction.counters.counters import RETURN_TOLD_MS, RETURNS, Counters
+from auction.counters.leasing import PingCounts
 from auction.counters.mending import Fate, Look, Mending
 from auction.ledger.afterwards import Freed, freed_since
 from auction.ledger.engine import is_postgresql
@@ -45,7 +46,18 @@ from auction.ledger.sold import (
 )
 from auction.market.market import Market
 from auction.market.windows import Window
-from auction.reconcile.comparing import Difference, Facts, OwnedCap, Step, caps_of, name_of, place_of, plan_of
+from auction.reconcile.comparing import (
+    Difference,
+    Facts,
+    OwnedCap,
+    Step,
+    batches,
+    caps_of,
+    name_of,
+    place_of,
+    plan_of,
+)
+from auction.reconcile.leased import Raising
 
 MOST_CAPS = 500
 """Windows of one buyer in one step, which holds up all others."""
@@ -64,8 +76,6 @@ STATEMENT_MS = 60_000
 FREED_MS = RETURN_TOLD_MS + 600_000
 """Returns that are older are told by nobody any more."""
 
-T = TypeVar("T")
-
 
 class Outcome(msgspec.Struct):
     """What a comparison found and did. `busy`: buyers that moved on each time, of whom nothing is known."""
@@ -82,13 +92,23 @@ class Reconciling:
     """One comparison. Times are those of `now_ms`, all along."""
 
     def __init__(
-        self, reader: Reader, counters: Counters, now_ms: int, *, repair: bool, all_open: bool = False
+        self,
+        reader: Reader,
+        counters: Counters,
+        now_ms: int,
+        *,
+        repair: bool,
+        all_open: bool = False,
+        budgets: bool = False,
     ) -> None:
+        """`all_open`: the counters were lost, and nobody calls them; `budgets`: with what of seconds and minutes they
+        had given, too."""
         self._reader = reader
         self._counters = counters
         self._now_ms = now_ms
         self._repair = repair
         self._all_open = all_open
+        self._budgets = budgets
         self._some = False  # of the caps only
         self._back: set[str] = set()  # places that were let go as gone, and are not
         self._missing: dict[str, float] = {}  # since when places are seen whose leads are not there
@@ -119,7 +139,20 @@ class Reconciling:
             await asyncio.sleep(pause_s)
             pause_s, at_once = pause_s * 1.8, max(1, at_once // 4)
         self.outcome.busy = {step.buyer_id for step in steps}
+        if not self._some:
+            await self._compare_pings(market)
         return self.outcome
+
+    async def _compare_pings(self, market: Market) -> None:
+        counts, lost = PingCounts(self._counters.link), self._all_open
+        raising = Raising(
+            self._reader, counts, self._now_ms, repair=self._repair, lost=lost, budgets=self._budgets
+        )
+        raised = await raising.run(market)
+        self.outcome.windows += raised.windows
+        self.outcome.differences += raised.differences
+        self.outcome.mended += len(raised.differences) if self._repair else 0
+        self.outcome.busy |= raised.busy
 
     async def _round(self, steps: Sequence[Step]) -> list[Step]:
         """One look, one reading, one change: the steps that have to be done again."""
@@ -222,13 +255,6 @@ def by_buyer(caps: Iterable[OwnedCap]) -> dict[str, list[OwnedCap]]:
     for cap in caps:
         of_buyer[cap.buyer_id].append(cap)
     return of_buyer
-
-
-def batches(items: Iterable[T], most: int) -> Iterator[list[T]]:
-    """Lists of up to `most`, until there is none left."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, most)):
-        yield batch
 
 
 def _facts(conn: Connection, steps: Sequence[Step], places: Sequence[str], now_ms: int) -> Facts:

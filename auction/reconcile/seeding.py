@@ -3,7 +3,7 @@
 A cap that is added at noon counts what its order bought this morning; one whose time zone changed, what lies in
 its new window; a house that starts on counters that know nothing of a cap tells them of it.
 
-Not covered: caps on pings, of which the ledger does not know whether they were sent; and leads that are sold on the
+Not covered: caps on pings, which count from when they are traded on; and leads that are sold on the
 old market (by another worker, or by this one) after the ledger was read and before the new market is traded on, a
 quarter of a second in all: these are counted by the next comparison (`auction/reconcile/reconciling.py`).
 """
@@ -17,8 +17,8 @@ from auction.counters.counters import Counters
 from auction.errors import HouseError
 from auction.ledger.reader import Reader
 from auction.market.market import Market
-from auction.reconcile.comparing import OwnedCap, caps_of
-from auction.reconcile.reconciling import MOST_CAPS, MOST_STEPS, Reconciling, batches, by_buyer
+from auction.reconcile.comparing import OwnedCap, batches, caps_of
+from auction.reconcile.reconciling import MOST_CAPS, MOST_STEPS, Reconciling, by_buyer
 
 
 async def seed_caps(reader: Reader, counters: Counters, old: Market | None, new: Market, now_ms: int) -> int:

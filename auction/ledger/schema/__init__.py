@@ -16,7 +16,7 @@ from auction.ledger.schema.catalogue import (
     numbers,
     request_keys,
 )
-from auction.ledger.schema.house import chores, house, house_keys, workers
+from auction.ledger.schema.house import chores, house, house_keys, ping_leases, workers
 from auction.ledger.schema.leads import (
     LEAD_STATES,
     MOST_PLACES,
@@ -56,6 +56,7 @@ __all__ = [
     "offers",
     "outbox",
     "people",
+    "ping_leases",
     "pings",
     "postbacks",
     "refused_postbacks",

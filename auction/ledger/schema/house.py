@@ -1,8 +1,19 @@
-"""The house itself: its workers, its keys, who does what only one may do, and which counters it trades on."""
+"""The house itself: its workers, its keys, who does what only one may do, which counters it trades on, and what its
+workers leased from them."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Integer, LargeBinary, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+)
 
 from auction.ledger.schema.base import metadata
 
@@ -48,3 +59,19 @@ house = Table(
     CheckConstraint("one = 1", name="one"),
 )
 """One row: who this ledger is, and which counters are traded on with it (`ledger/house.py`)."""
+
+ping_leases = Table(
+    "ping_leases",
+    metadata,
+    Column("buyer_id", Text, primary_key=True),
+    Column("cap", Text, primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("worker", Text, primary_key=True),
+    Column("end_ms", BigInteger, nullable=False),
+    Column("pings", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("ix_ping_leases_end_ms", "end_ms"),
+    sqlite_with_rowid=False,
+)
+"""Pings that a process may have leased of one window of a cap, an hour's or a longer one's; `at_ms`: when it last said
+so. Written before they are leased (`ledger/lease_book.py`)."""
