@@ -5,9 +5,9 @@ a window that counts less has forgotten leases, and is raised to that sum. First
 ledger is read, then a window is raised if it did not move since the look: a lease that is made meanwhile is in one of
 them. A window that counts more is no difference: a lease whose answer was lost is in the counters alone.
 
-On a running house some leases are always written and not yet made, or written and to be taken back. So a window is
-looked at twice, and raised by the smaller difference. After a loss there is nothing to wait for: what is on its way
-is counted once too often, which errs on the side of the cap.
+On a running house some leases are always written and not yet made, or written and to be taken back. So a window that
+is behind is looked at three times, and raised by the smallest difference, to its limit at most. After a loss there
+is nothing to wait for: what is on its way is counted once too often, which errs on the side of the cap.
 
 Of seconds and minutes the ledger knows nothing. After a loss those of now are used up, and the next too where pings of
 it may have been leased ahead (`counters/blocks.py`).
@@ -39,8 +39,9 @@ MOST_BUYERS = 64
 MOST_WINDOWS = 500
 """Windows of one buyer in one call, which holds up all others."""
 ROUNDS = 5
-AGAIN_S = 0.4
-"""A window is looked at twice, so far apart: longer than a lease takes from its writing to its end."""
+LOOKS, AGAIN_S = 3, 0.4
+"""How often a window that is behind is looked at, and how far apart: longer than a lease takes from its writing to its
+end."""
 SKEW_MS = 1_000
 """How far the clocks of workers may be apart: where one is behind or ahead, other windows are open."""
 
@@ -122,6 +123,17 @@ class Raising:
                 break
         return found
 
+    async def _looked_at(self, caps: Sequence[PingCap]) -> list[Behind]:
+        """The windows that are behind, and not only for a moment."""
+        behind = await self._behind(caps)
+        for _ in range(0 if self._lost else LOOKS - 1):
+            if not behind:
+                break
+            await asyncio.sleep(AGAIN_S)
+            again = {(each.cap.buyer_id, each.cap.rule.key): each.cap for each in behind}
+            behind = still(behind, await self._behind(again.values()))
+        return behind
+
     async def _behind(self, caps: Iterable[PingCap]) -> list[Behind]:
         """The windows that count less than is known of them."""
         of_buyer: defaultdict[str, list[tuple[PingCap, Window]]] = defaultdict(list)
@@ -139,8 +151,11 @@ class Raising:
         leased = await self._reader.read(partial(_sums, sorted(of_buyer), self._now_ms - SKEW_MS))
         behind = []
         for cap, window, counted in looked:
-            told = leased.get((cap.buyer_id, cap.rule.key, window.start_ms), 0)
-            known = cap.rule.limit if cap.rule.short else told
+            known = leased.get((cap.buyer_id, cap.rule.key, window.start_ms), 0)
+            if cap.rule.short:
+                known = cap.rule.limit
+            elif not self._lost:
+                known = min(known, cap.rule.limit)
             if counted < known:
                 behind.append(Behind(cap, window, known, counted, known - counted))
         return behind
@@ -174,9 +189,10 @@ def ping_caps_of(market: Market) -> list[PingCap]:
 def open_windows(rule: CapRule, now_ms: int) -> Iterator[Window]:
     """The windows in which pings may be leased by now, by the clock of any worker."""
     window = rule.window(now_ms - SKEW_MS)
-    while window.start_ms <= now_ms + SKEW_MS + ahead_ms(rule, window):
-        yield window
+    yield window
+    while window.end_ms <= now_ms + SKEW_MS + ahead_ms(rule, window):
         window = rule.window(window.end_ms)
+        yield window
 
 
 def still(before: Iterable[Behind], now: Iterable[Behind]) -> list[Behind]:
