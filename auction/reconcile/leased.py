@@ -111,10 +111,7 @@ class Raising:
         caps = [cap for cap in ping_caps_of(market) if self._budgets or not cap.rule.short]
         found = Raised(windows=sum(not cap.rule.short for cap in caps))
         for _ in range(ROUNDS if caps else 0):
-            behind = await self._behind(caps)
-            if behind and not self._lost:
-                await asyncio.sleep(AGAIN_S)
-                behind = still(behind, await self._behind({each.place: each.cap for each in behind}.values()))
+            behind = await self._looked_at(caps)
             left = await self._raise(behind) if self._repair else []
             differing = [each for each in behind if not each.cap.rule.short and each not in left]
             found.differences += map(_difference, differing)
