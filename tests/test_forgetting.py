@@ -17,10 +17,13 @@ from auction.forgetting import DAY_MS, LEASE_MS, Ages, Files, Retention
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.forgetting import Erased, take_chore
 from auction.ledger.outbox import mark_addressed, new_events
+from auction.ledger.ping_leases import FOLDED, add_leases, leased_pings
 from auction.ledger.records import RefusedPostback
 from auction.ledger.refused import keep_refused, latest_refused
-from auction.ledger.schema import erasures, fingerprints, leads, people, pings, sales
+from auction.ledger.schema import erasures, fingerprints, leads, people, ping_leases, pings, sales
+from auction.market.windows import FOREVER_MS
 from auction.measures import families_of
+from auction.ping_leases import PingLease
 from tests.house import KEY_HASH, House
 
 Open = Callable[..., Awaitable[House]]
@@ -160,6 +163,26 @@ async def test_one_worker_of_all_does_it(house: House) -> None:
     house.clock.move(LEASE_MS + 1)
     assert await second.look() == Erased(0, 0), "the first one is gone"
     assert await first.look() is None
+
+
+async def test_leases_of_pings_go_a_day_after_their_window_and_what_never_ends_is_folded(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "LEASES_A_BATCH", 2)
+    writer, now_ms = house.exchange.writer, house.clock.now_ms()
+    over = [
+        PingLease("a-co", f"cap-{at}", now_ms - at * DAY_MS, now_ms + 1 - at * DAY_MS, 7) for at in range(6)
+    ]
+    ever = PingLease("a-co", "ever", 0, FOREVER_MS, 7)
+    for worker in ("w1", "w2", "w3"):
+        leases = [*over, ever] if worker == "w1" else [ever]
+        await writer.write(partial(add_leases, worker=worker, leases=leases, at_ms=now_ms - 2 * DAY_MS))
+    await writer.write(partial(add_leases, worker="w4", leases=[ever], at_ms=now_ms))
+    assert await retention(house, Ages(0, 0)).look() == Erased()
+    found = await writer.write(partial(leased_pings, buyer_ids=["a-co"], after_ms=0))
+    assert {each.cap_key: each.pings for each in found} == {"ever": 28, "cap-0": 7, "cap-1": 7}
+    rows = await writer.write(lambda conn: conn.execute(select(ping_leases.c.worker)).scalars().all())
+    assert sorted(rows) == [FOLDED, "w1", "w1", "w4"]
 
 
 async def test_it_is_counted(house: House) -> None:

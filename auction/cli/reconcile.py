@@ -48,6 +48,7 @@ def reconcile(repair: bool, adopt: bool, as_json: bool, **flags: object) -> None
     """Compare what the caps' counters say with what the ledger says.
 
     Every window that is open now, of every order and buyer: what was sold in it, offers that are out, and live holds.
+    Of pings (by the hour and longer), windows that count fewer than workers wrote down that they would lease.
     It is safe on a running house; leads on their way are no differences. The exit code is 1 if some differ
     (with --repair: if some could not be mended), so a cron job can tell. A running house does this once a day by
     itself (AUCTION_RECONCILE_EVERY_S), and at once when its counters were lost.

@@ -5,13 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
 
+from auction import exchange
+from auction.ledger.engine import open_engine
+from auction.ledger.ping_leases import leased_pings
+from auction.measures import families_of
 from tests.api.wired import until
 from tests.faults.killer import Own
 from tests.house import House, catalogue, open_house
@@ -96,6 +103,35 @@ async def test_a_house_that_starts_for_the_first_time_has_its_minutes(house: Hou
     for number in range(3):
         await house.ping(sub_id=str(number))
     assert await asked(house) == {"ann": 3, "ben": 3, "cid": 3}
+
+
+async def test_while_the_ledger_is_away_pings_go_on_and_what_they_took_is_written_when_it_is_back(
+    tmp_path: Path, emptied_valkey: str, sqlite_ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the pace of memory, but for the first, which waits for the ledger a while; and it is seen in /metrics."""
+    monkeypatch.setattr(exchange, "open_engine", partial(open_engine, busy_ms=200))
+    orders: list[dict[str, Any]] = [{"id": "a", "buyer": "ann", "caps": [{"pings": 60, "per": "day"}]}]
+    async with open_house(tmp_path, emptied_valkey, sqlite_ledger, orders) as house:
+        book = house.exchange.lease_book
+        other = sqlite3.connect(sqlite_ledger.removeprefix("sqlite:///"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        began_s = perf_counter()
+        for number in range(20):
+            await house.ping(sub_id=str(number))
+        assert perf_counter() - began_s < 20 * 0.2, "none waits for the ledger's own bound"
+        assert len(await house.seen("ann", "ping")) == 20
+        values = {family.name: family.values for family in families_of(house.exchange)}
+        ((_, unwritten),), ((_, pings),) = (
+            values[f"auction_{name}"] for name in ("ping_leases_unwritten", "pings_unwritten")
+        )
+        assert unwritten >= 10
+        other.execute("ROLLBACK")
+        other.close()
+        await until(lambda: book.pings_unwritten == 0)
+        await book.flush()
+        found = await house.exchange.reader.read(partial(leased_pings, buyer_ids=["ann"], after_ms=0))
+        assert 20 <= found[0].pings <= 23
+        assert pings <= found[0].pings
 
 
 def _caps(house: House, order_id: str) -> Any:
