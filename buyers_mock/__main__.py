@@ -27,7 +27,9 @@ from buyers_mock.server import Listening, listening
     "--log-entries", type=click.IntRange(0), default=10_000, help="Requests kept for /_log; 0: none."
 )
 @click.option(
-    "--journal", type=click.Path(dir_okay=False, path_type=Path), help="Keeps what was bought; found again."
+    "--journal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keeps what was bought, found again; and asks.",
 )
 @click.option("--tls-cert", type=click.Path(exists=True, path_type=Path), help="PEM file; makes it HTTPS.")
 @click.option("--tls-key", type=click.Path(exists=True, path_type=Path), help="PEM file of the key.")

@@ -1,6 +1,7 @@
-"""What the mock was sent to buy, in a file: so that a buyer that was killed remembers what it took.
+"""What the mock was sent to buy, in a file: so that a buyer that was killed remembers what it took; and how often it
+was asked.
 
-One JSON line a post, written before the post is answered, in one write to a file that is only appended to: a killed
+One JSON line a request, written before it is answered, in one write to a file that is only appended to: a killed
 process leaves whole lines, but for the last. (What a killed process wrote, the system keeps; a power cut is another
 question.)
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -17,7 +19,9 @@ from buyers_mock.manner import NOT_JSON, Decision, Outcome, Play
 
 
 class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One post. Bytes that need not be text (`key`, `answer`, `body`) are latin-1, which holds any.
+    """One post, or (`kind`) a ping, of which no more is kept than when it came.
+
+    Bytes that need not be text (`key`, `answer`, `body`) are latin-1, which holds any.
 
     `outcome` is None where the buyer broke before it decided; `answer` is what it says to this key, heard or not.
     """
@@ -31,6 +35,7 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     answer: str = ""
     fault: str | None = None
     repeat: bool = False
+    kind: Literal["post", "ping"] = "post"
 
     @property
     def decision(self) -> Decision | None:
@@ -65,13 +70,17 @@ class Journal:
         )
         os.write(self._fd, msgspec.json.encode(kept) + b"\n")
 
+    def ask(self, at_ms: int, buyer: str) -> None:
+        """Keep that a ping came."""
+        os.write(self._fd, msgspec.json.encode(Kept(at_ms=at_ms, buyer=buyer, body="", kind="ping")) + b"\n")
+
     def close(self) -> None:
         """No more is written."""
         os.close(self._fd)
 
 
 def read_journal(path: Path) -> Iterator[Kept]:
-    """The posts of a journal, oldest first; a line that was cut off is passed over."""
+    """What is in a journal, oldest first; a line that was cut off is passed over."""
     if not path.exists():
         return
     decode = msgspec.json.Decoder(Kept).decode

@@ -157,8 +157,12 @@ class Connection(asyncio.Protocol):
         play = player.play(kind, key, self._body)
         if stage.log.most_entries:
             stage.log.add(time.time_ns() // 1_000_000, player.buyer, kind, key, self._body, play)
-        if stage.journal is not None and kind == "post":
-            stage.journal.write(time.time_ns() // 1_000_000, player.buyer, key, self._body, play)
+        if stage.journal is not None:
+            at_ms = time.time_ns() // 1_000_000
+            if kind == "post":
+                stage.journal.write(at_ms, player.buyer, key, self._body, play)
+            else:
+                stage.journal.ask(at_ms, player.buyer)
         return play
 
     def _control(self) -> bytes:

@@ -128,8 +128,13 @@ def _sold_twice(views: _Views) -> Iterator[str]:
 
 
 def _caps_passed(views: _Views) -> Iterator[str]:
-    """By the buyers' logs: what each order, and each buyer, took in each window of each cap."""
+    """By the buyers' logs: what each order, and each buyer, took in each window of each cap; how often it was asked."""
     for cap in views.terms.caps:
+        if cap.kind == "pings":
+            asked = views.history.asked.get(cap.id, 0)
+            if asked > cap.limit:
+                yield f"{_cap_named(cap)}: {_amount(cap, asked)}"
+            continue
         used: Counter[str] = Counter()
         for lead_id in views.accepted:
             for order, one in views.takers(lead_id).items():
@@ -241,6 +246,10 @@ def _counts(views: _Views) -> dict[str, int]:
         "requests that failed and were repeated": errors.total(),
         "of these, not answered": errors["not answered"],
         "posts that buyers received": len(history.received),
+        "pings that buyers received": sum(history.asked.values()),
+        "of these, by buyers with a cap on them": sum(
+            history.asked.get(cap.id, 0) for cap in history.terms.caps if cap.kind == "pings"
+        ),
         "sales in the ledger": len(history.ledger.sales),
         "pending in the ledger": sum(lead.state == "pending" for lead in views.leads.values()),
         "offers unknown": len(unknown),
@@ -277,7 +286,7 @@ def _cap_named(cap: CapTerm) -> str:
 
 
 def _amount(cap: CapTerm, amount: int) -> str:
-    return f"{amount} leads" if cap.kind == "leads" else f"{amount / MICROS:.2f} spent"
+    return f"{amount / MICROS:.2f} spent" if cap.kind == "spend" else f"{amount} {cap.kind}"
 
 
 def _named(attempt: Attempt, said: Said) -> str:

@@ -117,11 +117,12 @@ class Ledger(Struct, frozen=True):
 
 
 class CapTerm(Struct, frozen=True):
-    """A limit on leads, or on micro-units of spend, of an order or of a buyer with all its orders."""
+    """A limit on leads, on micro-units of spend, or (of a buyer, in all) on pings: of an order or of a buyer with all
+    its orders."""
 
     owner: Literal["order", "buyer"]
     id: str
-    kind: Literal["leads", "spend"]
+    kind: Literal["leads", "spend", "pings"]
     per: Per
     limit: int
     zone: str = "UTC"
@@ -151,3 +152,5 @@ class History(Struct, frozen=True):
     unknown: frozenset[tuple[str, str]] = frozenset()
     """Offers that the ledger called unknown before anybody settled them."""
     planted: list[str] = []
+    asked: dict[str, int] = {}
+    """How often each buyer was, as it wrote down itself."""

@@ -229,6 +229,14 @@ def test_caps_passed_by_what_the_buyers_took_in_each_window(cap: CapTerm, passed
     assert found(story) == ({"caps passed": passed} if passed else {})
 
 
+@pytest.mark.parametrize(("asked", "passed"), [({}, 0), ({"ann": 3, "ben": 9}, 0), ({"ann": 4}, 1)])
+def test_caps_on_pings_passed_by_how_often_buyers_were_asked(asked: dict[str, int], passed: int) -> None:
+    story = Story(caps=(CapTerm("buyer", "ann", "pings", "total", 3),))
+    verdict = check(replace(story.history(), asked=asked))
+    assert len(verdict.forbidden["caps passed"]) == passed
+    assert verdict.counts["of these, by buyers with a cap on them"] == asked.get("ann", 0)
+
+
 def test_caps_count_in_the_window_of_the_offer_and_also_what_the_ledger_calls_unknown() -> None:
     story = Story(caps=(leads_cap(1),))
     story.sold("l1", "ann-1", at_ms=10)

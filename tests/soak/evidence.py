@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class _Kept(Struct):
     key: str | None = None
     outcome: str | None = None
     reason: str = ""
+    kind: str = "post"
 
 
 def read_received(journals: Iterable[Path], clock_offset_ms: int = 0) -> list[Received]:
@@ -71,6 +73,17 @@ def read_received(journals: Iterable[Path], clock_offset_ms: int = 0) -> list[Re
                     )
                 )
     return sorted(found, key=lambda one: one.at_ms)
+
+
+def read_asked(journals: Iterable[Path]) -> dict[str, int]:
+    """How often each buyer wrote down that it was asked."""
+    decode, asked = msgspec.json.Decoder(_Kept).decode, Counter[str]()
+    for journal in journals:
+        for line in journal.read_bytes().splitlines() if journal.exists() else ():
+            with contextlib.suppress(msgspec.DecodeError):  # the last line of one that was killed
+                kept = decode(line)
+                asked[kept.buyer] += kept.kind == "ping"
+    return dict(asked)
 
 
 def read_ledger(url: str) -> Ledger:

@@ -1,13 +1,13 @@
 """The soak's market: buyers of every manner, with caps small enough to be met again and again.
 
 Three campaigns (exclusive, shared, and a mix of both), windows of an hour and a day in two time zones, caps on leads
-and on spend, of orders and of a buyer over all its orders. The mock buyers live in two processes, so that one
-can be killed or frozen while the other goes on.
+and on spend, of orders and of a buyer over all its orders; caps on pings of two buyers, in all. The mock buyers live in
+two processes, so that one can be killed or frozen while the other goes on.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from msgspec import Struct
@@ -104,9 +104,10 @@ class Market(Struct, frozen=True):
 
 def term(cap: dict[str, Any], owner: Any, name: str, zone: str) -> CapTerm:
     """A cap as it stands in the catalogue, as the checker reads it."""
-    spend = "spend" in cap
-    limit = round(cap["spend"] * MICROS) if spend else cap["leads"]
-    return CapTerm(owner, name, "spend" if spend else "leads", cap["per"], limit, zone)
+    if "spend" in cap:
+        return CapTerm(owner, name, "spend", cap["per"], round(cap["spend"] * MICROS), zone)
+    kind: Literal["leads", "pings"] = "leads" if "leads" in cap else "pings"
+    return CapTerm(owner, name, kind, cap["per"], cap[kind], zone)
 
 
 def make_market(leads: int) -> Market:
@@ -140,6 +141,8 @@ def make_market(leads: int) -> Market:
         "ivy": Actor("second", {"post": {"faults": LOSSY}}),
         "jon": Actor("second", bid(40, 70, post={"accept": 0.8}), idempotent=True),
         "kim": Actor("second", bid(15, 40)),
+        "liz": Actor("first", bid(10, 20), caps=({"pings": part(0.1), "per": "total"},)),
+        "max": Actor("second", bid(10, 30), caps=({"pings": part(0.4), "per": "total"},)),
     }
     orders = [
         order("ada-solo", "solo", {"leads": part(0.03), "per": "hour"}, {"leads": part(0.05), "per": "day"}),
@@ -154,6 +157,9 @@ def make_market(leads: int) -> Market:
         order("ivy-trio", "trio", price={"fixed": 5.0}),
         order("jon-duo", "duo", {"leads": part(0.04), "per": "hour"}, exclusive=True),
         order("kim-duo", "duo", {"leads": part(0.06), "per": "hour"}),
+        order("liz-duo", "duo"),
+        order("max-trio", "trio"),
+        order("max-duo", "duo", price={"live": True}),
         order("ivy-duo", "duo", price={"fixed": 6.0}),
         order("eve-duo", "duo", price={"fixed": 7.0}),
     ]

@@ -18,7 +18,7 @@ from msgspec import Struct
 from tests.faults.checker import check
 from tests.faults.history import OPEN, History
 from tests.faults.killer import Odds
-from tests.soak.evidence import planted_in, read_ledger, read_received
+from tests.soak.evidence import planted_in, read_asked, read_ledger, read_received
 from tests.soak.load import PLANTED, TIMEOUT_S, Sellers
 from tests.soak.market import make_market
 from tests.soak.settling import has_command, settle_all, truth_of, unknown_offers
@@ -164,6 +164,7 @@ async def _aftermath(stack: Stack, sellers: Sellers, phases: _Phases) -> History
         terms=stack.plan.market.terms(),
         attempts=sellers.attempts,
         received=await asyncio.to_thread(read_received, journals, offset_ms),
+        asked=await asyncio.to_thread(read_asked, journals),
         ledger=await asyncio.to_thread(read_ledger, stack.ledger_url),
         settled=settled,
         unknown=unknown,

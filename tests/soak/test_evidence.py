@@ -14,7 +14,7 @@ from auction.ledger.taking import take_lead
 from buyers_mock.journal import Journal
 from buyers_mock.manner import Decision, Play
 from tests.faults.history import LeadRow, OfferRow, Received, SaleRow
-from tests.soak.evidence import planted_in, read_ledger, read_received
+from tests.soak.evidence import planted_in, read_asked, read_ledger, read_received
 
 POST = {
     "lead_id": "l1",
@@ -32,7 +32,11 @@ def test_what_buyers_wrote_down(tmp_path: Path) -> None:
     journal.write(900, "ann", None, body, Play(b"", decision=Decision("rejected", b"no", "cap")))
     journal.write(1_100, "ann", None, body, Play(b"", fault="error_500"))
     journal.write(1_200, "ann", None, b"spoiled", Play(b"", decision=Decision("bad_request", b"no")))
+    journal.ask(1_300, "ann")
+    journal.ask(1_400, "ben")
+    journal.ask(1_500, "ann")
     journal.close()
+    assert read_asked([tmp_path / "journal", tmp_path / "none"]) == {"ann": 2, "ben": 1}
     first, second, third = read_received([tmp_path / "journal", tmp_path / "none"], clock_offset_ms=50)
     assert (first.at_ms, first.answered, first.accepted) == (950, "rejected: cap", False)
     assert second == Received(

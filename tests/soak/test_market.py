@@ -17,7 +17,7 @@ def test_the_terms_that_are_checked_are_those_that_are_traded_on(leads: int) -> 
     )
     terms = market.terms()
     limits = {
-        (owner, one.id, cap.per, cap.leads or cap.spend_micros, zone)
+        (owner, one.id, cap.per, cap.leads or cap.spend_micros or cap.pings, zone)
         for owner, entries in (("order", catalogue.orders), ("buyer", catalogue.buyers))
         for one in entries
         for cap in one.caps
