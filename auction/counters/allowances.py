@@ -207,7 +207,7 @@ class Allowances:
         block = self._blocks.get((buyer_id, rule.key))
         if block is None or block.rule.zone.key != rule.zone.key:
             block = self._blocks[buyer_id, rule.key] = Block(rule)
-        block.rule = rule
+        block.follow(rule)
         return block
 
 

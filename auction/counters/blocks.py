@@ -23,8 +23,9 @@ from auction.market.windows import FOREVER_MS, CapRule, Window
 
 BLOCK = 100
 """The most pings of an hour or longer that a worker leases at once."""
-ASK_AGAIN_MS = 10_000
-"""A full cap is asked about again after this long: its limit may have been raised."""
+ASK_AGAIN_MS = 300_000
+"""A full cap is asked about again after this long: it stays full, unless an operator threw its count away, and to ask
+costs a write in the ledger. One whose limit is raised is asked about at once."""
 LONG_AHEAD_MS = 5_000
 """How long before its end a window of an hour or longer is leased ahead of."""
 _LONG_SHARE, _SHORT_SHARE, _AHEAD_SHARE = 20, 2, 4
@@ -83,6 +84,12 @@ class Block:
         self.look_ahead_ms = FOREVER_MS
         self._before = self._next_left = 0
         self._counted = self._next_counted = 0  # what all workers have leased, when last told
+
+    def follow(self, rule: CapRule) -> None:
+        """The cap as the market has it now: another limit holds from the next lease on."""
+        if rule.limit > self.rule.limit:
+            self.full_ms = 0
+        self.rule = rule
 
     def has_one(self, now_ms: int) -> bool:
         """Whether a ping can be spent at `now_ms`; the block's window is the one of now afterwards."""

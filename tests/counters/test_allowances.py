@@ -245,12 +245,19 @@ async def test_exactly_the_cap_then_no_until_the_window_ends(
     assert await may(allowances, one)
 
 
-async def test_a_raised_limit_is_found_after_a_while(allowances: Allowances, clock: MovedClock) -> None:
+async def test_a_full_cap_is_left_alone_for_a_while_and_a_raised_limit_is_found_at_once(
+    allowances: Allowances, book: Noted, clock: MovedClock
+) -> None:
     one, raised = order(cap("o", 1)), order(cap("o", 2))
-    assert [await may(allowances, one) for _ in range(2)] == [True, False]
-    assert not await may(allowances, raised)
-    clock.move(ASK_AGAIN_MS)
+    assert [await may(allowances, one) for _ in range(4)] == [True, False, False, False]
+    assert book.writes == 2
+    clock.move(ASK_AGAIN_MS - 1)
+    assert not await may(allowances, one)
+    assert book.writes == 2
     assert [await may(allowances, raised) for _ in range(2)] == [True, False]
+    clock.move(ASK_AGAIN_MS)
+    assert not await may(allowances, raised)
+    assert book.writes == 5
 
 
 async def test_what_is_leased_of_a_day_outlives_the_second(
