@@ -8,7 +8,7 @@ So it stays when the counters are lost. What a worker means to lease of an hour 
 ledger (`auction.ping_leases`), from which the counts are rebuilt; what the counters then gave less is taken back. As a
 rule no ping waits for either, since the next block is leased before the present one is empty. Where one does, it
 waits for the ledger `WRITE_MS` at most: while the ledger is away, pings go on, and only where the counters are lost
-just then can a cap be passed (`ledger.lease_book` says by what). Of seconds and minutes nothing is written: after a
+just then can a cap be passed (`ledger.lease_book` says by how much). Of seconds and minutes nothing is written: after a
 loss the present one counts as used up.
 
 Which second it is, is what the worker's clock says. Where clocks differ by d, every second still has at most its

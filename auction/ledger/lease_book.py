@@ -8,8 +8,9 @@ sum is too large, which errs on the side of the cap.
 
 While the ledger is away pings go on (DESIGN 11): they are leased unwritten, counted, and written when it is back. What
 is not written when the counters are lost comes back only with the worker that knows of it: it is written before that
-worker's calls go again (`flush`). So a cap can be passed only where the counters are lost while the ledger is away, or
-in the second after; and by no more than what was leased meanwhile by a worker that died, or was not heard yet.
+worker rebuilds them (`flush`), and one that found the ledger away gives the others the time to write, too. So a cap
+can be passed only where the counters are lost while the ledger is away or late, and by no more than what was leased
+meanwhile by workers that died, or could not say it in the second after.
 """
 
 from __future__ import annotations

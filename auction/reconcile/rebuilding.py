@@ -37,6 +37,7 @@ from auction.counters.link import Link
 from auction.counters.sentinel import HEARD_S
 from auction.errors import HouseError, OperatorError
 from auction.ledger.house import RENEW_MS, HouseRow, counters_left, counters_seen, find_house, house_of
+from auction.ledger.lease_book import RETRY_S as BOOK_RETRY_S
 from auction.ledger.lease_book import LeaseBookOfWorker
 from auction.ledger.reader import Reader
 from auction.ledger.writer import Writer
@@ -92,6 +93,7 @@ class Rebuilding:
         self._row: HouseRow | None = None
         self._counters_id: str | None = None
         self._seen_s = 0.0
+        self._ledger_away = False
 
     async def open(self) -> Gate:
         """Learn who the ledger is. Raises `HouseError` where it does not answer."""
@@ -175,6 +177,7 @@ class Rebuilding:
             self._link.look_again()
             return False
         except HouseError as error:
+            self._ledger_away = self._ledger_away or error.code == "ledger_unavailable"
             log.warning("counters_not_checked", code=error.code, detail=str(error))
             return False
         except Exception:
@@ -196,6 +199,9 @@ class Rebuilding:
                     link.address.watched is not None
                 ):  # there may be workers that still trade on the one before
                     await asyncio.sleep(HEARD_S)
+                if self._ledger_away:  # others write only now what they leased while it was
+                    await asyncio.sleep(2 * BOOK_RETRY_S)
+                    self._ledger_away = False
                 reconciling = Reconciling(
                     self._reader,
                     Counters(link),

@@ -305,6 +305,30 @@ async def test_what_was_leased_while_the_ledger_was_away_is_counted_by_its_worke
     assert stage.spent["o:w:pings:day", NOON_MS - 12 * HOUR] == 700
 
 
+async def test_what_another_worker_leased_while_the_ledger_was_away_is_waited_for(stage: Stage) -> None:
+    """Who rebuilds saw that the ledger was away: the others have the time to write what they owe."""
+    rebuilder, other = await stage.hire(), await stage.hire()
+    assert await rebuilder.spend("w", 10) == 10
+    await stage.quiet()
+    for worker in stage.workers:
+        worker.ledger.cut = True
+    assert await other.spend("w", 300) == 300
+    keeper = other.rebuilding._task
+    assert keeper is not None
+    keeper.cancel()  # it writes in its own time, and rebuilds nothing
+    await stage.lose("flushed")
+    await until(lambda: rebuilder.rebuilding._ledger_away)
+    rebuilds = rebuilder.rebuilding.rebuilds
+    for worker in stage.workers:
+        worker.ledger.cut = False
+    await until(lambda: rebuilder.rebuilding.rebuilds > rebuilds)
+    await until(lambda: rebuilder.link.up)
+    while await rebuilder.spend("w", 100):
+        pass
+    assert stage.spent["o:w:pings:day", NOON_MS - 12 * HOUR] >= 600
+    await other.spend("w", 100)
+
+
 async def test_a_frozen_worker_spends_what_it_had_and_no_more(stage: Stage) -> None:
     """Its blocks are in the ledger's sum: nobody else gets them."""
     frozen, other = await stage.hire(), await stage.hire()
