@@ -49,6 +49,7 @@ NAMES = {
     *("auction_requests_rate_limited", "auction_requests_uncounted"),
     *("auction_catalogue_changes", "auction_catalogue_changes_waiting"),
     *("auction_pings_allowed", "auction_pings_leased", "auction_pings_withheld"),
+    *("auction_ping_leases_unwritten", "auction_pings_unwritten"),
     *(
         "auction_beats_missed",
         "auction_worker_fenced_self",
