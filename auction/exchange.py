@@ -41,7 +41,7 @@ from auction.ledger.migrations import upgrade
 from auction.ledger.reader import Reader
 from auction.ledger.sealing import Sealer
 from auction.ledger.writer import Writer
-from auction.market.market import Rate, TradedSeller
+from auction.market.market import Market, Rate, TradedSeller
 from auction.market.model import Admin, Buyer
 from auction.ping.asking import Asking
 from auction.ping.floor import Floor
@@ -242,94 +242,68 @@ class Exchange:
         return reader
 
     def _compose(self, sealer: Sealer) -> None:
-        settings, clock = self.settings, self.clock
+        """The ways of a ping and a post, and what is beside them; closed in the opposite order."""
+        self.lease = Lease(self.settings.worker_lease_ms)
+        me = f"{host_name()}:{os.getpid()}"
+        self._compose_pings()
+        self._compose_posts(sealer, me)
+        self.recalling = Recalling(self._redis_url, self.reader, self.clock, lambda: self.floor.market)
+        self.recalling.start(self.link)
+        self._parts.push_async_callback(self.recalling.close)
+        self._compose_rates()
+        self._compose_beside(sealer, me)
+        self._parts.push_async_callback(self.waiting.close)
 
-        def floor() -> Floor:
-            return self.floor
-
-        answers = Answers(sealer)
-        self.lease = Lease(settings.worker_lease_ms)
-        self.health = Health(settings.health)
+    def _compose_pings(self) -> None:
+        """The ping's way (DESIGN 4)."""
+        self.health = Health(self.settings.health)
         self.ping_tally = PingTally(self.health)
-
         self.pings = PingService(
-            floor,
+            lambda: self.floor,
             self.counters,
             Asking(self.fanout, self.allowances, self.health),
             Inbound(self.counters, self.shelf),
             PingJournal(self.writer, self.ping_tally),
-            clock,
-            settings.most_auctions,
+            self.clock,
+            self.settings.most_auctions,
         )
-        claiming = Claiming(self.counters, self.reader, answers, clock, settings.post_wait_ms)
-        book = LeadBook(self.writer, self.reader)
-        offering = Offering(self.counters, self.delivery, self.lease, clock)
-        self.settling = Settling(
-            self.writer,
-            self.counters,
-            answers,
-            lambda: self.floor.market.house.currency,
-            book.owed,
-            claiming.owed,
-            clock,
+
+    def _compose_posts(self, sealer: Sealer, me: str) -> None:
+        """The post's way (DESIGN 5), and who goes it too: what a silent worker left, what waits, what is told later."""
+        settings, clock, counters = self.settings, self.clock, self.counters
+        writer, reader, shelf, lease = self.writer, self.reader, self.shelf, self.lease
+
+        def floor() -> Floor:
+            return self.floor
+
+        def market() -> Market:
+            return self.floor.market
+
+        answers = Answers(sealer)
+        claiming = Claiming(counters, reader, answers, clock, settings.post_wait_ms)
+        book = LeadBook(writer, reader)
+        offering = Offering(counters, self.delivery, lease, clock)
+        self.settling = settling = Settling(
+            writer, counters, answers, lambda: market().house.currency, book.owed, claiming.owed, clock
         )
+        per_second = settings.postbacks_per_second
         self.reporting = Reporting(
-            self.writer,
-            self.counters,
-            self.settling,
-            sealer,
-            lambda: self.floor.market,
-            claiming.owed,
-            clock,
-            settings.postbacks_per_second,
+            writer, counters, settling, sealer, market, claiming.owed, clock, per_second
         )
-        selling = Selling(book, offering, claiming, self.settling, answers, clock)
-        self.posts = PostService(
-            floor,
-            claiming,
-            book,
-            offering,
-            selling,
-            self.pings,
-            self.shelf,
-            sealer,
-            clock,
-            self.lease,
-            settings.most_posts,
-        )
-        self.recovery = Recovery(
-            floor, selling, offering, book, self.writer, self.reader, sealer, self.lease, clock
-        )
-        self.watching = Watching(self.writer, self.reader, self.lease, book, self.recovery, clock)
-        self._parts.push_async_callback(self.watching.close)
-        self.recalling = Recalling(self._redis_url, self.reader, clock, lambda: self.floor.market)
-        self.recalling.start(self.link)
-        self._parts.push_async_callback(self.recalling.close)
-        me = f"{host_name()}:{os.getpid()}"
-        self.waiting = Waiting(
-            floor,
-            self.pings,
-            selling,
-            offering,
-            book,
-            self.writer,
-            self.reader,
-            self.shelf,
-            sealer,
-            self.lease,
-            clock,
-            me,
-        )
-        self.post_rate = PostRate(self.counters, clock)
-        self._compose_rates()
-        self._parts.push_async_callback(self.posts.close)
-        self._parts.push_async_callback(self.recovery.close)
-        self._compose_beside(sealer, me)
-        self._parts.push_async_callback(self.waiting.close)
+        selling = Selling(book, offering, claiming, settling, answers, clock)
+        sale = (claiming, book, offering, selling)
+        self.posts = PostService(floor, *sale, self.pings, shelf, sealer, clock, lease, settings.most_posts)
+        self.recovery = Recovery(floor, selling, offering, book, writer, reader, sealer, lease, clock)
+        self.watching = Watching(writer, reader, lease, book, self.recovery, clock)
+        others = (writer, reader, shelf, sealer, lease, clock)
+        self.waiting = Waiting(floor, self.pings, selling, offering, book, *others, me)
+        for close in (self.watching.close, self.posts.close, self.recovery.close):
+            self._parts.push_async_callback(close)
 
     def _compose_rates(self) -> None:
         """How often each key may be used at the doors that bound it."""
         counters, clock, settings = self.counters, self.clock, self.settings
+        self.post_rate = PostRate(counters, clock)
         leads = Rate(settings.leads_per_minute, MINUTE_MS)
         self.leads_rate = KeyRate(counters, clock, "api/leads", leads)
         changes = Rate(settings.changes_per_minute, MINUTE_MS)

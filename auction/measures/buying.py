@@ -58,6 +58,12 @@ def buyers(exchange: Exchange) -> list[Family]:
             ("buyer",),
             shares,
         ),
+        *_deliveries(exchange),
+    ]
+
+
+def _deliveries(exchange: Exchange) -> list[Family]:
+    return [
         plain_counter(
             "auction_deliveries_refused",
             "Posts to buyers refused: too many in flight",
