@@ -43,7 +43,8 @@ A post that was never offered to anybody, because a store failed first, is taken
 it had never come.
 
 An unknown offer is settled by a postback, or by `auction settle LEAD_ID [ORDER_ID] accepted|rejected`; `auction
-pending` lists them.
+pending` lists them. A post that was answered as pending is answered as sold or rejected from then on; one that was
+answered as sold keeps its answer, and a buyer that joins is told by `GET /leads/{lead_id}` and the seller's postback.
 """
 
 

@@ -3,7 +3,8 @@
 Whoever learns it (an operator on the command line, a postback, a worker that heard an answer late) says it here, and
 it means the same: by the rules of `sale`, in one durable step with the sale, the payout, the answer to the seller and a
 line of history that says who said so; then the place in the buyer's caps becomes sold or free. Only an offer that is
-unknown can be settled, and once.
+unknown can be settled, and once. A post that was answered as sold keeps its answer (P5): of a buyer that joins later
+the seller hears by the lead and by its postback.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from auction.ledger.leads import settle
 from auction.ledger.records import Lead, NewSale, Offer, OfferResult, Sale, Settlement
 from auction.ledger.writer import Writer
 from auction.market.money import to_wire
-from auction.post.answer import Answers, PostAnswer, decode_post_answer, encode_post_answer
+from auction.post.answer import Answers, PostAnswer, encode_post_answer
 from auction.post.owed import Owed
 from auction.post.sale import ImpossibleMove, LeadState, OfferState, learnt, moved
 from auction.tally import counts
@@ -166,7 +167,7 @@ def settle_offer(
     reason = (said.reason or "rejected") if now is LeadState.REJECTED else lead.reason
     if state is LeadState.RETURNED and said.accepted:
         reason = None  # it is sold again: why others gave it back is in its history
-    told_anew = said.accepted or state is LeadState.PENDING
+    told_anew = state is LeadState.PENDING  # what was told as sold stays what was told (P5)
     settlement = Settlement(
         lead_id=lead_id,
         from_states=(lead.state,),
@@ -177,7 +178,7 @@ def settle_offer(
         places=places,
         reason=reason,
         payout_micros=payout,
-        answer=answers.seal(lead_id, _answer(lead, now, reason, buyers, payout, currency, answers))
+        answer=answers.seal(lead_id, _answer(lead, now, reason, buyers, payout, currency))
         if told_anew
         else None,
         detail={"by": said.by},
@@ -257,26 +258,13 @@ def _result(offer: Offer, said: Said, at_ms: int) -> OfferResult:
 
 
 def _answer(
-    lead: Lead,
-    state: LeadState,
-    reason: str | None,
-    buyers: Sequence[str],
-    payout: int,
-    currency: str,
-    answers: Answers,
+    lead: Lead, state: LeadState, reason: str | None, buyers: Sequence[str], payout: int, currency: str
 ) -> bytes:
-    """What the seller is told from now on. A link for the consumer that it was given stays."""
-    before = decode_post_answer(answers.open(lead.lead_id, lead.answer)) if lead.answer else None
-    status = LeadState.SOLD if buyers else state  # what came later is told of the lead, not of the post
-    answer = PostAnswer(lead.lead_id, lead.ping_id, status.value, test=lead.test)
+    """What a seller whose lead was pending is told from now on."""
+    answer = PostAnswer(lead.lead_id, lead.ping_id, state.value, test=lead.test)
     if buyers:
-        answer = msgspec.structs.replace(
-            answer,
-            payout=to_wire(payout),
-            currency=currency,
-            buyers=tuple(buyers),
-            redirect_url=before.redirect_url if before else None,
-        )
+        sold = {"payout": to_wire(payout), "currency": currency, "buyers": tuple(buyers)}
+        answer = msgspec.structs.replace(answer, **sold)
     elif state is LeadState.REJECTED:
         answer = msgspec.structs.replace(answer, reason=reason)
     return encode_post_answer(answer)

@@ -164,11 +164,10 @@ def _payouts(views: _Views) -> Iterator[str]:
             told, buyers = round(said.body.get("payout", 0) * MICROS), said.body.get("buyers", [])
             sales = views.sales_of(lead.lead_id)
             paid = sum(sale.payout_micros for sale in sales.values())
-            # what an operator settled later was not known when this was said; all else was
             known = [
                 sale
                 for order, sale in sales.items()
-                if sale.buyer_id in buyers or (lead.lead_id, order) not in views.history.settled
+                if sale.buyer_id in buyers or not _learnt_later(views, lead.lead_id, order, said)
             ]
             if lead.payout_micros != paid or told != sum(sale.payout_micros for sale in known):
                 yield (
@@ -185,6 +184,15 @@ def _payouts(views: _Views) -> Iterator[str]:
             if order in takers and takers[order].price_micros != sale.price_micros:
                 asked = takers[order].price_micros
                 yield f"lead {lead_id}: {order} was asked for {asked} and is to pay {sale.price_micros}"
+
+
+def _learnt_later(views: _Views, lead_id: str, order: str, said: Said) -> bool:
+    """Whether the offer was out, and its answer not known, when this was said: an operator settled it, or the house
+    heard the buyer after all. All other sales are told."""
+    if (lead_id, order) in views.history.settled:
+        return True
+    offer, heard_ms = views.offers[lead_id, order], said.heard_ms + views.history.clock_offset_ms
+    return offer.sent_at_ms <= heard_ms < (offer.answered_at_ms or 0)
 
 
 def _unfounded(views: _Views) -> Iterator[str]:

@@ -94,6 +94,7 @@ class OfferRow(Struct, frozen=True):
     buyer_id: str
     state: str
     sent_at_ms: int
+    answered_at_ms: int | None = None
 
 
 class SaleRow(Struct, frozen=True):
@@ -154,3 +155,5 @@ class History(Struct, frozen=True):
     planted: list[str] = []
     asked: dict[str, int] = {}
     """How often each buyer was, as it wrote down itself."""
+    clock_offset_ms: int = 0
+    """How far the house's clock, which is the ledger's, is ahead of the sellers'."""

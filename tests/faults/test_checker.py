@@ -280,6 +280,19 @@ def test_payouts_that_differ(story: Story, what: str) -> None:
     assert found(story).keys() == {"payouts that differ from answers"}
 
 
+@pytest.mark.parametrize(
+    ("sent_ms", "answered_ms", "good"), [(1_000, 1_060, True), (1_000, 1_040, False), (1_060, 1_070, False)]
+)
+def test_a_buyer_that_was_heard_after_the_seller_was_answered(
+    story: Story, sent_ms: int, answered_ms: int, good: bool
+) -> None:
+    """It was asked before, so nobody could know: it joins those who had bought. Else it would have been told."""
+    story.sold("l4", "ann-1", "ben-1", campaign="trio")
+    story.told({"lead_id": "l4", "status": "sold", "payout": 8.0, "buyers": ["ann"]})
+    story.offers["l4", "ben-1"] = OfferRow("l4", "ben-1", "ben", "accepted", sent_ms, answered_ms)
+    assert bool(found(story)) is not good
+
+
 def test_a_price_that_is_not_what_the_buyer_was_asked_for(story: Story) -> None:
     story.received[0] = replace(story.received[0], price_micros=10_000_001)
     assert found(story) == {"payouts that differ from answers": 1}

@@ -66,7 +66,7 @@ class Sellers:
             self._closing.set()
             await asyncio.gather(*self._running)
 
-    async def once_more(self, *, only_pending: bool = False) -> None:
+    async def once_more(self) -> None:
         """Every lead that was sent is sent again, as it was, while there is time: what has no answer then is the
         checker's to tell."""
         places = asyncio.Semaphore(AT_ONCE_AT_THE_END)
@@ -82,7 +82,7 @@ class Sellers:
                         break
                     await asyncio.sleep(0.5)
 
-        attempts = [one for one in self.attempts if _is_lead(one) and (not only_pending or _pending(one))]
+        attempts = [one for one in self.attempts if _is_lead(one)]
         async with self._session() as session:
             await asyncio.gather(*(again(session, attempt) for attempt in attempts))
 
@@ -181,11 +181,6 @@ class Sellers:
 def _is_lead(attempt: Attempt) -> bool:
     """A direct lead that nobody bid on may find a bidder the next time: it is another question then."""
     return bool(attempt.answers) or not any(said.status == 200 for said in attempt.said)
-
-
-def _pending(attempt: Attempt) -> bool:
-    answers = attempt.answers
-    return not answers or answers[-1].body["status"] == "pending"
 
 
 def _why(said: Said) -> str:

@@ -155,7 +155,7 @@ async def _aftermath(stack: Stack, sellers: Sellers, phases: _Phases) -> History
         verdicts = truth_of(await asyncio.to_thread(read_received, journals, offset_ms), unknown)
         settled, refused = await settle_all(stack.environ(), verdicts)
         stack.problems += refused
-        await sellers.once_more(only_pending=True)
+        await sellers.once_more()
         phases.over("settling")
     stack.expected_down = True
     await stack.stop_house()
@@ -168,6 +168,7 @@ async def _aftermath(stack: Stack, sellers: Sellers, phases: _Phases) -> History
         ledger=await asyncio.to_thread(read_ledger, stack.ledger_url),
         settled=settled,
         unknown=unknown,
+        clock_offset_ms=offset_ms,
     )
 
 

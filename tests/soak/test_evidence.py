@@ -87,7 +87,7 @@ def test_the_ledger_by_plain_sql(ledger_url: str) -> None:
     engine.dispose()
     ledger = read_ledger(ledger_url)
     assert ledger.leads == [LeadRow("l1", "p1", "solo", "sold", 8, "w:1")]
-    assert ledger.offers == [OfferRow("l1", "a-1", "ann", "accepted", 1)]
+    assert ledger.offers == [OfferRow("l1", "a-1", "ann", "accepted", 1, 6)]
     assert ledger.sales == [SaleRow("l1", "a-1", "ann", 10, 8, 2, 5)]
 
 

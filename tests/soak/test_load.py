@@ -92,18 +92,3 @@ async def test_the_same_seed_makes_the_same_leads() -> None:
                 sorted(msgspec.json.decode(sent[0][0])["lead"]["phone"] for sent in house.requests.values())
             )
     assert bodies[0] == bodies[1] != []
-
-
-async def test_only_what_is_still_pending_is_asked_about() -> None:
-    async with fake_house() as (house, url):
-        sellers = Sellers(url, seed=7, rate=20)
-        await sellers.run(0.5)
-        await sellers.once_more()
-        before = sum(map(len, house.requests.values()))
-        await sellers.once_more(only_pending=True)
-        assert sum(map(len, house.requests.values())) == before
-        house.pending = True
-        attempt = sellers.attempts[0]
-        attempt.said[-1].body["status"] = "pending"
-        await sellers.once_more(only_pending=True)
-        assert sum(map(len, house.requests.values())) == before + 1
