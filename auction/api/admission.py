@@ -14,7 +14,7 @@ next turn. An overload is over when more could have begun in several turns in a 
 for `lasting_s`. One that comes back soon is believed at once.
 
 A wait is counted on a clock of our own, on which a turn takes `MOST_TURN_S` at most: a market that is swapped in, or a
-machine that stood still, is no overload.
+machine that stood still, is no overload. While nobody waits there need be no turns for hours; that time counts whole.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class Lane(Generic[T]):
         if not waiting:
             self._since_s = self._begun_since_s = now_s
             self._begun = 0
+            self.lull(now_s)
         if waiting >= bounds.most_waiting:
             self._refuse(FULL, 1, now_s)
             return False
@@ -111,7 +112,7 @@ class Lane(Generic[T]):
     def _late(self, now_s: float) -> list[T]:
         queue, bounds = self.queue, self.bounds
         if self.shedding:
-            self.shedding = now_s - self._refused_s < bounds.lasting_s
+            self.lull(now_s)
         elif now_s - queue[0][0] > bounds.late_s:
             lasts = now_s - self._since_s >= bounds.lasting_s
             self.shedding = lasts or now_s - self._refused_s < AGAIN_S
@@ -121,6 +122,11 @@ class Lane(Generic[T]):
         if late:
             self._refuse(LASTING, len(late), now_s)
         return late
+
+    def lull(self, now_s: float) -> None:
+        """An overload in which nobody was refused for some time is over."""
+        if now_s - self._refused_s >= self.bounds.lasting_s:
+            self.shedding = False
 
     def _refuse(self, why: str, times: int, now_s: float) -> None:
         self.refused[why] += times
@@ -153,9 +159,11 @@ class Admission(Generic[T]):
         self._now_s = self._seen_s = 0.0
         self._refused = 0  # since the last turn
 
-    @property
-    def shedding(self) -> bool:
+    def shedding(self, now_s: float) -> bool:
         """Whether the house is overloaded."""
+        now_s = self._clock(now_s)
+        for lane in self.lanes:
+            lane.lull(now_s)
         return any(lane.shedding for lane in self.lanes)
 
     def enter(self, lane: Lane[T], item: T, now_s: float) -> bool | None:
@@ -185,6 +193,9 @@ class Admission(Generic[T]):
         return turn
 
     def _clock(self, now_s: float) -> float:
-        self._now_s += min(max(0.0, now_s - self._seen_s), MOST_TURN_S)
+        past_s = max(0.0, now_s - self._seen_s)
+        if past_s > MOST_TURN_S and any(lane.queue for lane in self.lanes):
+            past_s = MOST_TURN_S
+        self._now_s += past_s
         self._seen_s = now_s
         return self._now_s

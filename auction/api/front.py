@@ -102,7 +102,9 @@ class Front:
         self.connected += 1
         others, most = len(self._connections), self.limits.connections
         self._connections.add(connection)
-        if others >= most:
+        if self.stopping:  # it was on its way in
+            connection.shut()
+        elif others >= most:
             self.refused["connections"] += 1
             if others < 2 * most:
                 connection.turn_away(_FULL)

@@ -86,11 +86,12 @@ class Gate:
     def families(self) -> list[Family]:
         """What was counted, for `/metrics`."""
         admission = self.admission
+        overloaded = admission.shedding(perf_counter())
         refused: dict[Labels, float] = {
             (lane.name, why): float(times) for lane in admission.lanes for why, times in lane.refused.items()
         }
         return [
-            gauge("auction_overloaded", "Workers to whom more comes than they can do", admission.shedding),
+            gauge("auction_overloaded", "Workers to whom more comes than they can do", overloaded),
             counter(
                 "auction_overload_refused",
                 "Pings and whole leads refused at the gate: more came than could be done, or too many waited",

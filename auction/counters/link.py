@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, cast
 
+from auction import log
 from auction.counters import address
 from auction.counters.calls import Calls, Wire, load_script, pack
 from auction.counters.faults import CallError, CountersRebuilding, CountersUnavailable
 from auction.counters.scripts import Script
 from auction.counters.sentinel import moved_from, primary_of
+from auction.counters.tls import client_context
 from auction.errors import HouseError, OperatorError
 
 _FIRST_PAUSE_S = 0.01
@@ -148,6 +149,10 @@ class Link(Calls):
             except OperatorError as fault:
                 self._drop(fault)
                 pause_s = _LONGEST_PAUSE_S
+            except Exception as bug:  # whatever answered there, the next one may be another
+                log.bug("counters_link_broke", at=str(self._at))
+                self._drop(CountersUnavailable(f"{self._at}: {bug}"))
+                pause_s = _LONGEST_PAUSE_S
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -157,7 +162,7 @@ class Link(Calls):
         if at.path is not None:
             opening = self._loop.create_unix_connection(lambda: Wire(self), at.path)
         else:
-            tls = ssl.create_default_context() if at.tls else None
+            tls = client_context() if at.tls else None
             opening = self._loop.create_connection(lambda: Wire(self), at.host, at.port, ssl=tls)
         _, wire = await opening
         self._wire = wire

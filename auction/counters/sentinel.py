@@ -13,7 +13,6 @@ refuse writes by itself, at once: `min-replicas-to-write 1`.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import Any
 
 import hiredis
@@ -23,12 +22,15 @@ from msgspec.structs import replace
 from auction.counters.address import Address, Watched
 from auction.counters.calls import Argument, pack
 from auction.counters.faults import CountersUnavailable
+from auction.counters.tls import client_context
 
 ANSWER_S = 0.4
 """A sentinel that has not answered by then is not waited for."""
 HEARD_S = 3.0
 """After so long every worker that reaches a sentinel has heard of a fail-over: it asks every second."""
 _CHUNK = 65_536
+_MOST_BYTES = 1024 * 1024
+"""Of an answer: they are about a thousand bytes."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -70,7 +72,7 @@ async def moved_from(address: Address) -> bool:
 async def _ask(watched: Watched, host: str, port: int, *, tls: bool) -> Told:
     """Raises `OSError` (also past the time), `ValueError` for what is no sentinel's answer, `hiredis` errors."""
     async with asyncio.timeout(ANSWER_S):
-        context = ssl.create_default_context() if tls else None
+        context = client_context() if tls else None
         read, write = await asyncio.open_connection(host, port, ssl=context)
         try:
             replies = hiredis.Reader()
@@ -81,17 +83,29 @@ async def _ask(watched: Watched, host: str, port: int, *, tls: bool) -> Told:
         finally:
             write.close()
     known = dict(zip(reply[::2], reply[1::2], strict=True))
-    return Told(known[b"ip"].decode(), int(known[b"port"]), int(known[b"config-epoch"]))
+    return _told(known[b"ip"].decode(), int(known[b"port"]), int(known[b"config-epoch"]))
+
+
+def _told(host: str, port: int, epoch: int) -> Told:
+    """Raises `ValueError` for a place to which nobody can connect."""
+    if not host or not 0 < port < 65_536:
+        raise ValueError("names no host and port")
+    host.encode("idna")  # as whoever looks it up will do
+    return Told(host, port, epoch)
 
 
 async def _call(
     read: asyncio.StreamReader, write: asyncio.StreamWriter, replies: hiredis.Reader, *command: Argument
 ) -> Any:
     write.write(pack(command))
+    came = 0
     while (reply := replies.gets()) is False:
         data = await read.read(_CHUNK)
         if not data:
             raise ConnectionError("closed by the sentinel")
+        came += len(data)
+        if came > _MOST_BYTES:
+            raise ValueError("says too much")
         replies.feed(data)
     return reply
 

@@ -11,7 +11,7 @@ import uvloop
 
 from auction.api.accepting import PER_TURN
 from auction.api.front import Front
-from tests.api.fronted import QUICK, echo
+from tests.api.fronted import QUICK, Shut, echo
 from tests.api.wired import until, wired
 
 CLIENTS = 6 * PER_TURN
@@ -47,6 +47,37 @@ async def turns_until_all_are_in() -> int:
 def test_many_at_once_are_taken_in_within_a_few_turns() -> None:
     """On the loop that serves: uvloop's own server takes in one connection a turn."""
     assert uvloop.run(turns_until_all_are_in()) < CLIENTS / 4
+
+
+async def stops_while_some_are_on_their_way_in() -> None:
+    """One client is being answered, and others are not yet told to the front when it is told to stop."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    app = Shut()
+    front = Front(app, QUICK)
+    await front.start(listening)
+    async with wired("http://{}:{}".format(*listening.getsockname())) as line:
+        asking = asyncio.ensure_future(line.send("/one", b"{}"))
+        await until(lambda: bool(app.asked))
+        clients = [socket.create_connection(listening.getsockname()) for _ in range(PER_TURN)]
+        accepting = front._accepting
+        assert accepting is not None
+        for _ in range(1_000):
+            if accepting._opening:  # they are on their way for one turn
+                break
+            await asyncio.sleep(0)
+        assert accepting._opening
+        stopping = asyncio.ensure_future(front.stop(10))
+        await until(lambda: not accepting._opening)
+        app.open.set()
+        assert (await asking).status == 200
+        async with asyncio.timeout(5):
+            await stopping
+    for client in clients:
+        client.close()
+
+
+def test_who_is_on_the_way_in_when_the_house_closes_does_not_hold_it_up() -> None:
+    uvloop.run(stops_while_some_are_on_their_way_in())
 
 
 async def test_a_client_that_is_gone_before_it_is_taken_in_is_no_trouble() -> None:

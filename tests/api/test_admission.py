@@ -107,7 +107,7 @@ def test_a_burst_is_worked_off(burst: int, times: int) -> None:
         begun, refused, now_s = worked_off(admission, now_s)
         assert (len(begun) + came.count(True), refused) == (burst, [])
         now_s += 0.001
-    assert not admission.shedding
+    assert not admission.shedding(now_s)
 
 
 @given(st.floats(0, 3_600), st.integers(PER_TURN + 1, 120), st.booleans())
@@ -144,7 +144,7 @@ def test_what_lasts_is_refused_on_arrival_and_who_is_let_in_does_not_wait_long()
     now_s = overloaded(admission, pings, 5.0, PINGS.lasting_s)
     assert sum(pings.refused.values()) == 0, "it might be a burst"
     now_s = overloaded(admission, pings, now_s, 0.5)
-    assert admission.shedding
+    assert admission.shedding(now_s)
     assert pings.refused[LASTING] > 0
     waits_s = []
     for _ in range(100):
@@ -163,7 +163,7 @@ def test_it_lets_in_again_when_it_is_over_and_believes_the_next_one_sooner() -> 
         now_s += TURN_S
         assert None not in [admission.enter(pings, 0, now_s) for _ in range(PER_TURN)]
         admission.turn(now_s, 0)
-    assert not admission.shedding
+    assert not admission.shedding(now_s)
     assert [admission.enter(pings, 0, now_s) for _ in range(100)].count(None) == 0
     worked_off(admission, now_s)
     before = sum(pings.refused.values())
@@ -181,6 +181,19 @@ def test_it_lets_in_again_when_it_is_over_and_believes_the_next_one_sooner() -> 
     before = sum(pings.refused.values())
     overloaded(admission, pings, now_s, 4 * PINGS.late_s)
     assert sum(pings.refused.values()) == before, "it is long ago"
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["asked", "not asked"])
+def test_an_overload_is_over_though_nobody_comes_any_more(told: bool) -> None:
+    admission, _, pings = made()
+    now_s = overloaded(admission, pings, 5.0, 2.0)
+    _, _, now_s = worked_off(admission, now_s)
+    now_s += AGAIN_S
+    if told:
+        assert not admission.shedding(now_s)
+    came = [admission.enter(pings, number, now_s) for number in range(500)]
+    assert None not in came, "a burst in a quiet house"
+    assert not worked_off(admission, now_s)[1]
 
 
 def test_whole_leads_go_first_and_are_refused_last() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from auction.counters.embedded import EmbeddedValkey
 from auction.counters.faults import CountersUnavailable
 from auction.counters.link import Link
 from auction.counters.sentinel import moved_from, primary_of
+from auction.counters.tls import client_context
 from auction.errors import HouseError
 from tests.api.wired import until
 from tests.valkeys import free_port, running_valkey, tell
@@ -102,6 +104,26 @@ async def test_sentinels_that_do_not_know_are_passed_over(monkeypatch: pytest.Mo
         assert not await moved_from(found), "that nobody knows where it is, is no reason to leave it"
 
 
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [("a" * 64, "6379"), ("here..there", "6379"), ("", "6379"), ("127.0.0.1", "0"), ("127.0.0.1", "65536")],
+)
+async def test_a_place_that_there_cannot_be_is_no_answer(host: str, port: str) -> None:
+    lying, good = FakeSentinel(0), FakeSentinel(2222)
+    lying.reply = pack(("ip", host, "port", port, "config-epoch", "9"))
+    async with watching(lying, good) as hosts:
+        assert (await primary_of(parse(f"redis+sentinel://{hosts}/house"))).port == 2222
+
+
+async def test_no_more_is_read_of_a_sentinel_than_it_has_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentinel, "ANSWER_S", 5.0)
+    endless = FakeSentinel(0)
+    endless.reply = b"*1\r\n$4000000\r\n" + bytes(2_000_000)
+    async with watching(endless) as hosts:
+        with pytest.raises(CountersUnavailable, match="says too much"):
+            await primary_of(parse(f"redis+sentinel://{hosts}/house"))
+
+
 async def test_a_sentinel_with_a_password() -> None:
     told = FakeSentinel(2222)
     async with watching(told) as hosts:
@@ -131,6 +153,51 @@ async def test_a_link_goes_where_the_primary_goes(
                 assert link.connects == 2
             finally:
                 await link.close()
+
+
+class Surprised(OpenGate):
+    """Breaks over the first server that it sees."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    async def greet(self, ask: Callable[..., Any]) -> None:
+        self.seen += 1
+        if self.seen == 1:
+            raise TypeError("no server says such things")
+
+
+async def test_what_no_server_says_does_not_end_the_link(
+    valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auction.counters.link._LONGEST_PAUSE_S", 0.02)
+    link = Link(valkey.url, bound_ms=5_000)
+    link.guard(Surprised())
+    await link.open()
+    try:
+        assert await link.call("PING") == b"PONG"
+    finally:
+        await link.close()
+
+
+async def test_trust_is_read_once_however_often_sentinels_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the loop longer than a call to the counters may take."""
+    made: list[ssl.SSLContext] = []
+    make = ssl.create_default_context
+
+    def counted() -> ssl.SSLContext:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+    client_context.cache_clear()
+    told = FakeSentinel(2222)
+    async with watching(told) as hosts:
+        address = parse(f"rediss+sentinel://{hosts},{hosts}/house")
+        for _ in range(3):
+            with pytest.raises(CountersUnavailable):  # it speaks no TLS
+                await primary_of(address)
+    assert len(made) == 1
 
 
 async def test_no_primary_is_told_with_every_sentinels_reason() -> None:
