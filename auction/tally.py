@@ -76,12 +76,13 @@ def counter(name: str, help_: str, label_names: Labels, values: Mapping[Labels, 
 
 def plain_counter(name: str, help_: str, value: float) -> Family:
     """Something that only grows, without labels."""
-    return Family(name, help_, "counter", (), [((), value)])
+    return Family(name, help_, "counter", (), [((), float(value))])
 
 
 def gauge(name: str, help_: str, value: float) -> Family:
-    """Something that goes up and down; over workers it adds up."""
-    return Family(name, help_, "gauge", (), [((), value)])
+    """Something that goes up and down, a flag too; over workers it adds up."""
+    # a flag would go into a worker's file as one, and no other worker could read that file
+    return Family(name, help_, "gauge", (), [((), float(value))])
 
 
 def histogram(name: str, help_: str, label_names: Labels, by_label: Mapping[Labels, Histogram]) -> Family:

@@ -25,10 +25,11 @@ from starlette.routing import Route
 from auction import log
 from auction.exchange import Exchange
 from auction.measures import families_of
-from auction.tally import Buckets, Family, Labels, added_up
+from auction.tally import Buckets, Family, Labels, added_up, plain_counter
 
 LEAVE_EVERY_S = 1.0
 MOST_FILES = 1_024
+UNREADABLE = "Other workers' counts that could not be read, and are not in the sums"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -79,7 +80,8 @@ class MetricsDoor:
             await asyncio.sleep(LEAVE_EVERY_S)
 
     def _known(self) -> list[Family]:
-        return [*families_of(self._exchange), *self._of_doors()]
+        unreadable = plain_counter("auction_metrics_unreadable", UNREADABLE, self.unreadable)
+        return [*families_of(self._exchange), *self._of_doors(), unreadable]
 
     def _leave(self, told: bytes) -> None:
         fresh = self._mine.with_suffix(".new")

@@ -27,7 +27,7 @@ from auction.ping.offer import iso_utc
 from auction.reports.entering import enter
 from auction.reports.report import Refusal, Report, Rules, Status
 from auction.reports.reporting import caps_of_order, free_returned, returns_of
-from auction.sealers import sealer_of
+from auction.sealers import hashing_sealer
 
 MOST_SHOWN = 1_000
 
@@ -76,11 +76,13 @@ def return_lead(
         beyond_terms=force,
     )
     clock = SystemClock(settings.clock_offset_ms)
-    with open_ledger(settings) as engine, transaction(engine) as conn:
-        version, catalogue, _ = stored_catalogue(conn)
-        market = compile_market(catalogue, version)
-        rules = Rules(partial(returns_of, market), market.house.currency, sealer_of(settings))
-        reported = enter(conn, report, rules, clock.now_ms())
+    with open_ledger(settings) as engine:
+        sealer = hashing_sealer(settings, engine)  # before the transaction: it has one of its own
+        with transaction(engine) as conn:
+            version, catalogue, _ = stored_catalogue(conn)
+            market = compile_market(catalogue, version)
+            rules = Rules(partial(returns_of, market), market.house.currency, sealer)
+            reported = enter(conn, report, rules, clock.now_ms())
     if isinstance(reported, Refusal):
         raise OperatorError(reported.code, reported.detail)
     if not reported.changed:

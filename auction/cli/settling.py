@@ -26,7 +26,7 @@ from auction.market.money import to_text, to_wire
 from auction.ping.offer import iso_utc
 from auction.post.answer import Answers
 from auction.post.settling import Said, free_place, settle_offer
-from auction.sealers import sealer_of
+from auction.sealers import hashing_sealer
 
 MOST_SHOWN = 10_000
 FILE_WIDTH = 1_000
@@ -121,10 +121,11 @@ def settle(
         buyer_lead_id=buyer_lead_id,
     )
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
-    answers = Answers(sealer_of(settings))
-    with open_ledger(settings) as engine, transaction(engine) as conn:
-        currency = stored_catalogue(conn)[1].exchange.currency
-        settled = settle_offer(conn, lead_id, said, answers, currency, now_ms)
+    with open_ledger(settings) as engine:
+        answers = Answers(hashing_sealer(settings, engine))  # before the transaction: it has one of its own
+        with transaction(engine) as conn:
+            currency = stored_catalogue(conn)[1].exchange.currency
+            settled = settle_offer(conn, lead_id, said, answers, currency, now_ms)
     click.echo(
         f"lead {lead_id} is {settled.state}: {settled.order_id} {outcome}; "
         f"payout {to_text(settled.payout_micros)} {currency}"

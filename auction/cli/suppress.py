@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -93,11 +94,13 @@ def list_(**flags: object) -> None:
 @click.argument("list_id", metavar="LIST")
 @store_flags
 def check(list_id: str, **flags: object) -> None:
-    """Say whether a value stands in LIST. The value is asked for, so that no history of the shell keeps it."""
+    """Say whether a value stands in LIST. The value is asked for, or read from a line of standard input, so that no
+    history of the shell keeps it.
+    """
     settings = settings_of(**flags)
     with open_ledger(settings) as engine, engine.connect() as conn:
         _, reader = list_in(conn, list_id)
-        value = click.prompt("value", hide_input=True)
+        value = click.prompt("value", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().strip()
         try:
             normal = reader(value)
         except FieldError as error:

@@ -94,6 +94,7 @@ class Rebuilding:
         self._counters_id: str | None = None
         self._seen_s = 0.0
         self._ledger_away = False
+        self._was_up: bool | None = None
 
     async def open(self) -> Gate:
         """Learn who the ledger is. Raises `HouseError` where it does not answer."""
@@ -150,10 +151,21 @@ class Rebuilding:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._wanted.wait()
+            self._tell_of_the_link()
             if self._wanted.is_set():
                 await self._until_good()
             elif self._link.up:
                 await self._tried(self._look_after)
+
+    def _tell_of_the_link(self) -> None:
+        """A line when the counters go away, and one when they answer again."""
+        if self._link.up:
+            if self._was_up is False:
+                log.event("counters_back")
+            self._was_up = True
+        elif self._was_up:  # one that never was up is told at the start
+            log.warning("counters_away", detail="calls get no answer; see AUCTION_REDIS_URL")
+            self._was_up = False
 
     async def _until_good(self) -> None:
         pause_s = RETRY_S

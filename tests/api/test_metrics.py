@@ -67,7 +67,7 @@ NAMES = {
     *("auction_overloaded", "auction_overload_refused", "auction_gate_waited", "auction_gate_waiting"),
     *("auction_admin_changes", "auction_admin_keyed_requests"),
     *("auction_list_uploads", "auction_list_uploads_running"),
-    *("auction_http_responses", "auction_http_bodies_refused", "auction_bugs"),
+    *("auction_http_responses", "auction_http_bodies_refused", "auction_bugs", "auction_metrics_unreadable"),
 }
 ORDERS = [{"id": f"{name}-1", "buyer": name} for name in ("high", "low", "none", "slow", "gone")]
 MANNERS = {
@@ -234,9 +234,24 @@ async def test_several_workers_are_one_scrape(open_doors: OpenDoors, monkeypatch
     assert "auction_things" not in found
     (folder / f"{NOBODY}.metrics").write_bytes(b"half")
     assert "auction_pings_total" not in await scraped(house)
-    assert house.app.metrics.unreadable == 1
+    found = await scraped(house)
+    assert found["auction_metrics_unreadable_total"][frozenset()] == 1  # of the scrape before
     forget_metrics(house.exchange.settings.data_dir)
     assert list(folder.iterdir()) == []
+
+
+async def test_what_a_worker_leaves_can_be_read_by_the_others(open_doors: OpenDoors) -> None:
+    """All of it: a value of a wrong kind anywhere, and its whole file would be passed over."""
+    house = await open_doors(settings={"workers": 2})
+    await house.ping()
+    house.app.metrics.start()
+    await house.app.metrics.stop()
+    folder = metrics_folder(house.exchange.settings.data_dir)
+    (folder / f"{os.getpid()}.metrics").rename(folder / f"{os.getppid()}.metrics")
+    found = await scraped(house)
+    assert house.app.metrics.unreadable == 0
+    assert found["auction_pings_total"][frozenset(("solar", "offer"))] == 2
+    assert found["auction_counters_up"][frozenset()] == 2
 
 
 async def test_a_worker_that_is_alone_leaves_nothing(house: House) -> None:

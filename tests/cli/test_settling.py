@@ -77,6 +77,26 @@ async def test_what_is_pending_is_listed_and_settled(open_test_house: Any, store
     assert again.stderr == f"lead {lead_id}: the offer to a is known to be accepted already\n"
 
 
+async def test_with_another_key_nothing_is_settled(
+    tmp_path: Path, open_test_house: Any, ledger_url: str, auction: Run
+) -> None:
+    """An operator who forgot AUCTION_SECRET_KEY, or stands in another folder: the key is named, not the ledger."""
+    house = await open_test_house(ORDERS, {"a-co": LOST, "b-co": LOST})
+    _, lead_id = await pending_lead(house)
+    where = ["--database-url", ledger_url, "--data-dir", str(tmp_path / "elsewhere")]
+    for arguments in (["settle", lead_id, "accepted"], ["return", lead_id, "--reason", "unreachable"]):
+        result = await asyncio.to_thread(auction, *arguments, *where)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("the secret key is not the one that this ledger was sealed with")
+
+
+def test_where_no_ledger_is_nothing_is_made(auction: Run, folder: Path) -> None:
+    for arguments in (["settle", "lead", "accepted"], ["return", "lead", "--reason", "unreachable"]):
+        result = auction(*arguments)
+        assert (result.exit_code, result.stderr[:18]) == (2, "there is no ledger")
+    assert list(folder.iterdir()) == []
+
+
 def test_a_reason_is_one_word_and_for_a_rejection(auction: Run) -> None:
     for arguments in (["accepted", "--reason", "x"], ["rejected", "--reason", "Ann Lee said no"]):
         refused = auction("settle", "lead", *arguments)

@@ -6,7 +6,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from auction.cli import main
 from tests.cli.conftest import Run
 from tests.house import catalogue
 
@@ -52,3 +54,12 @@ def test_what_cannot_be_loaded_changes_nothing(
     assert result.exit_code == 2
     assert told in result.stderr
     assert auction("suppress", "list").stdout == "dnc  phone  solar  empty\n"
+
+
+def test_a_value_is_read_from_a_line_where_nobody_can_be_asked(auction: Run) -> None:
+    assert auction("suppress", "load", "dnc", "numbers").exit_code == 0
+    for value, told in (("(512) 555-0101", "suppressed\n"), ("512-555-0104", "not in the list\n")):
+        result = CliRunner().invoke(main, ["suppress", "check", "dnc"], input=f"{value}\n")
+        assert (result.exit_code, result.output) == (0, told)
+    nothing = CliRunner().invoke(main, ["suppress", "check", "dnc"], input="")
+    assert (nothing.exit_code, nothing.output) == (2, "expected a phone number such as +15125550101\n")

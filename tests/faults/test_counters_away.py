@@ -86,6 +86,26 @@ async def test_a_memory_that_is_full(house: House, redis_url: str) -> None:
     await comes_back(house, offer["ping_id"])
 
 
+async def test_the_log_says_when_they_go_and_when_they_are_back(
+    house: House, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once each, however many pings are refused meanwhile."""
+    told: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda event, **_: told.append(event))
+    monkeypatch.setattr(log, "event", lambda event, **_: told.append(event))
+    await until(lambda: house.exchange.rebuilding._was_up is True)
+    await tell(redis_url, "CLIENT", "PAUSE", "4000", "ALL")
+
+    async def is_told(event: str) -> bool:
+        if event == "counters_away":
+            await house.post("/ping", PING)
+        return event in told
+
+    await until(lambda: is_told("counters_away"))
+    await until(lambda: is_told("counters_back"))
+    assert told.count("counters_away") == told.count("counters_back") == 1
+
+
 async def test_a_script_that_runs_for_long(house: House, redis_url: str) -> None:
     """First the server says nothing, then that it is busy."""
     offer = await house.ping()
