@@ -52,6 +52,8 @@ from auction.ping.tally import PingTally
 from auction.post.answer import Answers
 from auction.post.book import LeadBook
 from auction.post.claiming import Claiming
+from auction.post.direct import DirectService
+from auction.post.keeping import Keeping
 from auction.post.lease import Lease
 from auction.post.links import LeadLinks
 from auction.post.offering import Offering
@@ -93,6 +95,7 @@ class Exchange:
     settings: Settings
     pings: PingService
     posts: PostService
+    directs: DirectService
     idempotency: Idempotency
     post_rate: PostRate
     leads_rate: KeyRate
@@ -293,6 +296,8 @@ class Exchange:
         selling = Selling(book, offering, claiming, settling, answers, clock)
         sale = (claiming, book, offering, selling)
         self.posts = PostService(floor, *sale, self.pings, shelf, sealer, clock, lease, settings.most_posts)
+        keeping = Keeping(book, shelf, sealer, lease, clock, offering.tally)
+        self.directs = DirectService(floor, self.pings, self.posts, keeping)
         self.recovery = Recovery(floor, selling, offering, book, writer, reader, sealer, lease, clock)
         self.watching = Watching(writer, reader, lease, book, self.recovery, clock)
         others = (writer, reader, shelf, sealer, lease, clock)

@@ -2,7 +2,8 @@
 
 The loop's own server is not enough: libuv takes in one connection a turn. A house that is busy has turns of several
 milliseconds, so a few hundred clients that connected at once waited for seconds before anything of ours saw them.
-So with each that it takes in, we look for others. A quiet house pays one system call for that.
+So with each that it takes in, we look for others. A quiet house pays one system call for that. Where workers share the
+socket each takes few at a time: else one of them would have all clients that came together, for as long as they stay.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-PER_TURN = 16
+PER_TURN, PER_TURN_SHARED = 16, 2
 
 
 class Accepting:
     """Makes `protocol`s of the clients of a listening socket, from `start` to `stop`."""
 
-    def __init__(self, listening: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self, listening: socket.socket, protocol: Callable[[], asyncio.Protocol], *, shared: bool = False
+    ) -> None:
+        """`shared`: other processes take in clients of this socket, too."""
+        self._per_turn = PER_TURN_SHARED if shared else PER_TURN
         self._loop = asyncio.get_running_loop()
         self._listening = listening
         self._protocol = protocol
@@ -34,7 +39,7 @@ class Accepting:
             self._server.close()
 
     def _first(self) -> asyncio.Protocol:
-        for _ in range(PER_TURN - 1):
+        for _ in range(self._per_turn - 1):
             try:
                 client, _address = self._listening.accept()
             except OSError:  # nobody; or a trouble that the server meets as well, and deals with

@@ -188,9 +188,9 @@ class DistroDoor:
     async def _direct(self, sent: _Sent, buyer: str | None, mistakes: list[FieldMistake]) -> Reply:
         """Ping and post in one: to the buyer that is named, or to the best."""
         request = PingRequest(sent.campaign.id, sent.lead, buyer=buyer, mistakes=mistakes)
-        posts = self._exchange.posts
+        directs = self._exchange.directs
         try:
-            pinged, answer = await posts.direct(
+            pinged, answer = await directs.direct(
                 sent.seller, request, hash_of(sent.data), sent.arrived_s, sent.key, keeps=buyer is None
             )
         except SellerError as error:

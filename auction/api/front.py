@@ -52,8 +52,16 @@ class FrontLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Front:
     """Serves an ASGI application on a listening socket, from `start` to `stop`."""
 
-    def __init__(self, app: Served, limits: FrontLimits | None = None, gate: Gate | None = None) -> None:
-        """Without a `gate` every request begins at once."""
+    def __init__(
+        self,
+        app: Served,
+        limits: FrontLimits | None = None,
+        gate: Gate | None = None,
+        *,
+        shared: bool = False,
+    ) -> None:
+        """Without a `gate` every request begins at once. `shared`: other workers serve the same socket."""
+        self._shared = shared
         self.app = app
         self.gate = gate
         self.limits = limits or FrontLimits()
@@ -71,7 +79,7 @@ class Front:
         """Serve who connects to `listening`; it is ours from now on."""
         self.loop = asyncio.get_running_loop()
         self._sweep()
-        self._accepting = Accepting(listening, lambda: Connection(self))
+        self._accepting = Accepting(listening, lambda: Connection(self), shared=self._shared)
         await self._accepting.start(BACKLOG)
 
     async def stop(self, within_s: float) -> None:

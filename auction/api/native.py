@@ -86,7 +86,7 @@ class NativeDoor:
             keyed = _keyed("direct", seller, data, key, arrived_s, wait_ms, tmax_ms + POST_LEASE_MS)
             return await self.keyed.answer(send, keyed, partial(self._direct, seller, data, arrived_s, key))
         request, body_hash = read_ping(data), hash_of(data)
-        pinged, answer = await self._exchange.posts.direct(seller, request, body_hash, arrived_s)
+        pinged, answer = await self._exchange.directs.direct(seller, request, body_hash, arrived_s)
         return await respond(
             send, 200, answer or encode_json(pinged.answer), (JSON_TYPE, *ping_headers(pinged))
         )
@@ -100,9 +100,9 @@ class NativeDoor:
         return reply_of_post(Reply(200, answer, (JSON_TYPE,), rate))
 
     async def _direct(self, seller: TradedSeller, data: dict[str, Any], arrived_s: float, key: str) -> Reply:
-        posts = self._exchange.posts
+        directs = self._exchange.directs
         try:
-            pinged, answer = await posts.direct(seller, read_ping(data), hash_of(data), arrived_s, key)
+            pinged, answer = await directs.direct(seller, read_ping(data), hash_of(data), arrived_s, key)
         except SellerError as error:
             raise of_the_key(error) from None
         if answer is None:

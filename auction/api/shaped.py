@@ -115,9 +115,9 @@ class WholeLead:
             return shape(error)
 
     async def _sold(self) -> PostAnswer:
-        posts, body_hash = self._exchange.posts, hash_of(self._data)
+        directs, body_hash = self._exchange.directs, hash_of(self._data)
         try:
-            _, body = await posts.direct(
+            _, body = await directs.direct(
                 self._seller, self._request, body_hash, self._arrived_s, self._key, keeps=True
             )
         except SellerError as error:

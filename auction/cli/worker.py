@@ -95,7 +95,7 @@ class _Worker:
             _allow_files()
             served = behind_origins(app, self._settings.allow_origins or "")
             limits = FrontLimits(connections=self._settings.most_connections)
-            front = self._front = Front(served, limits, app.gate)
+            front = self._front = Front(served, limits, app.gate, shared=self._settings.workers > 1)
             app.of_front = front.families
             app.metrics.start()
             await front.start(self._listening)  # not before: who is let in is served

@@ -25,6 +25,7 @@ _AWAY_SQLITE: Final = frozenset(
 )
 _CONFLICTS: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 _READ_ONLY: Final = "25006"  # what a standby answers after a failover
+_FORBIDDEN: Final = frozenset({"42501", "3F000"})  # no privilege; no schema to make tables in
 
 
 class ImpossibleMove(HouseError):  # noqa: N818 (the sentence an operator reads, not a kind of error)
@@ -96,3 +97,8 @@ def is_away(error: BaseException) -> bool:
 def is_conflict(error: BaseException) -> bool:
     """Whether two transactions stood in each other's way: run again, it may well succeed."""
     return isinstance(error, exc.DBAPIError) and getattr(error.orig, "sqlstate", None) in _CONFLICTS
+
+
+def is_forbidden(error: exc.DBAPIError) -> bool:
+    """Whether the database does not let us: an operator has to grant it, or to name another schema."""
+    return getattr(error.orig, "sqlstate", None) in _FORBIDDEN

@@ -1,4 +1,4 @@
-"""The post's way, top to bottom (DESIGN 5): `PostService.post`, `_sell`, and from there `selling`.
+"""The post's way, top to bottom (DESIGN 5): `PostService.post`, `sell`, and from there `selling`.
 
 The order of things is the promise: a post is *claimed* before it is read, the intent is *durable* before anything
 leaves the house, a place is *kept* before its buyer is asked to pay for it, and the answer is *durable* before
@@ -28,12 +28,11 @@ from auction.market.market import CampaignMarket, TradedSeller
 from auction.market.model import FieldValue
 from auction.ping.bids import Win, choice_of
 from auction.ping.floor import Floor
-from auction.ping.offer import OpenPing, PingAnswer, PingRequest
-from auction.ping.service import Pinged, PingService, campaign_for
+from auction.ping.offer import OpenPing
+from auction.ping.service import PingService, campaign_for
 from auction.post.answer import Answers, PostRequest
 from auction.post.book import LeadBook
 from auction.post.claiming import Claiming, Opened, another_body, in_progress
-from auction.post.keeping import Keeping
 from auction.post.lease import Lease
 from auction.post.offering import Offering
 from auction.post.owed import Owed
@@ -41,9 +40,6 @@ from auction.post.records import LeadDraft, draft_lead
 from auction.post.sale import Sale
 from auction.post.selling import Course, Selling
 from auction.suppression.shelf import Shelf
-
-_NO_SUCH_OFFER = frozenset({"no_such_bid", "no_offer", "offer_expired", "unknown_ping", "used_ping"})
-"""What a post is told whose ping is not to be had (any more), or has no bid of the buyer that it names."""
 
 
 class PostService:
@@ -78,7 +74,6 @@ class PostService:
         self.running = 0
         self.turned_away = 0
         self.tally = offering.tally
-        self._keeping = Keeping(book, shelf, sealer, lease, clock, self.tally)
 
     async def close(self) -> None:
         """Take back what is owed still, as far as the stores let us."""
@@ -97,8 +92,8 @@ class PostService:
     async def post(self, seller: TradedSeller, request: PostRequest) -> bytes:
         """One post, from the door to its answer (JSON). Raises `SellerError` and `HouseError`."""
         lead_id = uuid_utils.uuid7().hex
-        request = replace(request, body_hash=self._keyed(request.body_hash))
-        with self._place():
+        request = replace(request, body_hash=self.keyed(request.body_hash))
+        with self.place():
             opened = await self.claiming.claim(seller, request, lead_id)
             if isinstance(opened, bytes):
                 return opened
@@ -114,102 +109,9 @@ class PostService:
             except BaseException:
                 await self.claiming.give_up(request.ping_id, lead_id)
                 raise
-            return await self._sell(floor, campaign, seller, opened, values, request, lead_id)
+            return await self.sell(floor, campaign, seller, opened, values, request, lead_id)
 
-    async def direct(
-        self,
-        seller: TradedSeller,
-        request: PingRequest,
-        body_hash: bytes,
-        arrived_s: float,
-        key: str | None = None,
-        *,
-        keeps: bool = False,
-    ) -> tuple[Pinged, bytes | None]:
-        """Ping and post in one: the ping's fields go to auction, all fields to the winner.
-
-        `key` is the request's `Idempotency-Key`: its ping's id follows from it, and of one ping the ledger takes one
-        lead, so the same request again gets the same answer (P5). Without one, every request is a new lead.
-
-        With a `buyer` in the request the lead is sold by the offer that an equal ping of this seller got, if that
-        stands and the buyer is in it; else that buyer alone is asked.
-
-        Gives the ping's answer, and the post's (JSON) unless nobody bid. With `keeps` a lead for which nobody bid is
-        written down too: it waits for a buyer, or is rejected, as its campaign has it (`keeping`).
-        """
-        floor = self._floor()
-        campaign = campaign_for(floor, seller, request.campaign)
-        decoded = campaign.decoder.post(request.lead, {})
-        if decoded.mistakes or request.mistakes:
-            mistakes = [*request.mistakes, *decoded.mistakes]
-            raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
-        pinged_fields = (*campaign.ping_fields, *campaign.hashed_fields)
-        known = {name: request.lead[name] for name in pinged_fields if name in request.lead}
-        asked = replace(request, lead=known)
-        ping_id = None if key is None else self._keyed(f"{seller.id}:{key}".encode()).hex()[:32]
-        by_key = ping_id if request.buyer is not None else None
-        if request.buyer is not None:
-            whole = PostRequest("", request.lead, body_hash, request.buyer, by_key)
-            adopted = await self._by_its_ping(seller, asked, whole)
-            if adopted is not None:
-                return adopted
-        lead_id, body_hash = uuid_utils.uuid7().hex, self._keyed(body_hash)
-        with self._place():
-            if ping_id is not None:
-                posted = PostRequest(ping_id, {}, body_hash, keyed=by_key)
-                earlier = await self.claiming.earlier(seller, posted)
-                if earlier is not None:
-                    return Pinged(PingAnswer(ping_id, "offer"), 0, 0, None), earlier
-            pinged = await self._pings.ping(seller, asked, arrived_s, opens=False, ping_id=ping_id)
-            ping = pinged.open_ping
-            if ping is None and not keeps:
-                return pinged, None
-            if ping is None:
-                kept = await self._keeping.keep(
-                    floor,
-                    campaign,
-                    seller,
-                    asked,
-                    decoded.values,
-                    pinged.answer,
-                    body_hash,
-                    lead_id,
-                    keyed=ping_id is not None,
-                )
-                return pinged, kept
-            if ping_id is not None:  # a repeat that runs at the same time has the same places: they stay held
-                ping = replace(ping, opens=True)
-            opened, posted = Opened(ping, b""), PostRequest(ping.ping_id, {}, body_hash, keyed=by_key)
-            sold = await self._sell(floor, campaign, seller, opened, decoded.values, posted, lead_id)
-            return pinged, sold
-
-    async def _by_its_ping(
-        self, seller: TradedSeller, asked: PingRequest, whole: PostRequest
-    ) -> tuple[Pinged, bytes] | None:
-        """The lead sold against the offer that its seller got for it; None where there is none to be had. The same
-        request again, by its key, is sold by the same offer, and once it is sold gets its answer from the ledger."""
-        keyed = whole.keyed
-        if keyed is not None:
-            posted = PostRequest(keyed, {}, self._keyed(whole.body_hash), keyed=keyed)
-            earlier = await self.claiming.earlier(seller, posted)
-            if earlier is not None:
-                return Pinged(PingAnswer(keyed, "offer"), 0, 0, None), earlier
-        ping_id = None if keyed is None else await self.claiming.adopted(keyed)
-        if ping_id is None:
-            ping_id = await self._pings.offer_of(seller, asked)
-            if ping_id is None:
-                return None
-            if keyed is not None:
-                await self.claiming.adopt(keyed, ping_id)
-        try:
-            sold = await self.post(seller, replace(whole, ping_id=ping_id))
-        except SellerError as error:
-            if error.code not in _NO_SUCH_OFFER:
-                raise
-            return None
-        return Pinged(PingAnswer(ping_id, "offer"), 0, 0, None), sold
-
-    async def _sell(
+    async def sell(
         self,
         floor: Floor,
         campaign: CampaignMarket,
@@ -324,12 +226,12 @@ class PostService:
             )
         return Opened(replace(again, print_of=ping.print_of, opens=True), b"")
 
-    def _keyed(self, body_hash: bytes) -> bytes:
+    def keyed(self, body_hash: bytes) -> bytes:
         """A plain hash of a body could be guessed from all phone numbers that there are; a keyed one can not."""
         return self._sealer.keyed_hash("body", body_hash)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def place(self) -> Iterator[None]:
         """One of the posts that may run at once. Raises `HouseError` when all places are taken."""
         if self.running >= self._most_posts:
             self.turned_away += 1

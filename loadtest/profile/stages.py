@@ -139,6 +139,7 @@ RULES: Sequence[Rule] = (
     Rule(ANSWER, "auction/post/answer.py"),
     Rule(ANSWER, "auction/views/sellers.py"),
     Rule(WAY, "auction/post/service.py"),
+    Rule(WAY, "auction/post/direct.py"),
     *(Rule(KEEPING, f"auction/post/{name}.py") for name in ("waiting", "waits")),
     Rule(SALE, "auction/post/"),
     Rule(SEAL, "auction/ledger/sealing.py"),

@@ -49,6 +49,28 @@ def test_many_at_once_are_taken_in_within_a_few_turns() -> None:
     assert uvloop.run(turns_until_all_are_in()) < CLIENTS / 4
 
 
+async def shares_of_two_that_serve_one_socket() -> list[int]:
+    """How many of twelve clients that came together each of them took in."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=12)
+    clients = [socket.create_connection(listening.getsockname()) for _ in range(12)]
+    fronts = [Front(echo, QUICK, shared=True) for _ in range(2)]
+    for front in fronts:
+        await front.start(listening.dup())
+    try:
+        await until(lambda: sum(front.connected for front in fronts) == 12)
+        return [front.connected for front in fronts]
+    finally:
+        for client in clients:
+            client.close()
+        for front in fronts:
+            await front.stop(5)
+        listening.close()
+
+
+def test_workers_that_share_a_socket_share_those_who_come_together() -> None:
+    assert min(uvloop.run(shares_of_two_that_serve_one_socket())) >= 4
+
+
 async def stops_while_some_are_on_their_way_in() -> None:
     """One client is being answered, and others are not yet told to the front when it is told to stop."""
     listening = socket.create_server(("127.0.0.1", 0))

@@ -13,13 +13,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, inspect, make_url, text
 
 from auction.errors import HouseError, OperatorError
 from auction.ledger import migrations
 from auction.ledger.engine import open_engine, transaction
 from auction.ledger.migrations import upgrade
 from auction.ledger.schema import metadata
+from tests.stores import PostgresServer
 
 START = """
 import sys
@@ -69,6 +70,21 @@ def test_a_second_upgrade_changes_nothing(engine: Engine) -> None:
     upgrade(engine)
     with engine.connect() as conn:
         assert conn.execute(text("SELECT note FROM catalogue_versions")).scalars().all() == ["kept"]
+
+
+def test_a_user_who_may_not_make_tables_is_told_what_to_grant(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    postgres.execute("DROP ROLE IF EXISTS reader")
+    postgres.execute("CREATE ROLE reader LOGIN")
+    url = make_url(postgres_url).set(username="reader").render_as_string(hide_password=False)
+    engine = open_engine(url)
+    try:
+        with pytest.raises(OperatorError, match="user 'reader' may not make tables here: GRANT CREATE"):
+            upgrade(engine)
+    finally:
+        engine.dispose()
+        postgres.execute("DROP ROLE reader")
 
 
 def test_several_processes_start_at_once(empty_url: str) -> None:

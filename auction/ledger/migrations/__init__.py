@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from auction.errors import OperatorError
 from auction.ledger.engine import is_postgresql, writing
-from auction.ledger.faults import away, is_away
+from auction.ledger.faults import away, is_away, is_forbidden
 
 HEAD: Final = "0014"
 """The last migration: no other names it as the one before."""
@@ -28,7 +28,7 @@ def upgrade(engine: Engine, *, wait_ms: int = WAIT_MS) -> None:
     """Applies what is missing, all in one transaction; returns at once where nothing is.
 
     Raises `HouseError` where the database does not answer or another migrates for longer than `wait_ms`;
-    `OperatorError` where the database was made by a later version of the exchange.
+    `OperatorError` where the database was made by a later version of the exchange, or forbids us to make its tables.
     """
     try:
         with engine.connect() as conn:
@@ -39,6 +39,12 @@ def upgrade(engine: Engine, *, wait_ms: int = WAIT_MS) -> None:
     except DBAPIError as error:
         if is_away(error):
             raise away() from error
+        if is_forbidden(error):
+            raise OperatorError(
+                "ledger_forbidden",
+                f"the database user {engine.url.username!r} may not make tables here: GRANT CREATE ON SCHEMA to it, or "
+                "set its search_path to a schema that it owns",
+            ) from error
         raise
 
 
