@@ -215,7 +215,7 @@ async def test_a_bug_is_an_internal_error(
     open_sqlite_house: OpenDoors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = await open_sqlite_house(FIXED, {}, campaign=DOOR, sellers=[ACME])
-    monkeypatch.setattr("auction.post.service.PostService.direct", None)
+    monkeypatch.setattr("auction.post.direct.DirectService.direct", None)
     url, key = house.url + "/api/leads", {"authorization": f"Bearer {KEY}"}
     async with house._session.post(url, json=LEAD, headers=key) as told:
         answer, headers = await told.json(), told.headers

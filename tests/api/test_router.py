@@ -212,7 +212,7 @@ async def test_a_bug_is_told_in_this_doors_words(
 ) -> None:
     caplog.set_level(logging.INFO, "auction")
     house = await open_sqlite_house(FIXED, {}, campaign=SPLIT, sellers=[SELLER])
-    monkeypatch.setattr("auction.post.service.PostService.direct", None)
+    monkeypatch.setattr("auction.post.direct.DirectService.direct", None)
     status, answer = await send(house, {**PERSON, "geo": "TX"})
     assert (status, answer["status"], answer["reason"]) == (500, "rejected", "internal_error")
     assert house.app.bugs == 1
