@@ -155,8 +155,9 @@ def read_ping(data: Mapping[str, Any]) -> PingRequest:
     Raises `SellerError` 422 where there is no campaign to read the lead by, or no lead.
     """
     reading = _Reading(data, PING_KEYS)
+    unknown = len(reading.mistakes)
     campaign, lead = reading.text("campaign", required=True), reading.object("lead")
-    readable = not reading.mistakes
+    readable = len(reading.mistakes) == unknown
     request = PingRequest(
         campaign=campaign or "",
         lead=lead,

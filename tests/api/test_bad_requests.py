@@ -171,6 +171,14 @@ async def test_every_kind_of_bad_ping(line: Wired, traces: Traces) -> None:
     assert await traces.taken() == before
 
 
+async def test_what_is_wrong_in_the_envelope_and_in_the_lead_is_told_at_once(line: Wired) -> None:
+    answer = await line.send("/ping", ping(lead={"state": "Nowhere", "bill": "x"}, floor="lots", tmaks=5))
+    assert problem_of(answer) == (422, "bad_fields")
+    assert {each["field"] for each in answer.json["errors"]} == {
+        *("floor", "tmaks", "lead.state", "lead.bill")
+    }
+
+
 async def test_every_kind_of_bad_lead_in_a_ping(line: Wired, traces: Traces) -> None:
     before = await traces.taken()
     for body, fields in BAD_LEADS:

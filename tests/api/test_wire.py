@@ -125,10 +125,9 @@ def test_the_same_post_has_the_same_hash_however_it_is_spelled() -> None:
 
 
 def test_the_first_unknown_keys_come_with_a_guess() -> None:
-    with pytest.raises(SellerError) as error:
-        read_ping({"campaign": "c", "lead": {}} | {f"tmax{n}": 1 for n in range(20)})
-    assert len(error.value.mistakes) == 20
-    assert [mistake.field for mistake in error.value.mistakes if "did you mean tmax?" in mistake.error] == [
+    mistakes = read_ping({"campaign": "c", "lead": {}} | {f"tmax{n}": 1 for n in range(20)}).mistakes
+    assert len(mistakes) == 20
+    assert [mistake.field for mistake in mistakes if "did you mean tmax?" in mistake.error] == [
         f"tmax{n}" for n in range(5)
     ]
 
