@@ -30,7 +30,6 @@ class Shown(msgspec.Struct, frozen=True):
     tries: int
     next_at: str
     until: str
-    why: str | None
     test: bool
 
 
@@ -70,13 +69,12 @@ def _shown(lead: WaitingLead, now_ms: int) -> Shown:
         tries=lead.tries,
         next_at=iso_utc(max(lead.next_at_ms, now_ms)),  # one that is due is next
         until=iso_utc(lead.until_ms),
-        why=lead.reason,
         test=lead.test,
     )
 
 
 def _print(shown: Sequence[Shown]) -> None:
-    columns = ("lead", "campaign", "seller", "since", "tries", "next try", "until", "why")
+    columns = ("lead", "campaign", "seller", "since", "tries", "next try", "until")
     table = Table(*columns, box=None, pad_edge=False)
     for one in shown:
         table.add_row(
@@ -87,6 +85,5 @@ def _print(shown: Sequence[Shown]) -> None:
             str(one.tries),
             one.next_at,
             one.until,
-            one.why or "",
         )
     (Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)).print(table, markup=False)

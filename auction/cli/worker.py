@@ -111,8 +111,10 @@ class _Worker:
             assert self._task is not None
             self._task.cancel()
         elif self._asked_to_stop.is_set():  # asked twice: do not wait for what was taken in
+            log.event("stopping_at_once")
             self._front.give_up()
         else:
+            log.event("stopping", within_ms=self._settings.stop_within_ms)
             self._asked_to_stop.set()
 
     def _parent_gone(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -327,7 +327,6 @@ class WaitingLead(Row, frozen=True, kw_only=True, gc=False):
     lead_id: str
     campaign: str
     seller: str
-    reason: str | None
     created_at_ms: int
     tries: int
     next_at_ms: int

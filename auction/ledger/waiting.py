@@ -50,7 +50,6 @@ _LIST = (
         waits.c.lead_id,
         waits.c.campaign,
         leads.c.seller,
-        leads.c.reason,
         leads.c.created_at_ms,
         waits.c.tries,
         waits.c.next_at_ms,
