@@ -19,6 +19,8 @@ JSON_TYPE = (b"content-type", b"application/json")
 PROBLEM_TYPE = (b"content-type", b"application/problem+json")
 MOST_NAME = 64
 """How much of a sender's own key an error repeats."""
+MOST_DEEP = 512
+"""How deep JSON may be nested: a bound of our own, for the interpreter's differ from version to version."""
 MOST_NAMED = 100
 """How many repeated or unknown keys an error names."""
 
@@ -63,9 +65,22 @@ def read_object(
         raise SellerError(400, "bad_json", f"The body is not JSON: {error}.") from None
     if data.__class__ is not dict:
         raise SellerError(400, "not_an_object", "The body must be a JSON object.")
+    if body.count(b"{") + body.count(b"[") > MOST_DEEP and not _within(data, MOST_DEEP):
+        raise too_deep()
     if not _all_keys_once(data, body):
         _refuse_repeated_keys(body)
     return data
+
+
+def _within(data: dict[str, Any], most: int) -> bool:
+    """Whether objects and lists are nested in each other `most` times at most."""
+    level: list[Any] = [data]
+    for _ in range(most):
+        inner = (each.values() if each.__class__ is dict else each for each in level)
+        level = [value for values in inner for value in values if value.__class__ in (dict, list)]
+        if not level:
+            return True
+    return False
 
 
 def too_deep() -> SellerError:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auction.api.native import hash_of, read_ping, read_post
-from auction.api.wire import headers_of, key_of, problem, read_object
+from auction.api.wire import MOST_DEEP, headers_of, key_of, problem, read_object
 from auction.errors import FieldMistake, HouseError, SellerError
 
 
@@ -154,3 +154,16 @@ def test_a_problem_says_code_fields_and_when_to_come_back() -> None:
     assert list(headers) == []
     assert problem(HouseError("away", "x", retry_after_s=3))[2] == [("retry-after", "3")]
     assert ("www-authenticate", "Bearer") in problem(SellerError(401, "unknown_key", "x"))[2]
+
+
+def as_deep(deep: int) -> bytes:
+    """An object with that many lists and objects in each other."""
+    return b'{"a":' * deep + b"1" + b"}" * deep
+
+
+def test_json_is_nested_as_deep_as_we_say_on_every_python() -> None:
+    assert read_object(as_deep(MOST_DEEP))
+    assert read_object(b'{"a":[%b]}' % b",".join([b"[[]]"] * 500))
+    with pytest.raises(SellerError) as error:
+        read_object(as_deep(MOST_DEEP + 1))
+    assert (error.value.status, error.value.code) == (400, "too_deep")
