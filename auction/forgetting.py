@@ -4,7 +4,7 @@ Personal data can be found though it is sealed, because every lead leaves keyed 
 is taken (`people`), which are nobody's without the house's key.
 
 Files remember longer than stores do: SQLite's log and the counters' append-only file hold what was erased until they
-are written anew. `forget` sees to that at once, `Retention` when it erased something, and once a day.
+are written anew. `forget` sees to both at once; `Retention` to the log when it erased, to the file once a day.
 
 Not covered: copies that others hold (buyers have what they bought), backups, and what a PostgreSQL keeps of rows until
 it vacuums.
@@ -46,6 +46,8 @@ from auction.ping.journal import without_words
 from auction.post.answer import Answers, decode_post_answer, encode_post_answer
 
 DAY_MS = 86_400_000
+FIRST_REWRITE_MS = 3_600_000
+"""How long after its start a house has the counters' file written anew first; then once a day."""
 CHORE = "retention"
 LOOK_EVERY_S = 60.0
 FIRST_LOOK_S = 15.0
@@ -96,7 +98,11 @@ class Files:
         if erased or self._uncut:
             self._uncut = True
             self._uncut = not await asyncio.to_thread(overwrite_what_is_erased, self._engine)
-        if self._counters is None or 0 < self._rewrite_at_ms - now_ms <= DAY_MS:
+        if self._counters is None:
+            return
+        if not self._rewrite_at_ms:  # not while the house begins: it holds up the counters for a moment
+            self._rewrite_at_ms = now_ms + FIRST_REWRITE_MS
+        if now_ms < self._rewrite_at_ms <= now_ms + DAY_MS:
             return
         if await rewrite_files(self._counters, REWRITTEN_WITHIN_S):
             self._rewrite_at_ms = now_ms + DAY_MS
