@@ -20,7 +20,7 @@ serve: $(READY)  ## the exchange with the demo market on http://127.0.0.1:8080 (
 	@$(BIN)/auction serve
 
 test: $(READY)  ## the whole suite, on real Valkey, SQLite and PostgreSQL
-	@$(BIN)/pytest -n 3
+	@$(BIN)/pytest -n 4
 
 exact: $(READY)  ## caps of 1, 5 and 50 in all windows under two workers, 1,000 posts, 20 times (some minutes)
 	@$(BIN)/pytest -n 2 -m slow tests/exactness
