@@ -12,6 +12,7 @@ from auction.counters import files
 from auction.counters.embedded import EmbeddedValkey
 from auction.counters.files import rewrite_files
 from auction.counters.link import Link
+from tests.api.wired import until
 from tests.counters.conftest import OpenLink
 
 
@@ -33,7 +34,7 @@ async def slow_link(link: Link) -> AsyncIterator[Link]:
 async def test_what_was_deleted_is_in_no_file(link: Link, valkey: EmbeddedValkey) -> None:
     await link.call("SET", "zq-key", "zq-value")
     await link.call("DEL", "zq-key")
-    assert in_files(valkey, b"zq-value")
+    await until(lambda: in_files(valkey, b"zq-value"))  # written when the disk has taken what came before
     assert await rewrite_files(link, 20)
     assert not in_files(valkey, b"zq-value")
 
