@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.cli.conftest import Run
 from tests.house import CAMPAIGN
+from tests.privacy.planted import tells_number
 
 ORDERS = [
     {"id": "asked", "buyer": "ann", "price": {"live": True, "max": 80.00}},
@@ -91,7 +92,7 @@ async def test_a_leads_life_is_told_without_naming_anybody(
     for said in ("sold, payout 12.50", "received", "offered", "rejected", "not_wanted", "asked", "cheap"):
         assert said in by_lead.stdout
     assert "Annabel" not in by_lead.stdout
-    assert "0177" not in by_lead.stdout
+    assert not tells_number(by_lead.stdout, "512-555-0177")
     assert auction("lead", ping_id, "--database-url", ledger_url).stdout == by_lead.stdout
 
 

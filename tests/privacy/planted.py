@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from hashlib import sha256
 
@@ -41,6 +42,15 @@ def planted_value(spec: FieldSpec, number: int) -> FieldValue:
 def planted_lead(fields: Iterable[FieldSpec]) -> dict[str, FieldValue]:
     """A whole lead."""
     return {spec.name: planted_value(spec, number) for number, spec in enumerate(fields, start=1)}
+
+
+def tells_number(text: str, phone: str) -> bool:
+    """Whether the text has the last seven digits of this phone number, however they are set apart.
+
+    Fewer digits stand in a random id or a time by chance, some days.
+    """
+    digits = re.sub(r"\D", "", phone)[-7:]
+    return re.search(r"[\s().-]*".join(digits), text) is not None
 
 
 def traces_of(spec: FieldSpec, value: FieldValue) -> list[bytes]:
