@@ -23,10 +23,11 @@ from auction.api.leads import LeadsDoor
 from auction.api.metrics import MetricsDoor
 from auction.api.native import NativeDoor
 from auction.api.postbacks import PostbacksDoor
+from auction.api.replies import headers_of_reply, respond_reply
 from auction.api.request import Request, head_of
 from auction.api.router import RouterDoor
 from auction.api.routes import RoutesDoor
-from auction.api.shaped import Shape, headers_of_reply, respond_shaped
+from auction.api.shaped import Shape
 from auction.api.status import StatusDoor
 from auction.api.traffic import Traffic, families
 from auction.api.wire import PROBLEM_TYPE, problem, respond_problem
@@ -118,7 +119,7 @@ class App:
         reply = shape(error)
         if path == ROUTER:
             router.note(reply)
-        await respond_shaped(send, reply)
+        await respond_reply(send, reply)
 
     def _gate(self, exchange: Exchange) -> Gate:
         """The gate before the doors of the hot path: whole leads ahead of pings, for they are promised or at hand."""

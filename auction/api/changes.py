@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from auction.api.idempotency import headers_of_reply, once, read_key
-from auction.api.native import hash_of, rate_headers
+from auction.api.idempotency import hash_of, once, read_key
+from auction.api.replies import headers_of_reply, rate_headers
 from auction.api.wire import headers_of, key_of
 from auction.changes.administration import Administration
 from auction.idempotency import Header, KeyedRequest, Owned, Reply

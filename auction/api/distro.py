@@ -26,8 +26,9 @@ from auction.api.at_door import CampaignsAtDoor
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
 from auction.api.gate import arrived
-from auction.api.idempotency import KeyedDoor, of_the_key, read_key
-from auction.api.native import MOST_TEXT, hash_of, ping_headers, rate_headers
+from auction.api.idempotency import KeyedDoor, hash_of, of_the_key, read_key
+from auction.api.replies import ping_headers, rate_headers, respond_reply
+from auction.api.said import Said
 from auction.api.wire import JSON_TYPE, encode_json, headers_of, key_of
 from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
@@ -149,7 +150,7 @@ class DistroDoor:
         by_ledger: bool = False,
     ) -> int:
         if sent.key is None:
-            return await self._keyed.respond(send, await work())
+            return await respond_reply(send, await work())
         keyed = KeyedRequest(
             caller=f"seller:{sent.seller.id}",
             key=sent.key,
@@ -172,16 +173,17 @@ class DistroDoor:
         return Reply(200, body, (JSON_TYPE,), ping_headers(pinged))
 
     async def _ingest(self, sent: _Sent, rate: tuple[Header, ...]) -> Reply:
-        mistakes: list[FieldMistake] = []
-        ping_id, buyer = (_text(sent.data, name, mistakes) for name in ("ping_id", "buyer_id"))
-        missing = [name for name in DISTRO_NEEDED if sent.data.get(name) is None]
-        mistakes += [FieldMistake(name, "is required") for name in missing]
+        said = Said(sent.data)
+        ping_id, buyer = said.text("ping_id"), said.text("buyer_id")
+        for name in DISTRO_NEEDED:
+            if sent.data.get(name) is None:
+                said.wrong(name, "is required")
         try:
-            if ping_id is not None and not mistakes:
+            if ping_id is not None and not said.mistakes:
                 posted = PostRequest(ping_id, sent.lead, hash_of(sent.data), buyer)
                 answer = await self._exchange.posts.post(sent.seller, posted)
                 return Reply(200, _ingested(decode_post_answer(answer), sent), (JSON_TYPE,), rate)
-            return await self._direct(sent, buyer, mistakes)
+            return await self._direct(sent, buyer, said.mistakes)
         except SellerError as error:
             raise sent.refusal(error) from None
 
@@ -219,11 +221,11 @@ class DistroDoor:
         data = await read_named(self._bodies, scope, receive)
         raw_key = headers.get(b"idempotency-key")
         key = None if raw_key is None else read_key(raw_key)
-        mistakes: list[FieldMistake] = []
-        called = _text(data, "flo_campaign_id", mistakes, required=True)
-        supplier = _text(data, "flo_supplier_id", mistakes, required=True)
-        if mistakes or called is None:
-            raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
+        said = Said(data)
+        called = said.text("flo_campaign_id", required=True)
+        supplier = said.text("flo_supplier_id", required=True)
+        said.done()
+        assert called is not None, "without one there is a mistake"
         if supplier not in (seller.id, seller.seller.slug, seller.seller.code):
             raise SellerError(403, "not_your_supplier", "The key is not of this flo_supplier_id.")
         at = self._campaigns.called(called, seller)
@@ -235,23 +237,6 @@ class DistroDoor:
         if mistakes:
             raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
         return _Sent(seller, at.market, at.names, data, to_ours(at.names, fields, {}), key, arrived_s)
-
-
-def _text(
-    data: Mapping[str, Any], name: str, mistakes: list[FieldMistake], *, required: bool = False
-) -> str | None:
-    """One key of the envelope; what is wrong with it goes to `mistakes`."""
-    value = data.get(name)
-    if value is None:
-        if required:
-            mistakes.append(FieldMistake(name, "is required"))
-    elif not isinstance(value, str) or not 0 < len(value) <= MOST_TEXT or not value.isprintable():
-        mistakes.append(
-            FieldMistake(name, f"expected text of 1 to {MOST_TEXT} characters, no control characters")
-        )
-    else:
-        return value
-    return None
 
 
 def _ingested(answer: PostAnswer | PingAnswer, sent: _Sent) -> bytes:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
+import msgspec
 from starlette.types import Send
 
-from auction.api.wire import PROBLEM_TYPE, problem, respond
+from auction.api.replies import respond_reply
+from auction.api.wire import PROBLEM_TYPE, problem, too_deep
 from auction.errors import FieldMistake, SellerError
 from auction.exchange import Exchange
-from auction.idempotency import Header, Idempotency, KeyedRequest, Owned, Reply, conflict, in_progress, linked
+from auction.idempotency import Idempotency, KeyedRequest, Owned, Reply, conflict, in_progress, linked
 from auction.post.answer import decode_post_answer
 
 MOST_KEY = 128
-REPLAYED = (b"idempotent-replayed", b"true")
 NOT_NOW = frozenset({401, 408, 412, 428, 429})
 """With these, as with a `Retry-After`, the request as such is not answered yet: it may come again with its key."""
 _IN_OTHER_WORDS = {"used_ping": conflict, "post_in_progress": in_progress}
@@ -31,11 +34,7 @@ class KeyedDoor:
         Raises what is not an answer.
         """
 
-        return await self.respond(send, await once(self._exchange.idempotency, request, lambda _: work()))
-
-    async def respond(self, send: Send, reply: Reply) -> int:
-        """One reply as a response; gives its status."""
-        return await respond(send, reply.status, reply.body, headers_of_reply(reply))
+        return await respond_reply(send, await once(self._exchange.idempotency, request, lambda _: work()))
 
 
 async def once(
@@ -54,11 +53,6 @@ async def once(
             return Reply(status, body, (PROBLEM_TYPE, *told))
 
     return await idempotency.once_kept(request, worked)
-
-
-def headers_of_reply(reply: Reply) -> tuple[Header, ...]:
-    """All headers with which a reply is given now."""
-    return (*reply.headers, *reply.passing, *((REPLAYED,) if reply.replayed else ()))
 
 
 def reply_of_post(reply: Reply) -> Reply:
@@ -87,3 +81,12 @@ def read_key(raw: bytes) -> str:
         mistake = FieldMistake("Idempotency-Key", f"expected 1 to {MOST_KEY} printable characters")
         raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=[mistake])
     return key
+
+
+def hash_of(data: Mapping[str, Any]) -> bytes:
+    """The same for the same request, however its JSON is spaced and ordered. Raises `SellerError` 400."""
+    try:
+        body = msgspec.json.encode(data, order="sorted")
+    except RecursionError:  # it may be read where the stack is lower, and not be written here
+        raise too_deep() from None
+    return hashlib.blake2b(body, digest_size=16).digest()

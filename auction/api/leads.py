@@ -27,8 +27,8 @@ from auction.api.at_door import AtDoor, CampaignsAtDoor
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
 from auction.api.gate import arrived
-from auction.api.native import rate_headers
-from auction.api.shaped import WholeLead, headers_of_error, headers_of_reply, reply_of, sentences
+from auction.api.replies import headers_of_error, headers_of_reply, rate_headers
+from auction.api.shaped import WholeLead, reply_of, sentences
 from auction.api.traffic import Traffic
 from auction.api.wire import headers_of, key_of, respond
 from auction.errors import ExchangeError, FieldMistake, SellerError, internal_error

@@ -20,16 +20,16 @@ from starlette.types import Message, Scope
 
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, read_pairs
+from auction.api.said import Said
 from auction.api.wire import encode_json, headers_of, key_of
 from auction.buyers.protocol import is_reason
 from auction.buyers.signing import Signer
-from auction.errors import FieldMistake, SellerError
+from auction.errors import SellerError
 from auction.exchange import Exchange
 from auction.market.model import Buyer
 from auction.market.money import Budget, from_wire, to_wire
 from auction.reports.report import Report, Reported, Status
 
-MOST_ID = 128
 MOST_REASON = 64
 _GAPS = re.compile(r"[^A-Za-z0-9_.:]+")
 _SIGNATURE = b"webhook-signature"
@@ -128,10 +128,10 @@ def read_report(named: Mapping[str, Any], buyer_id: str, currency: str) -> Repor
 
     Raises `SellerError` 422: `missing_field`, or `bad_fields` that names every one.
     """
-    reading = _Reading(named)
+    reading = _Postback(named)
     status = reading.status()
-    lead_id, known_as = reading.id_of("lead_id"), reading.id_of("buyer_lead_id")
-    order_id = reading.id_of("order")
+    lead_id, known_as = reading.text("lead_id"), reading.text("buyer_lead_id")
+    order_id = reading.text("order")
     reason = reading.reason() if status in (Status.REJECTED, Status.RETURNED) else None
     value = reading.value(currency) if status is Status.CONVERTED else None
     if not reading.mistakes:
@@ -152,72 +152,61 @@ def read_report(named: Mapping[str, Any], buyer_id: str, currency: str) -> Repor
     )
 
 
-class _Reading:
-    """One pass over a postback that gathers every mistake."""
+class _Postback(Said):
+    """One pass over a postback. An empty text is a name left out: URLs by template have such."""
+
+    __slots__ = ("_missing",)
 
     def __init__(self, named: Mapping[str, Any]) -> None:
-        self._named = named
+        super().__init__({name: _as_text(value) for name, value in named.items() if value != ""})
         self._missing = False
-        self.mistakes: list[FieldMistake] = []
 
     def status(self) -> Status | None:
-        text = self._text("status", MOST_REASON)
+        text = self.text("status", most=MOST_REASON)
         if text is None:
             return None
         try:
             return Status(text.strip().lower())
         except ValueError:
-            self._wrong("status", f"expected one of {', '.join(Status)}")
+            self.wrong("status", f"expected one of {', '.join(Status)}")
             return None
-
-    def id_of(self, name: str) -> str | None:
-        return self._text(name, MOST_ID)
 
     def reason(self) -> str | None:
         """As one word: what stands between words becomes `_`."""
-        text = self._text("reason", MOST_REASON)
+        text = self.text("reason", most=MOST_REASON)
         if text is None:
             return None
         word = _GAPS.sub("_", text).strip("_")
         if not is_reason(word):
-            self._wrong("reason", "expected a few words such as wrong_number, and nothing of the lead")
+            self.wrong("reason", "expected a few words such as wrong_number, and nothing of the lead")
             return None
         return word
 
     def value(self, currency: str) -> int | None:
         """What the lead was worth to the buyer, in micros of the house's currency."""
-        told = self._text("currency", MOST_REASON)
+        told = self.text("currency", most=MOST_REASON)
         if told is not None and told.upper() != currency:
-            self._wrong("currency", f"expected {currency}")
-        value = self._named.get("value")
-        if value is None or value == "":
+            self.wrong("currency", f"expected {currency}")
+        value = self.data.get("value")
+        if value is None:
             return None
         try:
             return from_wire(value, Budget.most_micros)
         except ValueError as error:
-            self._wrong("value", str(error))
+            self.wrong("value", str(error))
             return None
 
     def need(self, name: str, there: bool) -> None:
         if not there:
             self._missing = True
-            self._wrong(name, "is missing")
+            self.wrong(name, "is required")
 
     def done(self) -> None:
         if self.mistakes:
             code = "missing_field" if self._missing else "bad_fields"
             raise SellerError(422, code, "The postback cannot be read.", mistakes=self.mistakes)
 
-    def _text(self, name: str, most: int) -> str | None:
-        value = self._named.get(name)
-        if value is None or value == "":
-            return None
-        if isinstance(value, int) and not isinstance(value, bool):  # an id that somebody writes as a number
-            value = str(value)
-        if not isinstance(value, str) or len(value) > most or not value.isprintable():
-            self._wrong(name, f"expected text of 1 to {most} characters, no control characters")
-            return None
-        return value
 
-    def _wrong(self, name: str, error: str) -> None:
-        self.mistakes.append(FieldMistake(name, error))
+def _as_text(value: object) -> object:
+    """A number as text: an id may be written as one."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

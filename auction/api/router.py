@@ -26,7 +26,8 @@ from auction.api.at_door import AtDoor, CampaignsAtDoor
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
 from auction.api.gate import arrived
-from auction.api.shaped import WholeLead, headers_of_error, reply_of, respond_shaped, sentences
+from auction.api.replies import headers_of_error, respond_reply
+from auction.api.shaped import WholeLead, reply_of, sentences
 from auction.api.wire import headers_of, key_of
 from auction.errors import ExchangeError, FieldMistake, SellerError
 from auction.exchange import Exchange
@@ -62,7 +63,7 @@ class RouterDoor:
         except ExchangeError as error:
             reply = shaped(error)
         note(reply)
-        return await respond_shaped(send, reply)
+        return await respond_reply(send, reply)
 
     async def _lead(self, scope: Scope, receive: Receive, arrived_s: float) -> Reply:
         headers = headers_of(scope)
@@ -205,7 +206,7 @@ def _which(said: str | None, choices: list[AtDoor]) -> SellerError:
     """The campaign is not clear."""
     named = ", ".join(at.name for at in choices) or "none: no campaign takes leads from you at this door"
     mistake = FieldMistake(
-        CAMPAIGN, f"{'is missing' if said is None else 'is none of yours'}; the choices are {named}"
+        CAMPAIGN, f"{'is required' if said is None else 'is none of yours'}; the choices are {named}"
     )
     detail = "Say in `campaign` which one the lead is for."
     return SellerError(422, "which_campaign", detail, mistakes=[mistake])

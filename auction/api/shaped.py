@@ -6,12 +6,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from starlette.types import Send
-
-from auction.api.idempotency import REPLAYED, is_answer, of_the_key, read_key
-from auction.api.native import hash_of
-from auction.api.wire import JSON_TYPE, Headers, encode_json, respond
-from auction.errors import ExchangeError, FieldMistake, HouseError, SellerError
+from auction.api.idempotency import hash_of, is_answer, of_the_key, read_key
+from auction.api.wire import JSON_TYPE, Headers, encode_json
+from auction.errors import ExchangeError, FieldMistake, SellerError
 from auction.exchange import Exchange
 from auction.idempotency import Header, KeyedRequest, Reply
 from auction.market.market import CampaignMarket, TradedSeller
@@ -34,28 +31,6 @@ def sentences(mistakes: Iterable[FieldMistake]) -> dict[str, str]:
     for mistake in mistakes:
         told.setdefault(mistake.field, mistake.error)
     return told
-
-
-def headers_of_error(error: ExchangeError) -> tuple[Header, ...]:
-    """The headers that belong to an error, whatever the shape of its body."""
-    told: list[tuple[str, str]] = []
-    if isinstance(error, SellerError):
-        told += error.headers
-        if error.status == 401:
-            told.append(("www-authenticate", "Bearer"))
-    elif isinstance(error, HouseError) and error.status == 503:
-        told.append(("retry-after", str(error.retry_after_s)))
-    return tuple((name.encode(), value.encode()) for name, value in told)
-
-
-async def respond_shaped(send: Send, reply: Reply) -> int:
-    """One whole response; gives its status."""
-    return await respond(send, reply.status, reply.body, headers_of_reply(reply))
-
-
-def headers_of_reply(reply: Reply) -> tuple[Header, ...]:
-    """All headers of an answer to this very request."""
-    return (*reply.headers, *reply.passing, *((REPLAYED,) if reply.replayed else ()))
 
 
 class WholeLead:

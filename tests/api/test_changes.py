@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from auction.api import changes
-from auction.api.native import hash_of
+from auction.api.idempotency import hash_of
 from auction.errors import HouseError
 from auction.idempotency import KeyedRequest
 from auction.ledger.request_keys import KEPT_MS

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from auction.api.document.openapi import document
-from auction.api.postbacks import MOST_ID, read_report
+from auction.api.postbacks import read_report
+from auction.api.said import MOST_TEXT
 from auction.errors import SellerError
 from auction.ledger.refused import latest_refused
 from auction.market.model import House as HouseEntry
@@ -173,7 +174,7 @@ async def test_each_refusal_has_its_code(house: House) -> None:
         (f"lead_id={lead_id}&status=converted&value=-1", (422, "bad_fields")),
         (f"lead_id={lead_id}&status=converted&value=1&currency=EUR", (422, "bad_fields")),
         (f"lead_id={lead_id}&status=returned&reason=512-555-0142", (422, "bad_fields")),
-        (f"lead_id={'x' * (MOST_ID + 1)}&status=delivered", (422, "bad_fields")),
+        (f"lead_id={'x' * (MOST_TEXT + 1)}&status=delivered", (422, "bad_fields")),
         (f"lead_id={lead_id}&lead_id=2&status=delivered", (422, "repeated_key")),
         (f"lead_id={lead_id}&status=rejected", (409, "impossible_status")),
         (f"lead_id={lead_id}&status=delivered&order=b", (404, "unknown_order")),

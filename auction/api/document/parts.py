@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from auction.api.document.fields import Schema
 from auction.api.listing import MOST_LIMIT, MOST_SKIP, MOST_VALUES, OneOf, Reading, read_flag, read_whole
+from auction.api.said import MOST_TEXT
 
-MOST_TEXT = 128
 MOST_WHOLE = 10**15 - 1
 TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MOST_TEXT}
 
