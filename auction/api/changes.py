@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from auction.api.idempotency import hash_of, once, read_key
-from auction.api.replies import headers_of_reply, rate_headers
+from auction.api.replies import headers_of_reply
 from auction.api.wire import headers_of, key_of
 from auction.changes.administration import Administration
 from auction.idempotency import Header, KeyedRequest, Owned, Reply
+from auction.ping.rate import rate_headers
 from auction.post.rate import KeyRate
 
 WAIT_S: Final = 2.0

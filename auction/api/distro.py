@@ -27,7 +27,7 @@ from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
 from auction.api.gate import arrived
 from auction.api.idempotency import KeyedDoor, hash_of, of_the_key, read_key
-from auction.api.replies import ping_headers, rate_headers, respond_reply
+from auction.api.replies import ping_headers, respond_reply
 from auction.api.said import Said
 from auction.api.wire import JSON_TYPE, encode_json, headers_of, key_of
 from auction.errors import FieldMistake, SellerError
@@ -37,6 +37,7 @@ from auction.market.doors import DISTRO_NEEDED, DoorNames
 from auction.market.market import CampaignMarket, TradedSeller
 from auction.market.money import to_wire
 from auction.ping.offer import PingAnswer, PingRequest, iso_utc
+from auction.ping.rate import rate_headers
 from auction.ping.service import LEASE_SLACK_MS, Pinged
 from auction.post.answer import PostAnswer, PostRequest, decode_post_answer
 from auction.post.claiming import LEASE_MS as POST_LEASE_MS

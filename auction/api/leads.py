@@ -27,7 +27,7 @@ from auction.api.at_door import AtDoor, CampaignsAtDoor
 from auction.api.bodies import Bodies
 from auction.api.dialect import read_named, same_fields, to_ours, to_theirs
 from auction.api.gate import arrived
-from auction.api.replies import headers_of_error, headers_of_reply, rate_headers
+from auction.api.replies import headers_of_error, headers_of_reply
 from auction.api.shaped import WholeLead, reply_of, sentences
 from auction.api.traffic import Traffic
 from auction.api.wire import headers_of, key_of, respond
@@ -36,6 +36,7 @@ from auction.exchange import Exchange
 from auction.idempotency import Reply
 from auction.market.market import TradedSeller
 from auction.ping.offer import PingRequest
+from auction.ping.rate import rate_headers
 from auction.post.answer import PostAnswer
 
 SELLER, CATEGORY = "seller", "category"

@@ -12,13 +12,14 @@ from auction.api.bodies import Bodies
 from auction.api.envelope import LEAST_TMAX_MS, MOST_TMAX_MS, read_ping, read_post
 from auction.api.gate import arrived
 from auction.api.idempotency import KeyedDoor, hash_of, of_the_key, read_key, reply_of_post
-from auction.api.replies import ping_headers, rate_headers
+from auction.api.replies import ping_headers
 from auction.api.wire import JSON_TYPE, encode_json, headers_of, key_of, read_object, respond
 from auction.errors import SellerError
 from auction.exchange import Exchange
 from auction.idempotency import Header, KeyedRequest, Reply
 from auction.market.market import TradedSeller
 from auction.ping.deadlines import granted_tmax_ms
+from auction.ping.rate import rate_headers
 from auction.ping.service import LEASE_SLACK_MS
 from auction.post.claiming import LEASE_MS as POST_LEASE_MS
 

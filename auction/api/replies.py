@@ -7,7 +7,8 @@ from starlette.types import Send
 from auction.api.wire import respond
 from auction.errors import ExchangeError, HouseError, SellerError
 from auction.idempotency import Header, Reply
-from auction.ping.service import Pinged, RateState
+from auction.ping.rate import rate_headers
+from auction.ping.service import Pinged
 
 REPLAYED = (b"idempotent-replayed", b"true")
 
@@ -38,14 +39,3 @@ def ping_headers(pinged: Pinged) -> tuple[Header, ...]:
     """What goes beside the answer to a ping: our own time and the buyers', and what the seller may still send."""
     timing = b"own;dur=%.3f, buyers;dur=%.3f" % (pinged.own_us / 1000, pinged.buyers_us / 1000)
     return ((b"server-timing", timing), *rate_headers(pinged.rate))
-
-
-def rate_headers(rate: RateState | None) -> tuple[Header, ...]:
-    """The `X-RateLimit-*` headers, where there is a limit."""
-    if rate is None:
-        return ()
-    return (
-        (b"x-ratelimit-limit", b"%d" % rate.limit),
-        (b"x-ratelimit-remaining", b"%d" % rate.remaining),
-        (b"x-ratelimit-reset", b"%d" % -(-rate.reset_ms // 1000)),
-    )

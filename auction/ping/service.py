@@ -18,7 +18,7 @@ import uuid_utils
 from msgspec.structs import replace
 
 from auction.clock import Clock
-from auction.counters.answers import Admitted, Limited, Repeat, Running
+from auction.counters.answers import Admitted, Limited, Quota, Repeat, Running
 from auction.counters.counters import Counters
 from auction.errors import HouseError, SellerError
 from auction.market.market import CampaignMarket, Eligibility, TradedSeller
@@ -43,18 +43,11 @@ from auction.ping.offer import (
     buyer_bids,
     decode_kept_answer,
 )
+from auction.ping.rate import too_many
 
 RUNNING_RECHECK_S = 0.02
 LEASE_SLACK_MS = 2_000
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-
-
-class RateState(msgspec.Struct, frozen=True, gc=False):
-    """What a seller may still send, for the `X-RateLimit-*` headers; None where no limit is set."""
-
-    limit: int
-    remaining: int
-    reset_ms: int
 
 
 class Pinged(msgspec.Struct, frozen=True, gc=False):
@@ -66,7 +59,7 @@ class Pinged(msgspec.Struct, frozen=True, gc=False):
     answer: PingAnswer
     own_us: int
     buyers_us: int
-    rate: RateState | None
+    rate: Quota | None
     open_ping: OpenPing | None = None
     buyers: tuple[BuyerBid, ...] = ()
 
@@ -136,7 +129,7 @@ class PingService:
         if isinstance(gate, Repeat):
             self.repeats += 1
             kept = decode_kept_answer(gate.answer)
-            return Pinged(kept.at(now_ms), _us_since(arrived_s), 0, _rate(gate), buyers=kept.buyers)
+            return Pinged(kept.at(now_ms), _us_since(arrived_s), 0, gate, buyers=kept.buyers)
         if mistakes:
             raise SellerError(422, "bad_fields", "Some fields are wrong.", mistakes=mistakes)
         trace = Trace(
@@ -156,7 +149,7 @@ class PingService:
         own_us = _us_since(arrived_s) - trace.buyers_us
         self._journal.keep(trace, answer, open_ping, own_us)
         buyers = buyer_bids(open_ping) if request.lists_buyers and open_ping is not None else ()
-        return Pinged(answer, own_us, trace.buyers_us, _rate(gate), open_ping, buyers)
+        return Pinged(answer, own_us, trace.buyers_us, gate, open_ping, buyers)
 
     async def offer_of(self, seller: TradedSeller, request: PingRequest) -> str | None:
         """The id of the ping that this seller sent of the same lead, if its offer stands.
@@ -257,14 +250,7 @@ class PingService:
         while True:
             gate = await self._counters.admit(seller.id, rate, print_of, ping_id, now_ms, lease_ms)
             if isinstance(gate, Limited):
-                raise SellerError(
-                    429,
-                    "rate_limited",
-                    f"More than {gate.limit} pings in the window of your rate limit.",
-                    headers=rate_headers(
-                        RateState(gate.limit or 0, 0, gate.reset_ms or 0), gate.retry_after_ms
-                    ),
-                )
+                raise too_many("pings", gate)
             if not isinstance(gate, Running):
                 return gate
             if perf_counter() + RUNNING_RECHECK_S >= deadline_s:
@@ -340,24 +326,6 @@ def fingerprint(
     if request.lists_buyers:  # its answer says more
         same += (True,)
     return hashlib.blake2b(msgspec.msgpack.encode(same), digest_size=16).digest()
-
-
-def rate_headers(rate: RateState, retry_after_ms: int | None = None) -> list[tuple[str, str]]:
-    """The `X-RateLimit-*` headers; `Reset` in whole seconds since the epoch."""
-    headers = [
-        ("x-ratelimit-limit", str(rate.limit)),
-        ("x-ratelimit-remaining", str(rate.remaining)),
-        ("x-ratelimit-reset", str(-(-rate.reset_ms // 1000))),
-    ]
-    if retry_after_ms is not None:
-        headers.append(("retry-after", str(max(1, -(-retry_after_ms // 1000)))))
-    return headers
-
-
-def _rate(gate: Admitted | Repeat) -> RateState | None:
-    if gate.limit is None or gate.remaining is None or gate.reset_ms is None:
-        return None
-    return RateState(gate.limit, gate.remaining, gate.reset_ms)
 
 
 def _us_since(start_s: float) -> int:

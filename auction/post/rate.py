@@ -10,11 +10,11 @@ from __future__ import annotations
 from hashlib import sha256
 
 from auction.clock import Clock
-from auction.counters.answers import Admitted, Limited
+from auction.counters.answers import Limited, Quota
 from auction.counters.counters import Counters
-from auction.errors import HouseError, SellerError
+from auction.errors import HouseError
 from auction.market.market import Rate, TradedSeller
-from auction.ping.service import RateState, rate_headers
+from auction.ping.rate import too_many
 
 
 class PostRate:
@@ -25,17 +25,16 @@ class PostRate:
         self._clock = clock
         self.refused = 0
 
-    async def admit(self, seller: TradedSeller) -> RateState | None:
+    async def admit(self, seller: TradedSeller) -> Quota | None:
         """Where the seller stands with this post; None where it has no limit. Raises `SellerError` 429."""
         rate = seller.post_rate
         if rate is None:
             return None
         gate = await self._counters.admit_post(seller.id, rate, self._clock.now_ms())
-        state = _state(gate)
         if isinstance(gate, Limited):
             self.refused += 1
-            raise _too_many("posts", state, gate)
-        return state
+            raise too_many("posts", gate)
+        return gate
 
 
 class KeyRate:
@@ -54,7 +53,7 @@ class KeyRate:
         self._rate = rate
         self._lenient = lenient
 
-    async def admit(self, caller: str, key: str) -> RateState | None:
+    async def admit(self, caller: str, key: str) -> Quota | None:
         """Where this key of the caller (such as `seller:acme`) stands with this request; None where nobody knows.
 
         Raises `SellerError` 429.
@@ -67,20 +66,7 @@ class KeyRate:
                 raise
             self.uncounted += 1
             return None
-        state = _state(gate)
         if isinstance(gate, Limited):
             self.refused += 1
-            raise _too_many("requests", state, gate)
-        return state
-
-
-def _state(gate: Admitted | Limited) -> RateState:
-    assert gate.limit is not None
-    assert gate.remaining is not None
-    assert gate.reset_ms is not None
-    return RateState(gate.limit, gate.remaining, gate.reset_ms)
-
-
-def _too_many(what: str, state: RateState, gate: Limited) -> SellerError:
-    detail = f"More than {gate.limit} {what} in the window of your rate limit."
-    return SellerError(429, "rate_limited", detail, headers=rate_headers(state, gate.retry_after_ms))
+            raise too_many("requests", gate)
+        return gate
