@@ -25,6 +25,7 @@ from starlette.routing import Route
 from auction import log
 from auction.exchange import Exchange
 from auction.measures import families_of
+from auction.process import is_alive
 from auction.tally import Buckets, Family, Labels, added_up, plain_counter
 
 LEAVE_EVERY_S = 1.0
@@ -101,7 +102,7 @@ class MetricsDoor:
             except (OSError, msgspec.MsgspecError):
                 self.unreadable += 1
                 continue
-            alive = _is_alive(int(path.stem))
+            alive = is_alive(int(path.stem))
             yield from (family for family in families if alive or family.kind != "gauge")
 
 
@@ -156,13 +157,3 @@ def _add_buckets(shown: HistogramMetricFamily, labels: Labels, buckets: Buckets)
         below += count
         told.append((bound, float(below)))
     shown.add_metric(labels, told, buckets.total_s)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
