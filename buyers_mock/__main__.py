@@ -61,7 +61,8 @@ async def _play(playing: AbstractAsyncContextManager[Listening], buyers: int) ->
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with playing as mock:
         gc.freeze()  # what is here stays: no need to look at it again under load
-        click.echo(f"buyers_mock listens on {', '.join(mock.urls)} with {buyers} buyers")
+        many = "1 buyer" if buyers == 1 else f"{buyers} buyers"
+        click.echo(f"buyers_mock listens on {', '.join(mock.urls)} with {many}")
         await stop.wait()
 
 

@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from auction.catalogue.yaml_source import Source
+from auction.counted import counted
 from loadtest.goals import GoalMistakes, Goals, missed, read_goals
 from loadtest.processes import Process, ProcessError
 from loadtest.rows import Results, busiest_second, rows_of
@@ -202,7 +203,9 @@ def _show(load: Load, goals: Goals, results: Results, uses: list[Use], outcomes:
     rows = rows_of(results.counted, load.shape)
     console.print(table_of(rows, goals))
     console.print(uses_table(uses))
-    console.print(f"busiest second: {busiest_second(results.counted)} requests; {'; '.join(outcomes)}")
+    console.print(
+        f"busiest second: {counted(busiest_second(results.counted), 'request')}; {'; '.join(outcomes)}"
+    )
     cores = {BUYERS: 1, SELLERS: load.processes}
     for use in uses:
         if use.name in cores and use.busiest_cpu >= BUSY * cores[use.name]:
@@ -211,7 +214,7 @@ def _show(load: Load, goals: Goals, results: Results, uses: list[Use], outcomes:
             )
     console.print(f"report: {load.report}")
     for fault in results.faults:
-        console.print(f"failed {fault.times} times: {fault.name}: {fault.why}", markup=False)
+        console.print(f"failed {counted(fault.times, 'time')}: {fault.name}: {fault.why}", markup=False)
     exchange = next(use for use in uses if use.name == EXCHANGE)
     sentences = missed(rows, goals, exchange.last_mb - exchange.first_mb)
     for sentence in sentences:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from auction.catalogue.suppression_rules import type_of
 from auction.changes.applying import stored_catalogue
 from auction.changes.uploading import MOST_LINES, Load, Loaded, Upload, UploadAnswer, UploadFault
+from auction.counted import counted
 from auction.errors import ExchangeError, OperatorError
 from auction.ledger import audit
 from auction.ledger.engine import open_engine, transaction
@@ -58,7 +59,7 @@ def load(
             action=_ACTIONS[wanted.way],
             kind="suppression_list",
             entry=wanted.list_id,
-            changes=(f"{loaded.told()}; {loaded.entries:,} entries now",),
+            changes=(f"{loaded.told()}; {counted(loaded.entries, 'entry', 'entries')} now",),
         )
         audit.record(conn, [entry], wanted.at_ms)
     return loaded

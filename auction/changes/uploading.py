@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from auction.counted import counted
 from auction.errors import HouseError, SellerError
 from auction.suppression.loading import Way
 from auction.suppression.prints import Form
@@ -50,7 +51,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
     def told(self) -> str:
         """For people."""
-        told = f"{self.lines:,} lines read"
+        told = f"{counted(self.lines, 'line')} read"
         if self.passed_over:
             more = ", …" if self.passed_over > len(self.passed_over_lines) else ""
             named = ", ".join(map(str, self.passed_over_lines))

@@ -13,6 +13,7 @@ from auction.catalogue.reading import write_catalogue
 from auction.changes.applying import apply_catalogue, read_files, stored_catalogue
 from auction.cli.options import FILES, open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
+from auction.counted import counted
 from auction.errors import OperatorError
 from auction.market.model import Catalogue
 from auction.settings import Settings
@@ -28,15 +29,11 @@ def check(files: tuple[Path, ...]) -> None:
     Several files make one catalogue together. Nothing is stored.
     """
     catalogue = read_files(files)
-    counted = [
-        (len(getattr(catalogue, section)), section.replace("_", " "), kind)
-        for section, kind in SECTIONS.items()
-    ]
-    told = [
-        f"{many} {name if many != 1 else name[:-1]}"
-        for many, name, kind in counted
-        if many or kind in _ALWAYS_COUNTED
-    ]
+    told = []
+    for section, kind in SECTIONS.items():
+        many, name = len(getattr(catalogue, section)), section.replace("_", " ")
+        if many or kind in _ALWAYS_COUNTED:
+            told.append(counted(many, name[:-1], name))
     click.echo("ok: " + ", ".join(told))
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from auction.cli.counting import ANSWER_WITHIN_MS
 from auction.cli.options import WithVariables, open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
+from auction.counted import counted
 from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.embedded import EmbeddedValkey
@@ -178,9 +179,11 @@ class _Forgetting:
         if self._dry_run:
             more = ", and perhaps more" if len(self.known) >= MOST_SHOWN else ""
             count = sum(not known.in_hand and not known.forgotten for known in self.known)
-            click.echo(f"{count} leads{more}; nothing was changed")
+            click.echo(f"{counted(count, 'lead')}{more}; nothing was changed")
         else:
-            click.echo(f"{self.erased.leads} leads and {self.erased.pings} pings forgotten")
+            click.echo(
+                f"{counted(self.erased.leads, 'lead')} and {counted(self.erased.pings, 'ping')} forgotten"
+            )
 
     def _batch(self, lead_ids: Sequence[str], *, duplicates_too: bool) -> None:
         def look(conn: Connection) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 from auction.changes.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
+from auction.counted import counted
 from auction.errors import OperatorError
 from auction.ledger.engine import transaction
 from auction.ledger.outbox import Event, events_of
@@ -110,7 +111,7 @@ def redeliver(
             found = _named(conn, what, endpoints) if what else _those(conn, state, seller, endpoints)
             steps = list(found)
         count = _run(engine, steps, now_ms)
-    click.echo(f"{count} {'postback' if count == 1 else 'postbacks'} will be sent again")
+    click.echo(f"{counted(count, 'postback')} will be sent again")
 
 
 Step = Callable[[Connection, int], int]

@@ -17,6 +17,7 @@ from auction.changes.applying import stored_catalogue
 from auction.cli.counting import ANSWER_WITHIN_MS, counters_url
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
+from auction.counted import counted
 from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.era import HOUSE, Era, Server, read_server, unfit
@@ -136,9 +137,9 @@ def _print(outcome: Outcome, good: bool, repair: bool) -> None:
         console = Console()
         console.width = max(WIDTH, console.width)
         console.print(table)
-    told = f"{outcome.windows} windows, {len(outcome.differences)} differ"
+    told = f"{counted(outcome.windows, 'window')}, {counted(len(outcome.differences), 'differs', 'differ')}"
     if repair:
-        told += f"; repaired, {outcome.freed} places given back, {outcome.taken} taken"
+        told += f"; repaired, {counted(outcome.freed, 'place')} given back, {outcome.taken:,} taken"
     click.echo(told)
     if outcome.busy:
         click.echo(f"too busy to compare, try again: {', '.join(sorted(outcome.busy))}", err=True)

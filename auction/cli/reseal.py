@@ -8,6 +8,7 @@ import time
 import click
 
 from auction.cli.options import WithVariables, open_ledger, settings_of, store_flags
+from auction.counted import counted
 from auction.errors import OperatorError
 from auction.ledger.key_file import KeyFile
 from auction.ledger.resealing import reseal as reseal_all
@@ -43,8 +44,8 @@ def reseal(new_key: bool, drop_old: bool, **flags: object) -> None:
             file.add()
             sealer.use(file.load())
             time.sleep(WORKERS_LOOK_S)  # a running house reads the file again by itself
-        done = reseal_all(engine, sealer, lambda leads: click.echo(f"{leads} leads", err=True))
-    click.echo(f"{done.leads} leads sealed again, {done.left} left with an older key")
+        done = reseal_all(engine, sealer, lambda leads: click.echo(counted(leads, "lead"), err=True))
+    click.echo(f"{counted(done.leads, 'lead')} sealed again, {done.left:,} left with an older key")
     for lead_id in done.unopened[:20]:
         click.echo(
             f"lead {lead_id} opens with none of the keys: put back the one it was sealed with", err=True
@@ -59,11 +60,11 @@ def _drop(settings: Settings) -> None:
     file = _file(settings, "--drop-old")
     age_s = time.time() - file.written_at_s()
     if age_s < KEEP_OLD_S and len(file.load()) > 1:
-        hours = -(-(KEEP_OLD_S - age_s) // 3_600)
+        hours = int(-(-(KEEP_OLD_S - age_s) // 3_600))
         raise OperatorError(
-            "keys_too_young", f"the newest key is too young: drop the older ones in {hours:.0f} hours"
+            "keys_too_young", f"the newest key is too young: drop the older ones in {counted(hours, 'hour')}"
         )
-    click.echo(f"{file.keep_newest()} older keys dropped")
+    click.echo(f"{counted(file.keep_newest(), 'older key')} dropped")
 
 
 def _file(settings: Settings, flag: str) -> KeyFile:

@@ -32,6 +32,7 @@ from auction.cli.stocking import Stocking, stocking
 from auction.cli.stopping import Stopping
 from auction.cli.waiting import wait_for_stores
 from auction.cli.worker import run_worker
+from auction.counted import counted
 from auction.counters.embedded import EmbeddedValkey
 from auction.errors import OperatorError
 from auction.sealers import sealer_of
@@ -138,7 +139,7 @@ def _stocked(child: Stocking, settings: Settings) -> Settings:
 def _announce(settings: Settings, listening: socket.socket, *, embedded: bool) -> None:
     """One line on standard output: where we listen, and on which stores."""
     host, port = listening.getsockname()[:2]
-    count = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+    count = counted(settings.workers, "worker")
     counters = "embedded Valkey" if embedded else "own Redis"
     ledger = "PostgreSQL" if settings.ledger_url.startswith("postgres") else "SQLite"
     click.echo(f"auction listens on http://{_shown(host)}:{port} ({count}, {counters}, {ledger})")

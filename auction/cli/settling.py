@@ -17,6 +17,7 @@ from auction.changes.applying import stored_catalogue
 from auction.cli.counting import tell_counters
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
+from auction.counted import counted
 from auction.errors import OperatorError
 from auction.ledger.engine import transaction
 from auction.ledger.records import UnknownOffer
@@ -78,8 +79,8 @@ def pending(as_json: bool, **flags: object) -> None:
     if len(found) > MOST_SHOWN:
         click.echo(f"only the oldest {MOST_SHOWN:,} are shown", err=True)
     if leads_waiting:
-        many = "lead waits" if leads_waiting == 1 else "leads wait"
-        click.echo(f"{leads_waiting:,} {many} for a buyer; `auction waiting` lists them", err=as_json)
+        many = counted(leads_waiting, "lead waits", "leads wait")
+        click.echo(f"{many} for a buyer; `auction waiting` lists them", err=as_json)
 
 
 @click.command()

@@ -14,6 +14,7 @@ from auction.changes.suppressing import load as load_list
 from auction.changes.uploading import Load
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
+from auction.counted import counted
 from auction.errors import OperatorError
 from auction.ledger.audit import CLI
 from auction.ledger.suppression_store import states
@@ -56,7 +57,7 @@ def _loading(way: Way, told: str) -> Command:
         )
         with open_ledger(settings) as engine:
             loaded = load_list(engine, prints_of(settings, engine), wanted, file, source=file.name)
-        click.echo(f"{list_id}: {loaded.told()}; {loaded.entries:,} entries now")
+        click.echo(f"{list_id}: {loaded.told()}; {_entries(loaded.entries)} now")
 
     load.__doc__ = told
     return load
@@ -81,13 +82,13 @@ def list_(**flags: object) -> None:
     for one in catalogue.suppression_lists:
         state = found.pop(one.id, None)
         entries = (
-            f"{state.entries:,} entries ({state.form}), {iso_utc(state.changed_at_ms)}" if state else "empty"
+            f"{_entries(state.entries)} ({state.form}), {iso_utc(state.changed_at_ms)}" if state else "empty"
         )
         click.echo(
             f"{one.id}  {', '.join(one.fields)}  {', '.join(one.campaigns) or 'all campaigns'}  {entries}"
         )
     for state in found.values():
-        click.echo(f"{state.list_id}  not in the catalogue: not looked into  {state.entries:,} entries")
+        click.echo(f"{state.list_id}  not in the catalogue: not looked into  {_entries(state.entries)}")
 
 
 @suppress.command()
@@ -107,3 +108,7 @@ def check(list_id: str, **flags: object) -> None:
             raise OperatorError("bad_value", str(error)) from None
         found = holds(conn, list_id, prints_of(settings, engine), str(normal))
     click.echo("suppressed" if found else "not in the list")
+
+
+def _entries(many: int) -> str:
+    return counted(many, "entry", "entries")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from auction.counted import counted
 from auction.errors import FieldMistake
 from auction.market import values
 from auction.market.hashing import DIGEST, HASHABLE, digest_of
@@ -66,7 +67,7 @@ def _text(max_length: int) -> Reader:
     def read(value: object) -> str:
         text = read_text(value)
         if len(text) > max_length:
-            raise FieldError(f"expected text of at most {max_length} characters")
+            raise FieldError(f"expected text of at most {counted(max_length, 'character')}")
         return text
 
     return read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from auction.counted import counted
 from auction.counters.answers import Limited, Quota
 from auction.errors import SellerError
 
@@ -18,8 +19,8 @@ def rate_headers(quota: Quota | None) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def too_many(what: str, limited: Limited) -> SellerError:
-    """What is told to who sent more of them than it may: 429, and when to come again."""
+    """What is told to who sent more of them (`what` is one) than it may: 429, and when to come again."""
     told = [(name.decode(), value.decode()) for name, value in rate_headers(limited)]
     told.append(("retry-after", str(max(1, -(-limited.retry_after_ms // 1000)))))
-    detail = f"More than {limited.limit} {what} in the window of your rate limit."
+    detail = f"More than {counted(limited.limit or 0, what)} in the window of your rate limit."
     return SellerError(429, "rate_limited", detail, headers=told)

@@ -250,7 +250,7 @@ class PingService:
         while True:
             gate = await self._counters.admit(seller.id, rate, print_of, ping_id, now_ms, lease_ms)
             if isinstance(gate, Limited):
-                raise too_many("pings", gate)
+                raise too_many("ping", gate)
             if not isinstance(gate, Running):
                 return gate
             if perf_counter() + RUNNING_RECHECK_S >= deadline_s:

@@ -33,7 +33,7 @@ class PostRate:
         gate = await self._counters.admit_post(seller.id, rate, self._clock.now_ms())
         if isinstance(gate, Limited):
             self.refused += 1
-            raise too_many("posts", gate)
+            raise too_many("post", gate)
         return gate
 
 
@@ -68,5 +68,5 @@ class KeyRate:
             return None
         if isinstance(gate, Limited):
             self.refused += 1
-            raise too_many("requests", gate)
+            raise too_many("request", gate)
         return gate

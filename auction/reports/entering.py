@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection
 
+from auction.counted import counted
 from auction.errors import HouseError
 from auction.ledger.afterwards import (
     bought_at_least,
@@ -265,7 +266,7 @@ class _Entry:
             raise _Refused("not_returnable", f"Order {sale.order_id} allows no returns.")
         if too_late(terms, sale.offered_at_ms, self._at_ms):
             raise _Refused(
-                "return_window_over", f"Order {sale.order_id} takes returns for {terms.days} days."
+                "return_window_over", f"Order {sale.order_id} takes returns for {counted(terms.days, 'day')}."
             )
         if lead.test:  # it counts nowhere
             return
@@ -275,7 +276,8 @@ class _Entry:
         if needed is None or not bought_at_least(self._conn, sale.order_id, since_ms, needed):
             raise _Refused(
                 "return_share_full",
-                f"Order {sale.order_id} may return {share_percent(terms)}% of what it bought in {terms.days} days.",
+                f"Order {sale.order_id} may return {share_percent(terms)}% of what it bought in "
+                f"{counted(terms.days, 'day')}.",
             )
 
     def _move(

@@ -12,6 +12,7 @@ from typing import Final
 
 from auction import log
 from auction.clock import Clock
+from auction.counted import counted
 from auction.counters.counters import RETURN_TOLD_MS, Counters, Place
 from auction.errors import HouseError, SellerError
 from auction.ledger.sealing import Sealer
@@ -76,7 +77,7 @@ class Reporting:
             raise SellerError(
                 429,
                 "rate_limited",
-                f"More than {self._most_a_second} postbacks in a second.",
+                f"More than {counted(self._most_a_second, 'postback')} in a second.",
                 headers=[("retry-after", "1")],
             )
 

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from loadtest.processes import Process
 
 ROOT = Path(__file__).parents[2]
-LINE = r"^buyers_mock listens on (\S+) with (\d+) buyers$"
+LINE = r"^buyers_mock listens on (\S+) with (\d+) buyers?$"
 
 
 def command(*arguments: object) -> list[str]:

@@ -23,7 +23,7 @@ def test_changes_by_the_command_line_are_shown(auction: Run, folder: Path) -> No
     auction("suppress", "load", "dnc", "numbers")
     lines = auction("audit", "--most", "3").stdout.splitlines()
     assert [re.sub(r"^\S+  ", "", line) for line in lines[:1]] == [
-        "cli  replace_entries suppression_list dnc  1 lines read; 1 entries now"
+        "cli  replace_entries suppression_list dnc  1 line read; 1 entry now"
     ]
     assert re.search(r"  cli  add_key seller acme  sha256:[0-9a-f]{64}  version 3$", lines[1])
     assert lines[2].endswith("  cli  change order a  price.fixed: 25.00 -> 27.50  version 2")

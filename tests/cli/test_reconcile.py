@@ -102,7 +102,7 @@ def test_the_embedded_counters_are_started_where_no_house_runs(auction: Run, fol
     )
     auction("apply", "market.yaml")
     result = auction("reconcile")
-    assert (result.exit_code, result.stdout) == (0, "1 windows, 0 differ\n")
+    assert (result.exit_code, result.stdout) == (0, "1 window, 0 differ\n")
     assert "it rebuilds them itself" in result.stderr
     running = EmbeddedValkey(folder / "data")
     running.start()

@@ -18,7 +18,7 @@ def test_who_has_a_limit_is_told_where_it_stands() -> None:
 
 def test_who_is_over_it_is_told_when_to_come_again() -> None:
     for after_ms, after_s in ((1, "1"), (0, "1"), (1_000, "1"), (1_001, "2")):
-        error = too_many("posts", Limited(60, 0, 1_700_000_000_000, after_ms))
+        error = too_many("post", Limited(60, 0, 1_700_000_000_000, after_ms))
         assert (error.status, error.code) == (429, "rate_limited")
         assert error.detail == "More than 60 posts in the window of your rate limit."
         assert dict(error.headers)["retry-after"] == after_s

@@ -174,7 +174,7 @@ async def test_by_email_and_by_lead(house: House, emptied_valkey: str) -> None:
     _, first = await sold(house, ANN, "s-1")
     _, other = await sold(house, BOB, "s-2")
     exit_code, said = await auction(house, emptied_valkey, "forget", "--email", "ann@EXAMPLE.com")
-    assert (exit_code, said.splitlines()[-1]) == (0, "1 leads and 1 pings forgotten"), said
+    assert (exit_code, said.splitlines()[-1]) == (0, "1 lead and 1 ping forgotten"), said
     exit_code, said = await auction(
         house, emptied_valkey, "forget", other["lead_id"], first["lead_id"], "nobody"
     )
@@ -182,7 +182,7 @@ async def test_by_email_and_by_lead(house: House, emptied_valkey: str) -> None:
     assert "there is no lead 'nobody'" in said
     assert f"{first['lead_id']}  solar" in said
     assert "was forgotten before" in said
-    assert said.splitlines()[-1] == "1 leads and 1 pings forgotten"
+    assert said.splitlines()[-1] == "1 lead and 1 ping forgotten"
     assert [row.asked for row in rows(house, erasures)["erasures"]] == ["email", "lead"]
 
 

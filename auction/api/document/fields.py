@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from auction.counted import counted
 from auction.market.fields import DEFAULT_MAX_LENGTH, MOST_KEYS
 from auction.market.model import Campaign, FieldSpec, FieldType
 from auction.market.values import MOST_INTEGER, MOST_NUMBER, MOST_PHONE, STATE_CODES
@@ -121,7 +122,7 @@ def field_schema(spec: FieldSpec, *, optional: bool) -> Schema:
         sentence, example = f"One of {', '.join(spec.choices)}, in any case.", spec.choices[0]
         forms = [{"enum": list(spec.choices)}, *forms]
     elif spec.type == "text":
-        sentence += f" At most {spec.max_length or DEFAULT_MAX_LENGTH} characters."
+        sentence += f" At most {counted(spec.max_length or DEFAULT_MAX_LENGTH, 'character')}."
     sentence += _said_of_bounds(spec)
     if spec.pii:
         sentence += " Names a person: goes with the post, sealed at rest."
