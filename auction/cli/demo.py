@@ -43,7 +43,7 @@ def demo(leads: int, seed: int) -> None:
     Starts an exchange and mock buyers in a temporary folder, sends leads as sellers would, shows the money, what each
     buyer did and one auction in full, sends one lead through each door, and ends by itself in less than a minute.
     """
-    console = Console(width=max(WIDTH, Console().width))
+    console = Console(width=max(WIDTH, Console().width), emoji=False)
     with tempfile.TemporaryDirectory(prefix="auction-demo-") as folder:
         with _demo_stack(Path(folder), seed) as stack:
             console.print(

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from sqlalchemy import Connection
 
 from auction.changes.applying import stored_catalogue
+from auction.cli.listing import console, show_line, show_table
 from auction.cli.options import open_ledger, settings_of, store_flags
-from auction.cli.postbacks import endpoints_of, postback_table, shown_postback
+from auction.cli.postbacks import COLUMNS, cells_of, endpoints_of, shown_postback
 from auction.errors import OperatorError
 from auction.ledger.lead_queries import find_lead, find_lead_by_ping, lead_history_of, offers_of, sales_of
 from auction.ledger.pings import find_ping
 from auction.ledger.postbacks import list_postbacks
-from auction.ledger.records import PingRow, Sale
+from auction.ledger.records import Offer, PingRow, Sale
 from auction.market.market import compile_market
 from auction.market.money import to_text
 from auction.ping.explain import Explained, routed
 from auction.ping.explain import explain as explain_ping
 from auction.ping.offer import iso_utc
 
-FILE_WIDTH = 1_000
 MOST_POSTBACKS = 100
+_ORDERS = ("order", "buyer", "tier", "outcome", "reason", "price", "ms", "why")
+_HISTORY = ("at", "state", "detail")
+_OFFERS = ("offer to", "order", "price", "state", "reason", "ms")
+_SALES = ("sold to", "order", "price", "payout", "margin", "then")
 
 
 @click.command()
@@ -40,7 +41,7 @@ def explain(ping_id: str, **flags: object) -> None:
     """
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
         row, orders = explained(conn, ping_id)
-    print_ping(_console(), row, orders)
+    print_ping(console(), row, orders)
 
 
 @click.command()
@@ -52,7 +53,7 @@ def lead(lead_id: str, **flags: object) -> None:
     LEAD_ID may also be the id of its ping. Nothing is shown that names the person.
     """
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
-        print_lead(_console(), conn, lead_id)
+        print_lead(console(), conn, lead_id)
 
 
 def explained(conn: Connection, ping_id: str) -> tuple[PingRow, list[Explained]]:
@@ -65,76 +66,60 @@ def explained(conn: Connection, ping_id: str) -> tuple[PingRow, list[Explained]]
     return row, explain_ping(row, campaign)
 
 
-def print_ping(console: Console, row: PingRow, orders: Sequence[Explained]) -> None:
+def print_ping(to: Console, row: PingRow, orders: Sequence[Explained]) -> None:
     """The auction as a table."""
     outcome = (
         f"offer, payout {to_text(row.payout_micros)}" if row.status == "offer" else f"no bid ({row.reason})"
     )
-    console.print(f"[bold]ping {row.ping_id}[/bold]  {row.campaign}  from {row.seller}  {iso_utc(row.at_ms)}")
-    console.print(f"{outcome}; own time {row.own_us / 1000:.2f} ms, buyers {row.wait_us / 1000:.1f} ms")
+    to.print(f"[bold]ping {row.ping_id}[/bold]  {row.campaign}  from {row.seller}  {iso_utc(row.at_ms)}")
+    to.print(f"{outcome}; own time {row.own_us / 1000:.2f} ms, buyers {row.wait_us / 1000:.1f} ms")
     if (route := routed(row)) is not None:
-        console.print(f"lead route: {route}", markup=False)
+        show_line(to, f"lead route: {route}")
     lead = ", ".join(f"{name}={value}" for name, value in row.lead.items()) or "(nothing is kept of it)"
-    console.print(f"lead: {lead}", markup=False)
-    table = Table(
-        "order", "buyer", "tier", "outcome", "reason", "price", "ms", "why", box=None, pad_edge=False
-    )
-    for one in orders:
-        table.add_row(
-            one.order_id,
-            one.buyer_id,
-            str(one.tier),
-            one.family.value,
-            one.reason.value,
-            to_text(one.price_micros) if one.price_micros else "",
-            f"{one.elapsed_us / 1000:.1f}" if one.elapsed_us else "",
-            escape(one.said or ""),
-        )
-    console.print(table)
+    show_line(to, f"lead: {lead}")
+    show_table(to, _ORDERS, map(_order, orders))
 
 
-def print_lead(console: Console, conn: Connection, lead_id: str) -> None:
+def print_lead(to: Console, conn: Connection, lead_id: str) -> None:
     """A lead with its history, offers, sales and postbacks. Raises `OperatorError` for one that is not there."""
     found = find_lead(conn, lead_id) or find_lead_by_ping(conn, lead_id)
     if found is None:
         raise OperatorError("unknown_lead", f"there is no lead {lead_id!r} in this ledger")
-    console.print(f"[bold]lead {found.lead_id}[/bold]  {found.campaign}  from {found.seller}")
-    console.print(
-        f"{found.state}{f' ({found.reason})' if found.reason else ''}, payout {to_text(found.payout_micros)}"
-    )
-    history = Table("at", "state", "detail", box=None, pad_edge=False)
-    for moment in lead_history_of(conn, found.lead_id):
-        history.add_row(iso_utc(moment.at_ms), moment.state, escape(_listed(moment.detail)))
-    console.print(history)
-    offers = Table("offer to", "order", "price", "state", "reason", "ms", box=None, pad_edge=False)
-    for offer in offers_of(conn, found.lead_id):
-        took_ms = "" if offer.answered_at_ms is None else str(offer.answered_at_ms - offer.sent_at_ms)
-        offers.add_row(
-            offer.buyer_id,
-            offer.order_id,
-            to_text(offer.price_micros),
-            offer.state,
-            escape(offer.reason or ""),
-            took_ms,
-        )
-    console.print(offers)
-    sales = Table("sold to", "order", "price", "payout", "margin", "then", box=None, pad_edge=False)
-    for sale in sales_of(conn, found.lead_id):
-        sales.add_row(
-            sale.buyer_id,
-            sale.order_id,
-            to_text(sale.price_micros),
-            to_text(sale.payout_micros),
-            to_text(sale.margin_micros),
-            escape(_then(sale)),
-        )
-    console.print(sales)
+    to.print(f"[bold]lead {found.lead_id}[/bold]  {found.campaign}  from {found.seller}")
+    reason = f" ({found.reason})" if found.reason else ""
+    show_line(to, f"{found.state}{reason}, payout {to_text(found.payout_micros)}")
+    moments = lead_history_of(conn, found.lead_id)
+    show_table(to, _HISTORY, ((iso_utc(one.at_ms), one.state, _listed(one.detail)) for one in moments))
+    show_table(to, _OFFERS, map(_offer, offers_of(conn, found.lead_id)))
+    show_table(to, _SALES, map(_sale, sales_of(conn, found.lead_id)))
     endpoints = endpoints_of(conn)
-    told = [
-        shown_postback(one, endpoints) for one in list_postbacks(conn, MOST_POSTBACKS, lead_id=found.lead_id)
-    ]
+    told = list_postbacks(conn, MOST_POSTBACKS, lead_id=found.lead_id)
     if told:
-        console.print(postback_table(told))
+        show_table(to, COLUMNS, (cells_of(shown_postback(one, endpoints)) for one in told))
+
+
+def _order(one: Explained) -> tuple[str, ...]:
+    return (
+        one.order_id,
+        one.buyer_id,
+        str(one.tier),
+        one.family.value,
+        one.reason.value,
+        to_text(one.price_micros) if one.price_micros else "",
+        f"{one.elapsed_us / 1000:.1f}" if one.elapsed_us else "",
+        one.said or "",
+    )
+
+
+def _offer(one: Offer) -> tuple[str, ...]:
+    took_ms = "" if one.answered_at_ms is None else str(one.answered_at_ms - one.sent_at_ms)
+    price = to_text(one.price_micros)
+    return (one.buyer_id, one.order_id, price, one.state, one.reason or "", took_ms)
+
+
+def _sale(one: Sale) -> tuple[str, ...]:
+    amounts = (to_text(amount) for amount in (one.price_micros, one.payout_micros, one.margin_micros))
+    return (one.buyer_id, one.order_id, *amounts, _then(one))
 
 
 def _then(sale: Sale) -> str:
@@ -149,11 +134,6 @@ def _then(sale: Sale) -> str:
         cap = ", its place in the caps is free" if sale.cap_freed else ""
         told.append(f"returned {iso_utc(sale.returned_at_ms)} ({sale.return_reason}){cap}")
     return "; ".join(told)
-
-
-def _console() -> Console:
-    """As wide as the terminal; into a file or a pipe, as wide as the lines are."""
-    return Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
 
 
 def _listed(detail: dict[str, Any]) -> str:

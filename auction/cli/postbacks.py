@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Literal
 
 import click
 import msgspec
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from sqlalchemy import Connection, Engine
 
 from auction.changes.applying import stored_catalogue
+from auction.cli.listing import AS_JSON, say_cut, show_list
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.counted import counted
@@ -27,7 +24,7 @@ from auction.ping.offer import iso_utc
 from auction.postbacks.endpoints import Endpoints
 
 MOST_SHOWN, MOST_AGAIN, BATCH = 1_000, 1_000_000, 200
-FILE_WIDTH = 1_000
+COLUMNS = ("event", "seller", "told", "to", "state", "tries", "answer", "next")
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -58,7 +55,7 @@ def postbacks() -> None:
 @click.option("--failed", is_flag=True, help="Only those that were given up.")
 @click.option("--lead", "lead_id", metavar="LEAD_ID", help="Only those of this lead.")
 @click.option("--seller", metavar="SELLER", help="Only those to this seller.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@AS_JSON
 @store_flags
 def list_command(
     failed: bool, lead_id: str | None, seller: str | None, as_json: bool, **flags: object
@@ -73,16 +70,9 @@ def list_command(
             conn, MOST_SHOWN + 1, lead_id=lead_id, seller=seller, state="given_up" if failed else None
         )
     shown = [shown_postback(one, endpoints) for one in found[-MOST_SHOWN:]]
-    if as_json:
-        for one in shown:
-            click.echo(msgspec.json.encode(one))
-    elif shown:
-        console = Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
-        console.print(postback_table(shown), markup=False)
-    else:
-        click.echo("nothing was given up" if failed else "nobody was told anything")
-    if len(found) > MOST_SHOWN:
-        click.echo(f"only the latest {MOST_SHOWN:,} are shown", err=True)
+    nothing = "nothing was given up" if failed else "nobody was told anything"
+    show_list(shown, COLUMNS, cells_of, as_json=as_json, nothing=nothing)
+    say_cut(len(found), MOST_SHOWN, "latest")
 
 
 @postbacks.command()
@@ -188,21 +178,8 @@ def shown_postback(one: Postback, endpoints: Endpoints) -> Shown:
     )
 
 
-def postback_table(shown: Sequence[Shown]) -> Table:
-    """Postbacks, a line each."""
-    table = Table(
-        "event", "seller", "told", "to", "state", "tries", "answer", "next", box=None, pad_edge=False
-    )
-    for one in shown:
-        said = " ".join(str(part) for part in (one.answered, one.why, one.answer) if part is not None)
-        table.add_row(
-            one.event_id,
-            one.seller,
-            one.status,
-            one.url or "(removed)",
-            one.state,
-            str(one.tries),
-            escape(said),
-            one.next_at or "",
-        )
-    return table
+def cells_of(one: Shown) -> tuple[str, ...]:
+    """A postback's line in a table of `COLUMNS`."""
+    said = " ".join(str(part) for part in (one.answered, one.why, one.answer) if part is not None)
+    url = one.url or "(removed)"
+    return (one.event_id, one.seller, one.status, url, one.state, str(one.tries), said, one.next_at or "")

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column
 from sqlalchemy import Engine
 
 from auction.changes.applying import stored_catalogue
 from auction.cli.counting import ANSWER_WITHIN_MS, counters_url
+from auction.cli.listing import console, show_table
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.counted import counted
@@ -33,8 +33,9 @@ from auction.settings import Settings
 
 DIFFERS = 1
 BOUND_MS = 10_000
-WIDTH = 120
 FOREVER_MS = 250_000_000_000_000
+_AMOUNTS = tuple(Column(title, justify="right") for title in ("limit", "ledger", "counters", "difference"))
+_COLUMNS: tuple[str | Column, ...] = ("buyer", "order", "cap", "since", *_AMOUNTS)
 
 
 @click.command()
@@ -120,23 +121,7 @@ def _report(outcome: Outcome, good: bool, repair: bool) -> dict[str, Any]:
 
 def _print(outcome: Outcome, good: bool, repair: bool) -> None:
     if outcome.differences:
-        table = Table(box=None, header_style="bold")
-        for title in ("buyer", "order", "cap", "since"):
-            table.add_column(title)
-        for title in ("limit", "ledger", "counters", "difference"):
-            table.add_column(title, justify="right")
-        for each in outcome.differences:
-            amounts = (each.limit, each.ledger, each.counters, each.counters - each.ledger)
-            table.add_row(
-                each.buyer_id,
-                each.order_id or "(all)",
-                each.cap,
-                _instant(each.start_ms),
-                *(_amount(each, amount) for amount in amounts),
-            )
-        console = Console()
-        console.width = max(WIDTH, console.width)
-        console.print(table)
+        show_table(console(), _COLUMNS, map(_row, outcome.differences))
     told = f"{counted(outcome.windows, 'window')}, {counted(len(outcome.differences), 'differs', 'differ')}"
     if repair:
         told += f"; repaired, {counted(outcome.freed, 'place')} given back, {outcome.taken:,} taken"
@@ -147,6 +132,17 @@ def _print(outcome: Outcome, good: bool, repair: bool) -> None:
         click.echo(
             "the counters were lost or restored since the house last ran: it rebuilds them itself", err=True
         )
+
+
+def _row(each: Difference) -> tuple[str, ...]:
+    amounts = (each.limit, each.ledger, each.counters, each.counters - each.ledger)
+    return (
+        each.buyer_id,
+        each.order_id or "(all)",
+        each.cap,
+        _instant(each.start_ms),
+        *(_amount(each, amount) for amount in amounts),
+    )
 
 
 def _amount(difference: Difference, amount: int) -> str:

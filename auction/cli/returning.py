@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from functools import partial
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from auction.buyers.protocol import is_reason
 from auction.changes.applying import stored_catalogue
 from auction.cli.counting import tell_counters
+from auction.cli.listing import AS_JSON, say_cut, show_list
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
-from auction.cli.settling import FILE_WIDTH, STAYS_TAKEN, user_name
+from auction.cli.settling import STAYS_TAKEN, user_name
 from auction.clock import SystemClock
 from auction.errors import OperatorError
 from auction.ledger.engine import transaction
@@ -30,6 +27,7 @@ from auction.reports.reporting import caps_of_order, free_returned, returns_of
 from auction.sealers import hashing_sealer
 
 MOST_SHOWN = 1_000
+_COLUMNS = ("last told", "buyer", "lead", "order", "told", "refused as", "times")
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -101,7 +99,7 @@ def return_lead(
 
 @click.command()
 @click.option("--buyer", metavar="BUYER_ID", help="Those of one buyer.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@AS_JSON
 @store_flags
 def refused(buyer: str | None, as_json: bool, **flags: object) -> None:
     """List postbacks that were refused, the latest first.
@@ -112,15 +110,9 @@ def refused(buyer: str | None, as_json: bool, **flags: object) -> None:
     """
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
         found = latest_refused(conn, MOST_SHOWN + 1, buyer)
-    if as_json:
-        for one in found[:MOST_SHOWN]:
-            click.echo(msgspec.json.encode(_shown(one)))
-    elif found:
-        _print(found[:MOST_SHOWN])
-    else:
-        click.echo("no postback was refused")
-    if len(found) > MOST_SHOWN:
-        click.echo(f"only the latest {MOST_SHOWN:,} are shown", err=True)
+    shown = [_shown(told) for told in found[:MOST_SHOWN]]
+    show_list(shown, _COLUMNS, _cells, as_json=as_json, nothing="no postback was refused")
+    say_cut(len(found), MOST_SHOWN, "latest")
 
 
 def _shown(told: RefusedPostback) -> Shown:
@@ -136,17 +128,6 @@ def _shown(told: RefusedPostback) -> Shown:
     )
 
 
-def _print(found: Sequence[RefusedPostback]) -> None:
-    columns = ("last told", "buyer", "lead", "order", "told", "refused as", "times")
-    table = Table(*columns, box=None, pad_edge=False)
-    for told in found:
-        table.add_row(
-            iso_utc(told.last_at_ms),
-            told.buyer_id,
-            told.lead_id or "(none of ours)",
-            told.order_id,
-            told.status,
-            told.code,
-            str(told.times),
-        )
-    (Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)).print(table, markup=False)
+def _cells(one: Shown) -> tuple[str, ...]:
+    lead = one.lead_id or "(none of ours)"
+    return (one.last_at, one.buyer, lead, one.order or "", one.status, one.code, str(one.times))

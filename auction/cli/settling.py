@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import getpass
 import os
-import sys
-from collections.abc import Sequence
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from auction.buyers.protocol import is_reason
 from auction.changes.applying import stored_catalogue
 from auction.cli.counting import tell_counters
+from auction.cli.listing import AS_JSON, say_cut, show_list
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.counted import counted
@@ -30,7 +27,7 @@ from auction.post.settling import Said, free_place, settle_offer
 from auction.sealers import hashing_sealer
 
 MOST_SHOWN = 10_000
-FILE_WIDTH = 1_000
+_COLUMNS = ("lead", "status", "campaign", "seller", "offered", "age", "order", "buyer", "price", "why")
 STAYS_TAKEN = "its place in the caps stays taken"
 """On the safe side of the cap."""
 
@@ -53,7 +50,7 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@AS_JSON
 @store_flags
 def pending(as_json: bool, **flags: object) -> None:
     """List offers of which nobody knows whether the buyer took the lead, the oldest first.
@@ -69,15 +66,8 @@ def pending(as_json: bool, **flags: object) -> None:
         leads_waiting = count_waiting(conn)
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     shown = [_shown(offer, now_ms) for offer in found[:MOST_SHOWN]]
-    if as_json:
-        for one in shown:
-            click.echo(msgspec.json.encode(one))
-    elif shown:
-        _print(shown)
-    else:
-        click.echo("nothing is pending")
-    if len(found) > MOST_SHOWN:
-        click.echo(f"only the oldest {MOST_SHOWN:,} are shown", err=True)
+    show_list(shown, _COLUMNS, _cells, as_json=as_json, nothing="nothing is pending")
+    say_cut(len(found), MOST_SHOWN, "oldest")
     if leads_waiting:
         many = counted(leads_waiting, "lead waits", "leads wait")
         click.echo(f"{many} for a buyer; `auction waiting` lists them", err=as_json)
@@ -159,23 +149,19 @@ def _shown(offer: UnknownOffer, now_ms: int) -> Shown:
     )
 
 
-def _print(shown: Sequence[Shown]) -> None:
-    columns = ("lead", "status", "campaign", "seller", "offered", "age", "order", "buyer", "price", "why")
-    table = Table(*columns, box=None, pad_edge=False)
-    for one in shown:
-        table.add_row(
-            one.lead_id,
-            f"{one.status} (test)" if one.test else one.status,
-            one.campaign,
-            one.seller,
-            one.offered_at,
-            _age(one.age_s),
-            one.order,
-            one.buyer,
-            f"{one.price:,.2f}",
-            one.why or "",
-        )
-    (Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)).print(table, markup=False)
+def _cells(one: Shown) -> tuple[str, ...]:
+    return (
+        one.lead_id,
+        f"{one.status} (test)" if one.test else one.status,
+        one.campaign,
+        one.seller,
+        one.offered_at,
+        _age(one.age_s),
+        one.order,
+        one.buyer,
+        f"{one.price:,.2f}",
+        one.why or "",
+    )
 
 
 def _age(seconds: int) -> str:

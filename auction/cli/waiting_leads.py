@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
+from auction.cli.listing import AS_JSON, say_cut, show_list
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.ledger.records import WaitingLead
@@ -17,7 +13,7 @@ from auction.ledger.waiting import count_waiting, waiting_leads
 from auction.ping.offer import iso_utc
 
 MOST_SHOWN = 10_000
-FILE_WIDTH = 1_000
+_COLUMNS = ("lead", "campaign", "seller", "since", "tries", "next try", "until")
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -35,7 +31,7 @@ class Shown(msgspec.Struct, frozen=True):
 
 @click.command()
 @click.option("--campaign", metavar="ID", help="Only those of this campaign.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@AS_JSON
 @store_flags
 def waiting(campaign: str | None, as_json: bool, **flags: object) -> None:
     """List leads that wait for a buyer, the oldest first.
@@ -49,15 +45,8 @@ def waiting(campaign: str | None, as_json: bool, **flags: object) -> None:
         in_all = count_waiting(conn)
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     shown = [_shown(lead, now_ms) for lead in found[:MOST_SHOWN]]
-    if as_json:
-        for one in shown:
-            click.echo(msgspec.json.encode(one))
-    elif shown:
-        _print(shown)
-    else:
-        click.echo("no lead waits for a buyer")
-    if len(found) > MOST_SHOWN:
-        click.echo(f"only the oldest {MOST_SHOWN:,} are shown, of {in_all:,} that wait in all", err=True)
+    show_list(shown, _COLUMNS, _cells, as_json=as_json, nothing="no lead waits for a buyer")
+    say_cut(len(found), MOST_SHOWN, "oldest", f", of {in_all:,} that wait in all")
 
 
 def _shown(lead: WaitingLead, now_ms: int) -> Shown:
@@ -73,17 +62,6 @@ def _shown(lead: WaitingLead, now_ms: int) -> Shown:
     )
 
 
-def _print(shown: Sequence[Shown]) -> None:
-    columns = ("lead", "campaign", "seller", "since", "tries", "next try", "until")
-    table = Table(*columns, box=None, pad_edge=False)
-    for one in shown:
-        table.add_row(
-            f"{one.lead_id} (test)" if one.test else one.lead_id,
-            one.campaign,
-            one.seller,
-            one.since,
-            str(one.tries),
-            one.next_at,
-            one.until,
-        )
-    (Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)).print(table, markup=False)
+def _cells(one: Shown) -> tuple[str, ...]:
+    lead = f"{one.lead_id} (test)" if one.test else one.lead_id
+    return (lead, one.campaign, one.seller, one.since, str(one.tries), one.next_at, one.until)
