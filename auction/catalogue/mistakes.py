@@ -14,6 +14,7 @@ Path = tuple[str | int, ...]
 
 BAD_CATALOGUE = "bad_catalogue"
 _MOST_COMPARISONS = 200_000
+_MOST_KNOWN = 10
 
 
 class Mistake(msgspec.Struct, frozen=True):
@@ -87,3 +88,14 @@ class Names:
         hint = f"; did you mean `{near[0]}`?" if near else ""
         self._hints[wrong] = hint
         return hint
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """That there is no `what` (a `seller`) of this name, and which was meant, or some that there are."""
+    names = sorted(known)
+    hint = Names(names).hint(name)
+    if not hint:
+        more = len(names) - _MOST_KNOWN
+        listed = ", ".join(names[:_MOST_KNOWN]) + (f" and {more:,} more" if more > 0 else "")
+        hint = f"; known: {listed or 'none'}"
+    return f"there is no {what} `{repr(name)[1:-1]}`{hint}"

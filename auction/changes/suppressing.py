@@ -18,6 +18,7 @@ import msgspec
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from auction.catalogue.mistakes import unknown_name
 from auction.catalogue.suppression_rules import type_of
 from auction.changes.applying import stored_catalogue
 from auction.changes.uploading import MOST_LINES, Load, Loaded, Upload, UploadAnswer, UploadFault
@@ -71,8 +72,8 @@ def list_in(conn: Connection, list_id: str) -> tuple[SuppressionList, Reader]:
     for one in catalogue.suppression_lists:
         if one.id == list_id:
             return one, compile_field(FieldSpec(name="value", type=type_of(one, catalogue.campaigns)))
-    known = ", ".join(one.id for one in catalogue.suppression_lists) or "none: add one to the catalogue"
-    raise OperatorError("unknown_list", f"there is no suppression list {list_id!r}; known: {known}")
+    known = (one.id for one in catalogue.suppression_lists)
+    raise OperatorError("unknown_list", unknown_name("suppression list", list_id, known))
 
 
 class CutOff(Exception):  # noqa: N818  (says what happened)

@@ -11,10 +11,11 @@ from sqlalchemy import Connection
 
 from auction.changes.applying import stored_catalogue
 from auction.cli.listing import console, show_line, show_table
+from auction.cli.naming import id_hint, lead_named
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.cli.postbacks import COLUMNS, cells_of, endpoints_of, shown_postback
 from auction.errors import OperatorError
-from auction.ledger.lead_queries import find_lead, find_lead_by_ping, lead_history_of, offers_of, sales_of
+from auction.ledger.lead_queries import find_lead, lead_history_of, offers_of, sales_of
 from auction.ledger.pings import find_ping
 from auction.ledger.postbacks import list_postbacks
 from auction.ledger.records import Offer, PingRow, Sale
@@ -37,7 +38,8 @@ _SALES = ("sold to", "order", "price", "payout", "margin", "then")
 def explain(ping_id: str, **flags: object) -> None:
     """Show one auction, and for every order why it won or not.
 
-    An order was not asked, or asked and failed, or answered and was refused: each with its reason.
+    An order was not asked, or asked and failed, or answered and was refused: each with its reason. PING_ID may also be
+    the id of its lead.
     """
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
         row, orders = explained(conn, ping_id)
@@ -59,8 +61,11 @@ def lead(lead_id: str, **flags: object) -> None:
 def explained(conn: Connection, ping_id: str) -> tuple[PingRow, list[Explained]]:
     """A ping's row and what became of every order, on the market it was traded on. Raises `OperatorError`."""
     row = find_ping(conn, ping_id)
+    if row is None and (lead := find_lead(conn, ping_id)) is not None:
+        ping_id = lead.ping_id
+        row = find_ping(conn, ping_id)
     if row is None:
-        raise OperatorError("unknown_ping", f"there is no ping {ping_id!r} in this ledger")
+        raise OperatorError("unknown_ping", f"there is no ping {ping_id!r} in this ledger{id_hint(ping_id)}")
     _, catalogue, _ = stored_catalogue(conn, row.market_version)
     campaign = compile_market(catalogue, row.market_version).campaigns[row.campaign]
     return row, explain_ping(row, campaign)
@@ -82,9 +87,7 @@ def print_ping(to: Console, row: PingRow, orders: Sequence[Explained]) -> None:
 
 def print_lead(to: Console, conn: Connection, lead_id: str) -> None:
     """A lead with its history, offers, sales and postbacks. Raises `OperatorError` for one that is not there."""
-    found = find_lead(conn, lead_id) or find_lead_by_ping(conn, lead_id)
-    if found is None:
-        raise OperatorError("unknown_lead", f"there is no lead {lead_id!r} in this ledger")
+    found = lead_named(conn, lead_id)
     to.print(f"[bold]lead {found.lead_id}[/bold]  {found.campaign}  from {found.seller}")
     reason = f" ({found.reason})" if found.reason else ""
     show_line(to, f"{found.state}{reason}, payout {to_text(found.payout_micros)}")

@@ -13,6 +13,7 @@ import uuid_utils
 from sqlalchemy import Connection, Engine
 
 from auction.cli.counting import ANSWER_WITHIN_MS
+from auction.cli.naming import lead_named
 from auction.cli.options import WithVariables, open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.counted import counted
@@ -75,14 +76,15 @@ def forget(
 ) -> None:
     """Erase what is personal of leads. States, prices, payouts, sales and history stay.
 
-    Give lead ids, or one of --phone, --email and --older-than. A forgotten lead can never be sold again: its post,
-    repeated, gets the answer that it got. What buyers bought they have; ask them too.
+    Give ids of leads (or of their pings), or one of --phone, --email and --older-than. A forgotten lead can never be
+    sold again: its post, repeated, gets the answer that it got. What buyers bought they have; ask them too.
     """
     asked = [name for name, given in zip(_WAYS, (lead_ids, phone, email, older_than), strict=True) if given]
     if len(asked) != 1:
         raise OperatorError("what_to_forget", "give lead ids, or one of --phone, --email and --older-than")
     settings = settings_of(**flags)
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
+    all_found = True
     with open_ledger(settings) as engine:
         sealer = hashing_sealer(settings, engine)
         forgetting = _Forgetting(engine, sealer, now_ms, dry_run)
@@ -90,7 +92,10 @@ def forget(
             forgetting.old(_before_ms(older_than, now_ms))
         else:
             with engine.connect() as conn:
-                found = list(lead_ids) or leads_of(conn, [_hash_of(sealer, phone, email)])
+                if lead_ids:
+                    found, all_found = _named(conn, lead_ids)
+                else:
+                    found = leads_of(conn, [_hash_of(sealer, phone, email)])
             forgetting.these(found)
         if not dry_run:
             forgetting.record(asked[0])
@@ -102,7 +107,7 @@ def forget(
             if not overwrite_what_is_erased(engine):
                 click.echo(_NOT_CUT, err=True)
     forgetting.tell()
-    if forgetting.in_hand or set(lead_ids) - {known.lead_id for known in forgetting.known}:
+    if forgetting.in_hand or not all_found:
         sys.exit(2)
 
 
@@ -130,8 +135,6 @@ class _Forgetting:
         """Forget these leads, with all that would recognise them."""
         for start in range(0, len(lead_ids), BATCH):
             self._batch(lead_ids[start : start + BATCH], duplicates_too=True)
-        for missing in sorted(set(lead_ids) - {known.lead_id for known in self.known}):
-            click.echo(f"there is no lead {missing!r} in this ledger", err=True)
 
     def old(self, before_ms: int) -> None:
         """Forget settled leads from before. Their duplicates are still recognised, as long as the campaign says."""
@@ -206,6 +209,19 @@ class _Forgetting:
         for lead_id in campaigns.keys() & set(lead_ids):
             if known_by := prints_of(conn, lead_id):
                 self.prints.setdefault(campaigns[lead_id], []).extend(known_by)
+
+
+def _named(conn: Connection, ids: Sequence[str]) -> tuple[list[str], bool]:
+    """The leads that are meant, each once, and whether that is all: which there are not is said."""
+    found: dict[str, None] = {}
+    all_found = True
+    for named in ids:
+        try:
+            found[lead_named(conn, named).lead_id] = None
+        except OperatorError as error:
+            click.echo(error.detail, err=True)
+            all_found = False
+    return list(found), all_found
 
 
 def _hash_of(sealer: Sealer, phone: str | None, email: str | None) -> bytes:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import click
 
+from auction.catalogue.mistakes import unknown_name
 from auction.changes.administration import HASHED, hash_of, new_key
 from auction.changes.applying import stored_catalogue
 from auction.cli.options import open_ledger, settings_of, store_flags
@@ -123,10 +124,7 @@ def hash_(buyer: str, **flags: object) -> None:
     settings = settings_of(**flags)
     with open_ledger(settings) as engine:
         with engine.connect() as conn:
-            known = sorted(one.id for one in stored_catalogue(conn)[1].buyers)
-        if buyer not in known:
-            listed = ", ".join(known) or "none: apply a catalogue first"
-            raise OperatorError("unknown_buyer", f"there is no buyer {buyer!r}; known: {listed}")
+            _holder(stored_catalogue(conn)[1], "buyer", buyer)
         sealer = hashing_sealer(settings, engine)
     click.echo(Hashes(sealer.keyed_hash).buyer_key(buyer).hex())
 
@@ -139,6 +137,5 @@ def _holder(catalogue: Catalogue, kind: KeyKind, wanted: str) -> Holder:
     }
     known = {one.id: one for one in holders[kind]}
     if wanted not in known:
-        listed = ", ".join(sorted(known)) or "none: apply a catalogue first"
-        raise OperatorError(f"unknown_{kind}", f"there is no {kind} {wanted!r}; known: {listed}")
+        raise OperatorError(f"unknown_{kind}", unknown_name(kind, wanted, known))
     return known[wanted]

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from auction.changes.applying import stored_catalogue
 from auction.cli.listing import AS_JSON, say_cut, show_list
+from auction.cli.naming import demand_known, lead_named
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.counted import counted
@@ -53,7 +54,7 @@ def postbacks() -> None:
 
 @postbacks.command("list")
 @click.option("--failed", is_flag=True, help="Only those that were given up.")
-@click.option("--lead", "lead_id", metavar="LEAD_ID", help="Only those of this lead.")
+@click.option("--lead", "lead_id", metavar="LEAD_ID", help="Only those of this lead, or of this ping's.")
 @click.option("--seller", metavar="SELLER", help="Only those to this seller.")
 @AS_JSON
 @store_flags
@@ -66,9 +67,10 @@ def list_command(
     """
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
         endpoints = endpoints_of(conn)
-        found = list_postbacks(
-            conn, MOST_SHOWN + 1, lead_id=lead_id, seller=seller, state="given_up" if failed else None
-        )
+        lead = None if lead_id is None else lead_named(conn, lead_id).lead_id
+        state: State | None = "given_up" if failed else None
+        found = list_postbacks(conn, MOST_SHOWN + 1, lead_id=lead, seller=seller, state=state)
+        demand_known(conn, found, ("seller", seller))
     shown = [shown_postback(one, endpoints) for one in found[-MOST_SHOWN:]]
     nothing = "nothing was given up" if failed else "nobody was told anything"
     show_list(shown, COLUMNS, cells_of, as_json=as_json, nothing=nothing)
@@ -87,7 +89,8 @@ def redeliver(
     """Send postbacks again: of a lead, of one event, all that were given up, or all that wait for another try.
 
     They go to the endpoints of now, with the same webhook-id as before, in the order of each lead; a running house
-    begins within a second. What was given up for an endpoint that is no longer there goes to those that are.
+    begins within a second. What was given up for an endpoint that is no longer there goes to those that are. LEAD_ID
+    may also be the id of its ping.
     """
     if (what is None) == (state is None) or (seller is not None and state is None):
         raise click.UsageError(
@@ -98,8 +101,11 @@ def redeliver(
     with open_ledger(settings) as engine:
         with engine.connect() as conn:
             endpoints = endpoints_of(conn)
-            found = _named(conn, what, endpoints) if what else _those(conn, state, seller, endpoints)
+            found = (
+                _named(conn, what, endpoints) if what is not None else _those(conn, state, seller, endpoints)
+            )
             steps = list(found)
+            demand_known(conn, steps, ("seller", seller))
         count = _run(engine, steps, now_ms)
     click.echo(f"{counted(count, 'postback')} will be sent again")
 
@@ -118,14 +124,14 @@ def _run(engine: Engine, steps: Sequence[Step], now_ms: int) -> int:
 
 def _named(conn: Connection, what: str, endpoints: Endpoints) -> Iterator[Step]:
     """Of a lead, or of one event of it. Raises `OperatorError` where there is none."""
-    events = events_of(conn, what)
+    lead_id, _, seq = what.rpartition("-")
+    events = [event for event in events_of(conn, lead_id) if str(event.seq) == seq]
     if not events:
-        lead_id, _, seq = what.rpartition("-")
-        events = [event for event in events_of(conn, lead_id) if str(event.seq) == seq]
+        events = events_of(conn, lead_named(conn, what).lead_id)
     if not events:
         raise OperatorError(
             "nothing_told",
-            f"there is no event of a lead {what!r}: its seller had no postbacks then, or it is too long ago",
+            f"there is no event of the lead {what}: its seller had no postbacks then, or it is too long ago",
         )
     for event in events:
         yield _again(event, endpoints.told(event.seller, event.state))

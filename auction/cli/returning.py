@@ -11,6 +11,7 @@ from auction.buyers.protocol import is_reason
 from auction.changes.applying import stored_catalogue
 from auction.cli.counting import tell_counters
 from auction.cli.listing import AS_JSON, say_cut, show_list
+from auction.cli.naming import demand_known, lead_named
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.cli.settling import STAYS_TAKEN, user_name
 from auction.clock import SystemClock
@@ -60,19 +61,12 @@ def return_lead(
 
     The buyer is credited the price, the seller's payout is taken back, and the lead is not sold again. Its place in the
     caps is free again if the order says so (`returns: {frees_cap: true}`). It cannot be undone.
+
+    LEAD_ID may also be the id of its ping.
     """
     if not is_reason(reason):
         raise OperatorError("bad_reason", f"--reason is one word such as wrong_number; was {reason!r}")
     settings = settings_of(**flags)
-    report = Report(
-        status=Status.RETURNED,
-        by=f"operator {by or user_name()}",
-        buyer_id=None,
-        lead_id=lead_id,
-        order_id=order_id,
-        reason=reason,
-        beyond_terms=force,
-    )
     clock = SystemClock(settings.clock_offset_ms)
     with open_ledger(settings) as engine:
         sealer = hashing_sealer(settings, engine)  # before the transaction: it has one of its own
@@ -80,15 +74,24 @@ def return_lead(
             version, catalogue, _ = stored_catalogue(conn)
             market = compile_market(catalogue, version)
             rules = Rules(partial(returns_of, market), market.house.currency, sealer)
+            report = Report(
+                status=Status.RETURNED,
+                by=f"operator {by or user_name()}",
+                buyer_id=None,
+                lead_id=lead_named(conn, lead_id).lead_id,
+                order_id=order_id,
+                reason=reason,
+                beyond_terms=force,
+            )
             reported = enter(conn, report, rules, clock.now_ms())
     if isinstance(reported, Refusal):
         raise OperatorError(reported.code, reported.detail)
     if not reported.changed:
-        click.echo(f"lead {lead_id} was returned by {reported.order_id} already")
+        click.echo(f"lead {reported.lead_id} was returned by {reported.order_id} already")
         return
     money = f"{to_text(reported.price_micros)} credited, payout {to_text(reported.payout_micros)}"
     click.echo(
-        f"lead {lead_id} is {reported.state}: returned by {reported.order_id}; {money} {market.house.currency}"
+        f"lead {reported.lead_id} is {reported.state}: returned by {reported.order_id}; {money} {market.house.currency}"
     )
     if reported.freed and not reported.test:
         caps = caps_of_order(market, reported.order_id)
@@ -110,6 +113,7 @@ def refused(buyer: str | None, as_json: bool, **flags: object) -> None:
     """
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
         found = latest_refused(conn, MOST_SHOWN + 1, buyer)
+        demand_known(conn, found, ("buyer", buyer))
     shown = [_shown(told) for told in found[:MOST_SHOWN]]
     show_list(shown, _COLUMNS, _cells, as_json=as_json, nothing="no postback was refused")
     say_cut(len(found), MOST_SHOWN, "latest")

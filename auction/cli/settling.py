@@ -12,6 +12,7 @@ from auction.buyers.protocol import is_reason
 from auction.changes.applying import stored_catalogue
 from auction.cli.counting import tell_counters
 from auction.cli.listing import AS_JSON, say_cut, show_list
+from auction.cli.naming import lead_named
 from auction.cli.options import open_ledger, setting, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.counted import counted
@@ -91,8 +92,9 @@ def settle(
 ) -> None:
     """Say what became of an offer that is unknown: the buyer took the lead, or it did not.
 
-    ORDER_ID can be left out where the lead has one unknown offer. The sale, its payout and the answer to the seller are
-    changed with it, and the place in the buyer's caps is sold or given back. It cannot be taken back.
+    LEAD_ID may also be the id of its ping. ORDER_ID can be left out where the lead has one unknown offer. The sale, its
+    payout and the answer to the seller are changed with it, and the place in the buyer's caps is sold or given back. It
+    cannot be taken back.
     """
     *named, outcome = words
     if len(named) > 1 or outcome not in ("accepted", "rejected"):
@@ -116,9 +118,9 @@ def settle(
         answers = Answers(hashing_sealer(settings, engine))  # before the transaction: it has one of its own
         with transaction(engine) as conn:
             currency = stored_catalogue(conn)[1].exchange.currency
-            settled = settle_offer(conn, lead_id, said, answers, currency, now_ms)
+            settled = settle_offer(conn, lead_named(conn, lead_id).lead_id, said, answers, currency, now_ms)
     click.echo(
-        f"lead {lead_id} is {settled.state}: {settled.order_id} {outcome}; "
+        f"lead {settled.lead_id} is {settled.state}: {settled.order_id} {outcome}; "
         f"payout {to_text(settled.payout_micros)} {currency}"
     )
     tell_counters(settings, lambda counters: free_place(counters, settled, now_ms), STAYS_TAKEN)

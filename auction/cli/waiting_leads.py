@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from auction.cli.listing import AS_JSON, say_cut, show_list
+from auction.cli.naming import demand_known
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.clock import SystemClock
 from auction.ledger.records import WaitingLead
@@ -42,6 +43,7 @@ def waiting(campaign: str | None, as_json: bool, **flags: object) -> None:
     settings = settings_of(**flags)
     with open_ledger(settings) as engine, engine.connect() as conn:
         found = waiting_leads(conn, MOST_SHOWN + 1, campaign)
+        demand_known(conn, found, ("campaign", campaign))
         in_all = count_waiting(conn)
     now_ms = SystemClock(settings.clock_offset_ms).now_ms()
     shown = [_shown(lead, now_ms) for lead in found[:MOST_SHOWN]]

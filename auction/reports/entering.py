@@ -130,9 +130,8 @@ class _Entry:
             if report.buyer_id is None or offer.buyer_id == report.buyer_id
         ]
         if lead is None or not offers:
-            raise _Refused(
-                "unknown_lead", "You were offered no such lead." if report.buyer_id else "No such lead."
-            )
+            ours = "No such lead." if lead is None else f"Lead {lead_id} was offered to nobody."
+            raise _Refused("unknown_lead", "You were offered no such lead." if report.buyer_id else ours)
         self._lead = lead
         if report.order_id is not None:
             offers = [offer for offer in offers if offer.order_id == report.order_id]

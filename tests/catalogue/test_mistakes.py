@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from auction.catalogue import mistakes
-from auction.catalogue.mistakes import CatalogueMistakes, Mistake, Names, show_path
+from auction.catalogue.mistakes import CatalogueMistakes, Mistake, Names, show_path, unknown_name
 from auction.errors import OperatorError
 
 
@@ -42,3 +42,13 @@ def test_names_stop_comparing_at_a_limit() -> None:
     assert allowed == 200
     assert names.unhelped == 2
     assert names.hint("buyer-0x")  # what was found once is remembered
+
+
+def test_an_unknown_name_is_told_with_what_there_is() -> None:
+    assert unknown_name("seller", "acem", ["acme", "globex"]) == (
+        "there is no seller `acem`; did you mean `acme`?"
+    )
+    assert unknown_name("seller", "zzz", ["b", "a"]) == "there is no seller `zzz`; known: a, b"
+    assert unknown_name("seller", "zzz", []) == "there is no seller `zzz`; known: none"
+    many = unknown_name("order", "zzz", (f"o-{number:02}" for number in range(1_012)))
+    assert many.endswith("o-08, o-09 and 1,002 more")

@@ -29,4 +29,12 @@ def test_changes_by_the_command_line_are_shown(auction: Run, folder: Path) -> No
     assert lines[2].endswith("  cli  change order a  price.fixed: 25.00 -> 27.50  version 2")
     told = auction("audit", "--kind", "order", "--id", "a", "--json").stdout.splitlines()
     assert [msgspec.json.decode(line)["action"] for line in told] == ["change", "create"]
-    assert auction("audit", "--who", "admin:none").stderr == "nothing was changed\n"
+    assert auction("audit", "--who", "buyer:ann").stdout == "nothing was changed\n"
+    assert auction("audit", "--who", "buyer:ann", "--json").output == ""
+    for wrong, said in (
+        (("--who", "buyer:amn"), "there is no caller `buyer:amn`; did you mean `buyer:ann`?\n"),
+        (("--id", "anne"), "there is no entry `anne`; did you mean `ann`?\n"),
+        (("--kind", "order", "--id", "ann"), "there is no order `ann`; known: a\n"),
+    ):
+        refused = auction("audit", *wrong)
+        assert (refused.exit_code, refused.stdout, refused.stderr) == (2, "", said)

@@ -94,10 +94,17 @@ async def test_a_leads_life_is_told_without_naming_anybody(
     assert "Annabel" not in by_lead.stdout
     assert not tells_number(by_lead.stdout, "512-555-0177")
     assert auction("lead", ping_id, "--database-url", ledger_url).stdout == by_lead.stdout
+    await house.exchange.writer.flush()
+    by_ping = auction("explain", ping_id, "--database-url", ledger_url)
+    assert by_ping.exit_code == 0
+    assert auction("explain", sold["lead_id"], "--database-url", ledger_url).stdout == by_ping.stdout
+
+
+_NO_ID = "there is no {} 'no-such' in this ledger; ids of leads and pings are 32 characters of 0-9 and a-f\n"
 
 
 def test_what_is_not_there_is_said_to_be(auction: Run, sqlite_ledger: str) -> None:
     ping = auction("explain", "no-such", "--database-url", sqlite_ledger)
-    assert (ping.exit_code, ping.stderr) == (2, "there is no ping 'no-such' in this ledger\n")
+    assert (ping.exit_code, ping.stderr) == (2, _NO_ID.format("ping"))
     lead = auction("lead", "no-such", "--database-url", sqlite_ledger)
-    assert (lead.exit_code, lead.stderr) == (2, "there is no lead 'no-such' in this ledger\n")
+    assert (lead.exit_code, lead.stderr) == (2, _NO_ID.format("lead"))

@@ -62,9 +62,9 @@ def test_a_seller_without_keys_is_told_how_to_get_one(auction: Run, folder: Path
 
 
 @pytest.mark.parametrize("command", ["create", "list"])
-def test_an_unknown_seller_is_refused_with_those_that_are_known(auction: Run, command: str) -> None:
+def test_an_unknown_seller_is_refused_with_the_one_that_was_meant(auction: Run, command: str) -> None:
     result = auction("keys", command, "acem")
-    assert (result.exit_code, result.stderr) == (2, "there is no seller 'acem'; known: acme\n")
+    assert (result.exit_code, result.stderr) == (2, "there is no seller `acem`; did you mean `acme`?\n")
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,6 @@ def test_a_buyers_hash_key_stays_the_same_and_is_its_own(auction: Run, folder: P
     assert [len(bytes.fromhex(key)) for key in shown] == [32, 32, 32]
     assert shown[0] == shown[2] != shown[1]
     refused = auction("keys", "hash", "amn")
-    assert (refused.exit_code, refused.stderr) == (2, "there is no buyer 'amn'; known: ann, bob\n")
+    assert (refused.exit_code, refused.stderr) == (2, "there is no buyer `amn`; did you mean `ann`?\n")
+    refused = auction("keys", "hash", "zoe")
+    assert (refused.exit_code, refused.stderr) == (2, "there is no buyer `zoe`; known: ann, bob\n")

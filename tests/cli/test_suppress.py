@@ -41,7 +41,7 @@ def test_a_list_is_loaded_added_to_and_taken_from(auction: Run, folder: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("load", "dnx", "numbers"), "there is no suppression list 'dnx'; known: dnc\n"),
+        (("load", "dnx", "numbers"), "there is no suppression list `dnx`; did you mean `dnc`?\n"),
         (("load", "dnc", "none"), "none: 0 lines read; nothing was changed\n"),
         (("add", "dnc", "numbers", "--hashed", "md5"), "nothing was changed\n"),
     ],
