@@ -11,6 +11,7 @@ import msgspec
 from auction.buyers.http1 import request_head
 from auction.errors import OperatorError
 from auction.market.hosts import host_problem
+from auction.market.shown_urls import in_short
 
 _PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -78,16 +79,16 @@ def split_url(url: str) -> tuple[str, str, int, str]:
         )
         port = parts.port
     except (ValueError, UnicodeError):
-        raise OperatorError("url", f"{url!r} is not a URL; write https://host/path") from None
+        raise OperatorError("url", f"{in_short(url)!r} is not a URL; write https://host/path") from None
     if parts.scheme not in _PORTS or not host:
-        raise OperatorError("url", f"{url!r} is not an http or https URL; write https://host/path")
+        raise OperatorError("url", f"{in_short(url)!r} is not an http or https URL; write https://host/path")
     problem = host_problem(host)
     if problem is not None:
         raise OperatorError("url", f"{host!r}: {problem}")
     if parts.username is not None or parts.password is not None:
         raise OperatorError("url", "a URL must not hold a password; use headers: {Authorization: env:NAME}")
     if port == 0:
-        raise OperatorError("url", f"{url!r} names port 0")
+        raise OperatorError("url", f"{in_short(url)!r} names port 0")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
     return parts.scheme, host, port or _PORTS[parts.scheme], f"{path}?{query}" if query else path

@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 
 from auction.catalogue.documents import SECTIONS, Kind, keys_of, plain
+from auction.catalogue.secrets import URL_KEYS
 from auction.catalogue.writing import write_line
 from auction.market.entry import Entry
 from auction.market.model import Catalogue, Entity, FieldSpec
 from auction.market.money import Micros, to_text
+from auction.market.shown_urls import in_short
 
 _SECRET_KEYS = frozenset(("signing_secret", "headers", "keys", "secret"))
-_URL_KEYS = frozenset(("ping_url", "post_url", "url"))
-"""Their part after `?` often holds a token: it is shown as `...`."""
 _MOST_SHOWN = 120
 _CHANGED = "(changed)"
 _HIDDEN = "(secret)"
@@ -141,6 +141,6 @@ def _showable(key: str, value: Any) -> Any:
         }
     if isinstance(value, list | tuple):
         return [_showable(key, inner) for inner in value]
-    if key in _URL_KEYS and isinstance(value, str) and "?" in value:
-        return value.partition("?")[0] + "?..."
+    if key in URL_KEYS and isinstance(value, str):
+        return in_short(value)
     return value

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from auction.catalogue.mistakes import Path, Problem
+from auction.catalogue.secrets import KEPT
 from auction.market.hosts import host_problem
 from auction.market.model import Buyer
 from auction.settings import is_of_the_house
@@ -25,6 +26,7 @@ _SET_BY_US = frozenset(
 )
 _SECRET_BYTES = range(24, 65)  # Standard Webhooks: "between 24 and 64 bytes"
 OF_THE_HOUSE = "AUCTION_… are the settings of the house, and stay in it; name another variable"
+_NOT_SHOWN = f"`{KEPT}` stands where the admin API does not show a secret; write the secret"
 SIGNING_SHAPE = "expected `env:NAME`, or `whsec_` and 24 to 64 random bytes in base64"
 
 
@@ -54,6 +56,8 @@ def url_error(url: str) -> str | None:
         return "a URL may not hold a user or a password; write an `authorization` under `headers`"
     if "#" in url:
         return "a URL's part after `#` is never sent; take it out"
+    if KEPT in url:
+        return _NOT_SHOWN
     if port == 0 or parts.netloc.endswith(":"):
         return "expected a port from 1 to 65535 after the host's `:`"
     return host_problem(host)
@@ -70,7 +74,9 @@ def _header_problems(headers: dict[str, str], path: Path) -> Iterator[Problem]:
         elif lower in firsts:
             yield Problem((*path, name), "this header stands twice", (*path, firsts[lower]))
         firsts.setdefault(lower, name)
-        if not _VALUE.fullmatch(value) or value != value.strip():
+        if value == KEPT:
+            yield Problem((*path, name), _NOT_SHOWN)
+        elif not _VALUE.fullmatch(value) or value != value.strip():
             yield Problem(
                 (*path, name), "expected a value of one line of printable ASCII, no space around it"
             )

@@ -31,6 +31,7 @@ from auction.catalogue.yaml_source import (
     resolve_plain,
 )
 from auction.market.money import Micros, from_wire
+from auction.market.shown_urls import in_short
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
@@ -302,7 +303,10 @@ def _shown(node: Node, path: Path) -> str:
         return "keys and values"
     if node.is_null:
         return "nothing"
-    short = node.text if len(node.text) <= _MOST_SHOWN else f"{node.text[:_MOST_SHOWN]}..."
+    text = (
+        in_short(node.text) if "://" in node.text else node.text
+    )  # also in a wrong place a URL has its secrets
+    short = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
     if isinstance(resolve_plain(node.text), str):
         return json.dumps(short, ensure_ascii=False)
     return short if node.plain else f'the text "{short}"; take the quotes away'

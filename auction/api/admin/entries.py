@@ -290,11 +290,11 @@ class EntriesDoor:
 
 
 def _page(kind: Kind, documents: list[dict[str, Any]], listing: Listing) -> Page:
-    """The entries that are asked for, without their secrets."""
+    """The entries that are asked for, without their secrets: what is not shown cannot be asked for."""
     asked = frozenset(condition.field for condition in listing.conditions)
-    rows = ({**comparable(kind, document, asked), "": document} for document in documents)
+    rows = ({**comparable(kind, shown, asked), "": shown} for shown in map(hidden, documents))
     page = listing.page(rows)
-    return Page(page.total, page.limit, page.skip, [hidden(row[""]) for row in page.data])
+    return Page(page.total, page.limit, page.skip, [row[""] for row in page.data])
 
 
 def _stored(conn: Connection, kind: Kind, id_: str) -> Entry | None:

@@ -14,10 +14,14 @@ import msgspec.inspect as mi
 from auction.api.document.fields import Schema
 from auction.api.document.parts import ref
 from auction.catalogue.documents import KINDS, Kind
-from auction.catalogue.secrets import KEPT, SECRET_KEYS
+from auction.catalogue.secrets import KEPT, SECRET_KEYS, URL_KEYS
 from auction.market.money import MICROS, Micros
 
 _NULL: Final[Schema] = {"type": "null"}
+_URL: Final = (
+    f"Of its query the names are shown, and `{KEPT}` for the values (but for macros): sent back it means what is "
+    "there, as long as the URL stays as it is up to the `?`."
+)
 _SECRET: Final = f"Never shown: `{KEPT}` stands for it, and sent back means what is there."
 _OUR_WORDS: Final = re.compile(r" \((?:DESIGN [0-9.]+|P[0-9]+)\)|See `[^`]+`\.?|See DESIGN [0-9.]+\.?")
 """What a docstring tells those who work on the house, and nobody else."""
@@ -59,6 +63,8 @@ def _property(field: mi.Field, found: dict[str, Schema]) -> Schema:
         schema = {"anyOf": [*forms, _NULL] if _NULL not in forms else forms}
     if field.encode_name in (*SECRET_KEYS, "headers"):
         schema["description"] = _SECRET
+    elif field.encode_name in URL_KEYS:
+        schema["description"] = _URL
     return schema
 
 

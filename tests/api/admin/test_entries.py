@@ -6,6 +6,7 @@ import asyncio
 import threading
 from io import BytesIO
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -165,6 +166,34 @@ async def test_secrets_are_not_shown_and_are_kept(ops: Operator) -> None:
     assert [one.secret for one in catalogue.sellers[0].postbacks] == [SECRET]
     none = {"signing_secret": "(kept)", "headers": {"x-other": "(kept)"}}
     assert (await ops.patch("/buyers/b-co", none)).fields == ["signing_secret", "headers.x-other"]
+
+
+async def test_what_stands_in_a_urls_query_is_not_shown_and_is_kept(ops: Operator) -> None:
+    before = (await ops.get("/buyers/a-co")).json["ping_url"]
+    assert (await ops.patch("/buyers/a-co", {"ping_url": f"{before}?api_key=hush-1&v=2"})).status == 200
+    postbacks = [{"url": "https://x.example/a?id={lead_id}&key=hush-2"}]
+    assert (await ops.patch("/sellers/acme", {"postbacks": postbacks})).status == 200
+    buyer, seller = await ops.get("/buyers/a-co"), await ops.get("/sellers/acme")
+    assert buyer.json["ping_url"] == f"{before}?api_key=(kept)&v=(kept)"
+    assert seller.json["postbacks"] == [{"url": "https://x.example/a?id={lead_id}&key=(kept)"}]
+
+    named = await ops.call("PUT", "/buyers/a-co", {**buyer.json, "name": "A"}, if_match=buyer.tag)
+    assert (named.status, named.json["ping_url"]) == (200, buyer.json["ping_url"])
+    assert (await ops.patch("/buyers/a-co", {"ping_url": f"{before}?api_key=(kept)&v=3"})).status == 200
+    assert (await ops.patch("/sellers/acme", {"postbacks": seller.json["postbacks"]})).status == 200
+    elsewhere = await ops.patch("/buyers/a-co", {"ping_url": "https://evil.example/?api_key=(kept)"})
+    assert (elsewhere.status, elsewhere.fields) == (422, ["ping_url"])
+    assert (await ops.patch("/buyers/b-co", {"headers": {"x": "(kept)"}})).fields == ["headers.x"]
+    catalogue = await stored(ops)
+    assert catalogue.buyers[0].ping_url == f"{before}?api_key=hush-1&v=3"
+    assert catalogue.sellers[0].postbacks[0].url == postbacks[0]["url"]
+
+    guessed = await ops.get(f"/buyers?ping_url={quote(f'{before}?api_key=hush-1&v=3', safe='')}")
+    assert guessed.json["total"] == 0, "what is not shown cannot be found out by asking for it"
+    listed = [
+        await ops.get(path) for path in ("/buyers", "/sellers", "/audit", "/buyers/a-co", "/sellers/acme")
+    ]
+    assert "hush" not in "".join(str(one.json) for one in [*listed, named, elsewhere, guessed])
 
 
 async def stored(ops: Operator) -> Any:
