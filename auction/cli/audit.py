@@ -64,4 +64,5 @@ def _demand_known(conn: Connection, who: str | None, kind: Kind | None, entry: s
 def _line(one: AuditEntry) -> str:
     version = "" if one.version is None else f"  version {one.version}"
     changes = f"  {', '.join(one.changes)}" if one.changes else ""
-    return f"{iso_utc(one.at_ms)}  {one.who}  {one.action} {one.kind} {one.entry}{changes}{version}"
+    name = one.kind if one.kind == one.entry else f"{one.kind} {one.entry}"  # there is one exchange
+    return f"{iso_utc(one.at_ms)}  {one.who}  {one.action} {name}{changes}{version}"

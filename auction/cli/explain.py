@@ -93,11 +93,12 @@ def print_lead(to: Console, conn: Connection, lead_id: str) -> None:
     show_line(to, f"{found.state}{reason}, payout {to_text(found.payout_micros)}")
     moments = lead_history_of(conn, found.lead_id)
     show_table(to, _HISTORY, ((iso_utc(one.at_ms), one.state, _listed(one.detail)) for one in moments))
-    show_table(to, _OFFERS, map(_offer, offers_of(conn, found.lead_id)))
-    show_table(to, _SALES, map(_sale, sales_of(conn, found.lead_id)))
-    endpoints = endpoints_of(conn)
-    told = list_postbacks(conn, MOST_POSTBACKS, lead_id=found.lead_id)
-    if told:
+    if offers := offers_of(conn, found.lead_id):
+        show_table(to, _OFFERS, map(_offer, offers))
+    if sales := sales_of(conn, found.lead_id):
+        show_table(to, _SALES, map(_sale, sales))
+    if told := list_postbacks(conn, MOST_POSTBACKS, lead_id=found.lead_id):
+        endpoints = endpoints_of(conn)
         show_table(to, COLUMNS, (cells_of(shown_postback(one, endpoints)) for one in told))
 
 

@@ -52,7 +52,13 @@ def show_table(to: Console, columns: Sequence[str | Column], rows: Iterable[Iter
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*map(_steering_nothing, row))
-    to.print(table, markup=False)
+    if to.is_terminal:
+        to.print(table, markup=False)
+        return
+    with to.capture() as drawn:
+        to.print(table, markup=False)
+    for line in drawn.get().splitlines():  # without the spaces that fill its last column
+        to.file.write(f"{line.rstrip()}\n")
 
 
 def show_line(to: Console, line: str) -> None:

@@ -44,7 +44,9 @@ def reseal(new_key: bool, drop_old: bool, **flags: object) -> None:
             file.add()
             sealer.use(file.load())
             time.sleep(WORKERS_LOOK_S)  # a running house reads the file again by itself
-        done = reseal_all(engine, sealer, lambda leads: click.echo(counted(leads, "lead"), err=True))
+        done = reseal_all(
+            engine, sealer, lambda leads: click.echo(f"{counted(leads, 'lead')} so far", err=True)
+        )
     click.echo(f"{counted(done.leads, 'lead')} sealed again, {done.left:,} left with an older key")
     for lead_id in done.unopened[:20]:
         click.echo(

@@ -79,6 +79,8 @@ def list_(**flags: object) -> None:
     """Show all lists: their fields, entries, and when they were changed."""
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
         catalogue, found = stored_catalogue(conn)[1], states(conn)
+    if not catalogue.suppression_lists:
+        click.echo("no suppression list is in the catalogue")
     for one in catalogue.suppression_lists:
         state = found.pop(one.id, None)
         entries = (

@@ -235,8 +235,9 @@ def _meant(lead: Lead, offers: Sequence[Offer], said: Said) -> Offer:
         )
     found = next((offer for offer in offers if offer.order_id == said.order_id), None)
     if found is None:
+        listed = ", ".join(offer.order_id for offer in offers) or "nobody"
         raise SettlementRefused(
-            "unknown_order", f"lead {lead_id} was never offered to order {said.order_id!r}"
+            "unknown_order", f"lead {lead_id} was never offered to order {said.order_id!r}, but to {listed}"
         )
     if found.state != "unknown":
         same = (found.state == "accepted") == said.accepted

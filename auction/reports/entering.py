@@ -134,9 +134,11 @@ class _Entry:
             raise _Refused("unknown_lead", "You were offered no such lead." if report.buyer_id else ours)
         self._lead = lead
         if report.order_id is not None:
+            named = ", ".join(offer.order_id for offer in offers)
             offers = [offer for offer in offers if offer.order_id == report.order_id]
             if not offers:
-                raise _Refused("unknown_order", f"Lead {lead_id} was not offered to that order.")
+                detail = f"Lead {lead_id} was not offered to that order, but to {named}."
+                raise _Refused("unknown_order", detail)
         if len(offers) > 1:
             offers = [offer for offer in offers if offer.state != "rejected"] or offers
         if len(offers) > 1:

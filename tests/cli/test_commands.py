@@ -44,6 +44,7 @@ def test_an_unknown_command_is_refused(auction: Run) -> None:
     said = auction("sell")
     assert said.exit_code == 2
     assert "No such command" in said.output
+    assert "No such command 'waitng'; did you mean 'waiting'?" in auction("waitng").stderr
 
 
 @pytest.mark.parametrize(

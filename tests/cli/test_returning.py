@@ -87,7 +87,10 @@ async def test_what_has_no_terms_is_returned_by_force_alone(
 
     for arguments, said in (
         ((lead_id, "--reason", "old"), "Order a allows no returns.\n"),
-        ((lead_id, "--reason", "old", "--order", "b"), f"Lead {lead_id} was not offered to that order.\n"),
+        (
+            (lead_id, "--reason", "old", "--order", "b"),
+            f"Lead {lead_id} was not offered to that order, but to a.\n",
+        ),
         ((lead_id, "--reason", "Ann Lee"), "--reason is one word such as wrong_number; was 'Ann Lee'\n"),
     ):
         refused = await run(*arguments)

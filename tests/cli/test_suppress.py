@@ -63,3 +63,9 @@ def test_a_value_is_read_from_a_line_where_nobody_can_be_asked(auction: Run) -> 
         assert (result.exit_code, result.output) == (0, told)
     nothing = CliRunner().invoke(main, ["suppress", "check", "dnc"], input="")
     assert (nothing.exit_code, nothing.output) == (2, "expected a phone number such as +15125550101\n")
+
+
+def test_where_there_is_no_list_that_is_said(auction: Run, folder: Path) -> None:
+    (folder / "none.yaml").write_text(catalogue([{"id": "a", "buyer": "ann"}]))
+    assert auction("apply", "none.yaml").exit_code == 0
+    assert auction("suppress", "list").stdout == "no suppression list is in the catalogue\n"
