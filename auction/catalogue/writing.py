@@ -83,7 +83,10 @@ def _scalar(value: object) -> yaml.ScalarNode:
     if value is None or isinstance(value, bool):
         return yaml.ScalarNode(_TEXT, "null" if value is None else str(value).lower())
     if not isinstance(value, str):
-        return yaml.ScalarNode(_TEXT, str(value))
+        mantissa, exponent, power = str(value).partition("e")
+        if exponent and "." not in mantissa:  # YAML 1.1 knows no number by its exponent alone
+            mantissa += ".0"
+        return yaml.ScalarNode(_TEXT, mantissa + exponent + power)
     elsewhere = _YAML_1_1.resolve(yaml.ScalarNode, value, (True, False))  # type: ignore[no-untyped-call]
     is_plain = isinstance(resolve_plain(value), str) and elsewhere == _TEXT and value.isprintable()
     return yaml.ScalarNode(_TEXT, value, style=None if is_plain else '"')

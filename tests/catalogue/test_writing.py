@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -79,3 +80,9 @@ def test_a_line_is_one_line(value: object) -> None:
     line = write_line(value)
     assert line.isprintable()
     assert yaml.safe_load(line) == value
+
+
+@pytest.mark.parametrize("number", [5e-324, -1e22, 1.5e-7, 0.1, 25.0, 10**18])
+def test_a_number_is_a_number_to_other_readers_too(number: float) -> None:
+    """YAML 1.1 takes `1e+22` for a text."""
+    assert yaml.safe_load(write_line({"at_least": number})) == {"at_least": number}
