@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from auction.catalogue.mistakes import Names, Path, Problem
+from auction.catalogue.references import References
 from auction.market.doors import DoorNames, RouterDoor
 from auction.market.model import Campaign, Seller
 
 
 def door_problems(
-    campaigns: Iterable[Campaign], sellers: Mapping[str, Seller], seller_ids: Names
+    campaigns: Iterable[Campaign], sellers: Mapping[str, Seller], references: References
 ) -> Iterator[Problem]:
     """What is wrong with them; at one door each name means one campaign, ids included."""
     campaigns = list(campaigns)
@@ -30,9 +31,9 @@ def door_problems(
                     yield Problem(path, f"`{whose}` is called so at this door", first)
             yield from _field_problems(campaign, names, (*here, "fields"))
             if isinstance(names, RouterDoor) and names.keyless is not None:
-                yield from _keyless_problems(
-                    campaign.id, names.keyless, (*here, "keyless"), sellers, seller_ids
-                )
+                path = (*here, "keyless")
+                yield from references.unknown("sellers", names.keyless, path)
+                yield from _keyless_problems(campaign.id, sellers.get(names.keyless), path)
 
 
 def _doors(campaign: Campaign) -> Iterator[tuple[str, DoorNames]]:
@@ -50,14 +51,11 @@ def _field_problems(campaign: Campaign, names: DoorNames, path: Path) -> Iterato
             yield Problem((*path, theirs), f"`{campaign.id}` has no field `{ours}`{known.hint(ours)}")
 
 
-def _keyless_problems(
-    campaign: str, keyless: str, path: Path, sellers: Mapping[str, Seller], seller_ids: Names
-) -> Iterator[Problem]:
-    seller = sellers.get(keyless)
-    if keyless not in seller_ids:
-        yield Problem(path, f"there is no seller `{keyless}`{seller_ids.hint(keyless)}")
-    elif seller is not None and seller.campaigns and campaign not in seller.campaigns:
-        yield Problem(path, f"`{keyless}` may not sell in `{campaign}`; add it to its `campaigns`")
-    elif seller is not None and seller.rate_limit is None:
-        error = f"anybody can send what needs no key: give `{keyless}` a `rate_limit`, such as `600/minute`"
+def _keyless_problems(campaign: str, seller: Seller | None, path: Path) -> Iterator[Problem]:
+    if seller is None:
+        return
+    if seller.campaigns and campaign not in seller.campaigns:
+        yield Problem(path, f"`{seller.id}` may not sell in `{campaign}`; add it to its `campaigns`")
+    elif seller.rate_limit is None:
+        error = f"anybody can send what needs no key: give `{seller.id}` a `rate_limit`, such as `600/minute`"
         yield Problem(path, error)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import cache
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
@@ -53,11 +54,13 @@ SHAPES = {
 """The model's patterns in words."""
 
 
-class _Wrong:
-    """Stands for a value that is wrong: its mistake is told, nothing more is to be said of it."""
+class Wrong(msgspec.Struct, frozen=True):
+    """Stands for a value that is wrong: its mistake is told. `parts` is what could be read of it by itself, by key."""
+
+    parts: Mapping[str, Any] = MappingProxyType({})
 
 
-_WRONG = _Wrong()
+_WRONG = Wrong()
 _Reader = Callable[["EntryReader", Node, Path], Any]
 
 
@@ -81,22 +84,22 @@ class EntryReader:
         path: Path,
         *,
         text_fields: AbstractSet[str] = frozenset(),
-    ) -> _Struct | None:
-        """The entry at `node`, or None: then its mistakes are told.
+    ) -> _Struct | Wrong:
+        """The entry at `node`, or what could be read of it: then its mistakes are told.
 
         In its filter, the operands of `text_fields` stay text (zip codes, `NO`); the others are resolved as
         YAML 1.2 does.
         """
         self._text_fields = text_fields
-        entry = _reader_of(entry_type)(self, node, path)
-        return entry if isinstance(entry, entry_type) else None
+        entry: _Struct | Wrong = _reader_of(entry_type)(self, node, path)
+        return entry
 
-    def wrong(self, node: Node, path: Path, error: str) -> _Wrong:
+    def wrong(self, node: Node, path: Path, error: str) -> Wrong:
         """Tells a mistake at `node`."""
         self.mistakes.append(Mistake(self.source, node.line, show_path(path), error))
         return _WRONG
 
-    def expected(self, node: Node, path: Path, what: str) -> _Wrong:
+    def expected(self, node: Node, path: Path, what: str) -> Wrong:
         """Tells that `what` was expected at `node`, and what stands there."""
         return self.wrong(node, path, f"expected {what}, was {_shown(node, path)}")
 
@@ -237,7 +240,7 @@ def _list(read_item: _Reader) -> _Reader:
         if not isinstance(node, Items):
             return reader.expected(node, path, "a list, such as [a, b]")
         items = [read_item(reader, item, (*path, at)) for at, item in enumerate(node.items)]
-        return _WRONG if any(item is _WRONG for item in items) else tuple(items)
+        return _WRONG if any(isinstance(item, Wrong) for item in items) else tuple(items)
 
     return read
 
@@ -255,7 +258,7 @@ def _table(read_value: _Reader) -> _Reader:
         values = {
             key.text: read_value(reader, value, (*path, key.text)) for key, value in reader.pairs(node, path)
         }
-        return _WRONG if any(value is _WRONG for value in values.values()) else values
+        return _WRONG if any(isinstance(value, Wrong) for value in values.values()) else values
 
     return read
 
@@ -283,7 +286,9 @@ def _struct(wanted: mi.StructType) -> _Reader:
         for name in required:
             if name not in seen:
                 reader.wrong(node, (*path, name), "this key is required and missing")
-        return _WRONG if len(reader.mistakes) > mistakes_before else wanted.cls(**values)
+        if len(reader.mistakes) == mistakes_before:
+            return wanted.cls(**values)
+        return Wrong({key: value for key, value in values.items() if not isinstance(value, Wrong)})
 
     return read
 

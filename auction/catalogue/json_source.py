@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auction.catalogue.documents import KINDS, Kind
-from auction.catalogue.entries import EntryReader
+from auction.catalogue.entries import EntryReader, Wrong
 from auction.catalogue.mistakes import Mistake
 from auction.catalogue.reading import text_fields_of
 from auction.catalogue.yaml_source import MOST_NESTED, Items, Node, Scalar, Table, Typed
@@ -35,7 +35,7 @@ def read_document(
     texts = next((text_fields_of(one) for one in campaigns if one.id == named), frozenset[str]())
     reader = EntryReader("", mistakes, keys_in_paths=True)
     entry = reader.read(_node(document), KINDS[kind], (), text_fields=texts)
-    if entry is None:
+    if isinstance(entry, Wrong):
         return [FieldMistake(mistake.path, mistake.error) for mistake in mistakes]
     return entry
 

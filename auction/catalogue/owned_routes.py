@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
-from auction.catalogue.mistakes import Names
-from auction.catalogue.route_rules import RouteNames, route_problems
+from auction.catalogue.references import References
+from auction.catalogue.route_rules import Routed, route_problems
 from auction.market.model import Campaign, Catalogue
 from auction.market.routes import LeadRoute, Source, Team
 
@@ -54,14 +54,7 @@ def with_owners_routes(files: Catalogue, stored: Catalogue) -> Catalogue:
     named = {route.id for route in files.lead_routes}
     sources = {source.id: source for source in files.sources}
     campaigns = {campaign.id: campaign for campaign in files.campaigns}
-    known = RouteNames(
-        Names(buyer.id for buyer in files.buyers),
-        Names(team.id for team in files.teams),
-        Names(sources),
-        Names(campaigns),
-        sources,
-        campaigns,
-    )
+    known = Routed(References(files), sources, campaigns)
     said = {route.number for route in files.lead_routes}
     kept = [
         replace(route, number=None) if route.number in said else route

@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from auction.catalogue.documents import KINDS, SECTIONS
-from auction.catalogue.entries import EntryReader
+from auction.catalogue.entries import EntryReader, Wrong
 from auction.catalogue.mistakes import CatalogueMistakes, Mistake, Names, Path, show_path
+from auction.catalogue.references import Parts
 from auction.catalogue.rules import check
 from auction.catalogue.writing import write_catalogue
 from auction.catalogue.yaml_source import Items, Node, Scalar, Source, Table, Unreadable, line_at, parse_yaml
@@ -63,7 +64,7 @@ class _Reading:
         self.mistakes: list[Mistake] = []
         self._sections: dict[str, list[_Place]] = {"exchange": [], **{name: [] for name in SECTIONS}}
         self._places: dict[str, list[_Place]] = {name: [] for name in SECTIONS}
-        self._unread: dict[str, set[str]] = {name: set() for name in SECTIONS}
+        self._unread: dict[str, list[Parts]] = {name: [] for name in SECTIONS}
         self._text_fields: dict[str, frozenset[str]] = {}
         self.has_all_sections = True
 
@@ -114,11 +115,12 @@ class _Reading:
         for place in found[1:]:
             first = f"{found[0].reader.source}:{found[0].node.line}"
             place.reader.wrong(place.node, place.path, f"expected one in all files; the first is at {first}")
-        house = found[0].reader.read(found[0].node, House, found[0].path) if found else None
-        return house or House()
+        house = found[0].reader.read(found[0].node, House, found[0].path) if found else House()
+        return house if isinstance(house, House) else House()
 
     def _entries(self, section: str) -> Iterable[Entry]:
         entry_type = KINDS[SECTIONS[section]]
+        unread: list[_Place] = []
         for place in self._sections[section]:
             if not isinstance(place.node, Items):
                 example = f"a list, such as [{{id: {section[:-1]}-1, ...}}]"
@@ -131,13 +133,15 @@ class _Reading:
                 if entry_type is Campaign:
                     text_fields = _text_fields_in(node)
                 entry = place.reader.read(node, entry_type, here.path, text_fields=text_fields)
-                if entry is None:
-                    self._unread[section].add(_text_at(node, "id"))
+                if isinstance(entry, Wrong):
+                    self._unread[section].append(entry.parts)
+                    unread.append(here)
                     continue
                 self._places[section].append(here)
                 if isinstance(entry, Campaign):
                     self._text_fields[entry.id] = text_fields_of(entry)
                 yield entry
+        self._places[section] += unread
 
     def _place_of(self, path: Path) -> tuple[_Place, Path]:
         """Where the entry stands that a path of the catalogue begins with, and the path inside it."""

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from auction.catalogue.mistakes import Names, Path, Problem
+from auction.catalogue.references import References
 from auction.market.model import Campaign, Catalogue, FieldType
 from auction.market.routes import LeadRoute, RoutedBy, Source, Team, folded
 
@@ -41,19 +42,19 @@ def routed_by_problems(campaign: Campaign, path: Path) -> Iterator[Problem]:
             yield Problem(here, f"`{name}` is not known at ping, where leads are routed; write `ping: true`")
 
 
-def team_problems(team: Team, path: Path, buyers: Names) -> Iterator[Problem]:
+def team_problems(team: Team, path: Path, references: References) -> Iterator[Problem]:
     """A team has buyers, and they are there."""
     if not team.buyers:
         yield Problem((*path, "buyers"), "name at least one buyer")
-    yield from _unknown_buyers(team.buyers, path, buyers)
+    yield from references.problems("teams", team, path)
 
 
-def source_problems(sources: Sequence[Source], buyers: Names) -> Iterator[Problem]:
+def source_problems(sources: Sequence[Source], references: References) -> Iterator[Problem]:
     """Buyers that are there; and no word that a lead may say stands for two sources of one kind."""
     first_of: dict[tuple[str, str], tuple[int, Source]] = {}
     for at, source in enumerate(sources):
         path: Path = ("sources", at)
-        yield from _unknown_buyers(source.buyers, path, buyers)
+        yield from references.problems("sources", source, path)
         for word in sorted(source.words):
             first, other = first_of.setdefault((source.kind, word), (at, source))
             if other.id != source.id:
@@ -83,28 +84,17 @@ def numbered_as(entry: Campaign | Team | Source | LeadRoute) -> str:
     return names[type(entry)]
 
 
-class RouteNames(msgspec.Struct, frozen=True):
-    """What a route may name. The mappings hold what could be read of it; the names also what could not."""
+class Routed(msgspec.Struct, frozen=True):
+    """What a route may name: who is there, and what could be read of it."""
 
-    buyers: Names
-    teams: Names
-    source_ids: Names
-    campaign_ids: Names
+    references: References
     sources: Mapping[str, Source]
     campaigns: Mapping[str, Campaign]
 
 
-def route_problems(route: LeadRoute, path: Path, known: RouteNames) -> Iterator[Problem]:
+def route_problems(route: LeadRoute, path: Path, known: Routed) -> Iterator[Problem]:
     """Whom it names is there, what it says fits together, and the campaign that it names can be routed by it."""
-    for key, what, name, names in (
-        ("owner", "buyer", route.owner, known.buyers),
-        ("team", "team", route.team, known.teams),
-        ("source", "source", route.source, known.source_ids),
-        ("contact_source", "source", route.contact_source, known.source_ids),
-        ("campaign", "campaign", route.campaign, known.campaign_ids),
-    ):
-        if name is not None and name not in names:
-            yield Problem((*path, key), f"there is no {what} `{name}`{names.hint(name)}")
+    yield from known.references.problems("lead_routes", route, path)
     for key, kind in (("source", "lead"), ("contact_source", "contact")):
         source = known.sources.get(getattr(route, key) or "")
         if source is not None and source.kind != kind:
@@ -154,9 +144,3 @@ def _filter_problems(route: LeadRoute, campaign: Campaign, path: Path) -> Iterat
         return
     listed = ", ".join(choices)
     yield Problem((*path, "filter"), f"the `{field}` of a lead of `{campaign.id}` is one of {listed}")
-
-
-def _unknown_buyers(named: Sequence[str], path: Path, buyers: Names) -> Iterator[Problem]:
-    for at, name in enumerate(named):
-        if name not in buyers:
-            yield Problem((*path, "buyers", at), f"there is no buyer `{name}`{buyers.hint(name)}")

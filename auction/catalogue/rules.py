@@ -6,8 +6,7 @@ catalogue's entries, not a file, so that a change that comes by the admin API is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
@@ -22,8 +21,9 @@ from auction.catalogue.endpoint_rules import endpoint_problems
 from auction.catalogue.mistakes import Names, Path, Problem
 from auction.catalogue.postback_rules import postback_problems
 from auction.catalogue.price_rules import price_problems
+from auction.catalogue.references import NAMED, NOTHING_UNREAD, References, Unread
 from auction.catalogue.route_rules import (
-    RouteNames,
+    Routed,
     number_problems,
     route_problems,
     routed_by_problems,
@@ -38,11 +38,12 @@ from auction.market.model import Buyer, Campaign, Catalogue, Entity, FieldSpec, 
 from auction.market.money import margin_from_text
 
 
-def check(catalogue: Catalogue, unread: Mapping[str, AbstractSet[str]] = {}) -> list[Problem]:
+def check(catalogue: Catalogue, unread: Unread = NOTHING_UNREAD) -> list[Problem]:
     """All broken rules of `catalogue`; none means that it can be compiled.
 
-    `unread` holds ids of entries that were written but could not be read, by section (`buyers`): to name one
-    of those is no mistake of its own.
+    `unread` holds entries that have mistakes already, by section (`buyers`), each as what could be read of it: to name
+    one of those is no mistake of its own, and whom they name must be there, too. In a path they stand behind the whole
+    entries of their section.
     """
     return list(_Check(catalogue, unread).problems())
 
@@ -51,13 +52,11 @@ _Entity = TypeVar("_Entity", bound=Entity)
 
 
 class _Check:
-    def __init__(self, catalogue: Catalogue, unread: Mapping[str, AbstractSet[str]]) -> None:
+    def __init__(self, catalogue: Catalogue, unread: Unread) -> None:
         self._catalogue = catalogue
         self._campaigns = _by_id(catalogue.campaigns)
         self._buyers = _by_id(catalogue.buyers)
-        self._campaign_ids = Names((*self._campaigns, *unread.get("campaigns", ())))
-        self._seller_ids = Names((*_by_id(catalogue.sellers), *unread.get("sellers", ())))
-        self._buyer_ids = Names((*self._buyers, *unread.get("buyers", ())))
+        self._references = References(catalogue, unread)
         self._unread = unread
         self._doubtful_fields: set[str] = set()
         self._buyers_with_orders = {order.buyer for order in catalogue.orders}
@@ -70,7 +69,7 @@ class _Check:
         yield from self._zone(catalogue.exchange.timezone, ("exchange", "timezone"))
         for at, campaign in enumerate(catalogue.campaigns):
             yield from self._campaign(campaign, ("campaigns", at))
-        yield from door_problems(catalogue.campaigns, _by_id(catalogue.sellers), self._seller_ids)
+        yield from door_problems(catalogue.campaigns, _by_id(catalogue.sellers), self._references)
         for at, seller in enumerate(catalogue.sellers):
             yield from self._seller(seller, ("sellers", at))
         for at, buyer in enumerate(catalogue.buyers):
@@ -83,6 +82,7 @@ class _Check:
         for at, admin in enumerate(catalogue.admins):
             yield from self._keys(admin.keys, ("admins", at))
         yield from distro_problems(catalogue.campaigns)
+        yield from self._of_unread()
         for section, kind in SECTIONS.items():
             yield from _twice(kind.replace("_", " "), section, getattr(catalogue, section))
 
@@ -96,7 +96,7 @@ class _Check:
         yield from problems
 
     def _seller(self, seller: Seller, path: Path) -> Iterator[Problem]:
-        yield from _unknown("campaign", seller.campaigns, self._campaign_ids, (*path, "campaigns"))
+        yield from self._references.problems("sellers", seller, path)
         try:
             margin_from_text(seller.margin)
         except ValueError as error:
@@ -131,10 +131,7 @@ class _Check:
 
     def _order(self, order: Order, path: Path) -> Iterator[Problem]:
         campaign, buyer = self._campaigns.get(order.campaign), self._buyers.get(order.buyer)
-        yield from _unknown("buyer", [order.buyer], self._buyer_ids, (*path, "buyer"))
-        yield from _unknown("campaign", [order.campaign], self._campaign_ids, (*path, "campaign"))
-        yield from _unknown("seller", order.sellers, self._seller_ids, (*path, "sellers"))
-        yield from _unknown("seller", order.not_sellers, self._seller_ids, (*path, "not_sellers"))
+        yield from self._references.problems("orders", order, path)
         for at, seller in enumerate(order.not_sellers):
             if seller in order.sellers:
                 yield Problem((*path, "not_sellers", at), f"`{seller}` is also in `sellers`; take one out")
@@ -153,7 +150,7 @@ class _Check:
             yield from duplicate_problems(order.duplicates, campaign, (*path, "duplicates"))
 
     def _suppression_list(self, one: SuppressionList, path: Path) -> Iterator[Problem]:
-        yield from _unknown("campaign", one.campaigns, self._campaign_ids, (*path, "campaigns"))
+        yield from self._references.problems("suppression_lists", one, path)
         if not self._doubtful_fields and all(name in self._campaigns for name in one.campaigns):
             yield from suppression_problems(one, self._catalogue.campaigns, path)
 
@@ -161,20 +158,23 @@ class _Check:
         """Teams, sources, and the lead routes that name them."""
         catalogue = self._catalogue
         for at, team in enumerate(catalogue.teams):
-            yield from team_problems(team, ("teams", at), self._buyer_ids)
-        yield from source_problems(catalogue.sources, self._buyer_ids)
-        sources = _by_id(catalogue.sources)
-        known = RouteNames(
-            self._buyer_ids,
-            Names((*_by_id(catalogue.teams), *self._unread.get("teams", ()))),
-            Names((*sources, *self._unread.get("sources", ()))),
-            self._campaign_ids,
-            sources,
-            self._campaigns,
-        )
+            yield from team_problems(team, ("teams", at), self._references)
+        yield from source_problems(catalogue.sources, self._references)
+        known = Routed(self._references, _by_id(catalogue.sources), self._campaigns)
         for at, route in enumerate(catalogue.lead_routes):
             yield from route_problems(route, ("lead_routes", at), known)
         yield from number_problems(catalogue)
+
+    def _of_unread(self) -> Iterator[Problem]:
+        """What entries with mistakes say of others, as far as it could be read: names, and filters on fields."""
+        for section, entries in self._unread.items():
+            whole = len(getattr(self._catalogue, section))
+            for at, parts in enumerate(entries, whole):
+                if section in NAMED:
+                    yield from self._references.problems(section, parts, (section, at))
+                campaign = self._campaigns.get(parts.get("campaign", "")) if section == "orders" else None
+                if campaign is not None and campaign.id not in self._doubtful_fields and "filter" in parts:
+                    yield from self._filter(parts["filter"], campaign, (section, at, "filter"))
 
     def _zone(self, name: str, path: Path) -> Iterator[Problem]:
         if not _is_zone(name):
@@ -218,13 +218,6 @@ def _hours_error(lines: tuple[str, ...]) -> str | None:
     except HoursError as error:
         return str(error)
     return None
-
-
-def _unknown(what: str, named: Iterable[str], known: Names, path: Path) -> Iterator[Problem]:
-    for at, name in enumerate(named):
-        if name not in known:
-            here = path if path[-1] == what else (*path, at)
-            yield Problem(here, f"there is no {what} `{name}`{known.hint(name)}")
 
 
 def _twice(what: str, section: str, entries: Iterable[Entity]) -> Iterator[Problem]:

@@ -297,7 +297,7 @@ def test_a_catalogue_without_files_is_checked_by_paths() -> None:
         buyers=(Buyer(id="x", post_url="https://x.example/"),),
         orders=(Order(id="o", buyer="x", campaign="c", price=Price(fixed_micros=Micros(1_000_000))),),
     )
-    assert check(catalogue, {"campaigns": {"c"}}) == [
+    assert check(catalogue, {"campaigns": [{"id": "c"}]}) == [
         Problem(("exchange", "timezone"), "there is no time zone `Moon`; write one such as America/Chicago"),
         Problem(
             ("sellers", 1, "code"),
