@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from auction.api.admin.calls import Calls, bad_fields, out_of_scope, query_of, reply, who
 from auction.api.admin.fields import comparable, fields_of
+from auction.api.admin.precondition import Precondition, changed_meanwhile
 from auction.api.changes import response
 from auction.api.listing import Listing, Page, read_listing
 from auction.api.wire import encode_json, headers_of
@@ -36,55 +37,6 @@ from auction.market.entry import Entry
 from auction.market.model import Admin, House
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_TAG: Final = re.compile(r'\s*(?:"(v?)([0-9a-f]{1,32})"|(\*))\s*')
-
-
-class Precondition:
-    """`If-Match` and `If-None-Match` of a change: what must hold of what is there. Any one tag of a list will do."""
-
-    def __init__(self, headers: Mapping[bytes, bytes]) -> None:
-        """Raises `SellerError` 422 for what is no entity tag."""
-        self.is_new = headers.get(b"if-none-match", b"").strip() == b"*"
-        self.any = False
-        self.tags: set[str] = set()
-        self._version: int | None = None
-        raw = headers.get(b"if-match")
-        self.given = raw is not None or self.is_new
-        for one in (raw or b"").decode("latin-1").split(",") if raw is not None else ():
-            self._take(one)
-
-    def _take(self, one: str) -> None:
-        found = _TAG.fullmatch(one)
-        if found is None:
-            raise bad_fields(
-                [FieldMistake("If-Match", 'expected an ETag such as "v17", with its quotes, or *')]
-            )
-        if found[3]:
-            self.any = True
-        elif found[1]:
-            self._version = int(found[2]) if found[2].isdigit() and len(found[2]) < 10 else -1
-        else:
-            self.tags.add(found[2])
-
-    @property
-    def version(self) -> int | None:
-        """The version that the catalogue must have; of a version and tags, the tags say it more exactly."""
-        return None if self.any or self.tags else self._version
-
-    def demand(self) -> None:
-        """Raises `SellerError` 428 where nothing was said."""
-        if not self.given:
-            raise SellerError(
-                428,
-                "no_precondition",
-                'Say what you have seen: send the ETag of the entry, or "v" and the version, as If-Match.',
-            )
-
-    def hold(self, tag: str) -> None:
-        """Raises `SellerError` 412 where the entry is in another state. (A version is looked at by whoever stores.)"""
-        if self.any or tag in self.tags or self.version is not None:
-            return
-        raise _changed_meanwhile("The entry was changed since you saw it; read it again.")
 
 
 class EntriesDoor:
@@ -182,7 +134,7 @@ class EntriesDoor:
             was = {} if before is None else to_document(before)
             if before is not None:
                 if seen.is_new:
-                    raise _changed_meanwhile("There is one already.")
+                    raise changed_meanwhile("There is one already.")
                 seen.hold(self._calls.administration.tag_of(was))
             named = data if kind == HOUSE else {**data, "id": id_}
             sent = merged(was, named) if is_patch else named
@@ -272,7 +224,7 @@ class EntriesDoor:
             raise _refused(error, name) from None
         except CatalogueConflict as error:
             if version is not None:
-                raise _changed_meanwhile(
+                raise changed_meanwhile(
                     f"The catalogue is at version {error.found}; read it again."
                 ) from None
             raise SellerError(
@@ -333,10 +285,6 @@ def _still_named(error: SellerError, kind: Kind, id_: str) -> SellerError:
 
 def _mistakes(read: Entry | list[FieldMistake]) -> list[FieldMistake]:
     return read if isinstance(read, list) else []
-
-
-def _changed_meanwhile(detail: str) -> SellerError:
-    return SellerError(412, "changed_meanwhile", detail)
 
 
 def unknown_entry(kind: Kind, id_: str) -> SellerError:
