@@ -78,3 +78,21 @@ def test_headers_over_defaults() -> None:
 def test_headers_that_could_bend_a_request(name: str, value: str) -> None:
     with pytest.raises(OperatorError):
         compile_target("http://b.example", {name: value}, 1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://b.example/p?api_key=hush",
+        "https://ann:hush@b.example/p",
+        "https://b.example:0/p?hush",
+        "https://b.example:port/p?k=hush",
+        "https:///p?k=hush",
+        "https://[b.example/p?k=hush",
+    ],
+)
+def test_what_is_wrong_with_a_url_is_told_without_its_secrets(url: str) -> None:
+    """The sentence goes to logs."""
+    with pytest.raises(OperatorError) as wrong:
+        compile_target(url, {}, 250)
+    assert "hush" not in wrong.value.detail

@@ -203,3 +203,10 @@ def test_every_type_of_the_model_can_be_read() -> None:
         entry, mistakes = read(kind, "{zzz: 1}")
         assert entry is None
         assert mistakes[0] == "1: unknown key `zzz`"
+
+
+def test_a_url_in_a_wrong_place_is_told_without_its_secrets() -> None:
+    _, mistakes = read(Seller, "{id: acme, postbacks: ['https://t.example/p?api_key=hush']}")
+    assert mistakes == [
+        '1: postbacks[0]: expected keys and values, such as {url: ...}, was "https://t.example/p?..."'
+    ]
