@@ -202,6 +202,7 @@ def test_sellers_with_one_mistake(sellers: str, mistake: str) -> None:
 
 URL = "expected a URL such as https://buyer.example/ping"
 OF_THE_HOUSE = "AUCTION_… are the settings of the house, and stay in it; name another variable"
+NOT_SHOWN = "`(kept)` stands where the admin API does not show a secret; write the secret"
 SIGNING = "expected `env:NAME`, or `whsec_` and 24 to 64 random bytes in base64"
 
 
@@ -215,6 +216,8 @@ SIGNING = "expected `env:NAME`, or `whsec_` and 24 to 64 random bytes in base64"
         ('post_url: "http://a.example/b\\r\\nx"', "post_url: expected a URL of printable ASCII; write other characters percent-encoded"),
         ('post_url: "http://ä.example/"', "post_url: expected a URL of printable ASCII; write other characters percent-encoded"),
         ('post_url: "http://a.example/#b"', "post_url: a URL's part after `#` is never sent; take it out"),
+        ("post_url: http://a.example/?k=(kept)", f"post_url: {NOT_SHOWN}"),
+        ("headers: {a: (kept)}", f"headers.a: {NOT_SHOWN}"),
         ('headers: {"a b": hunter2}', "headers.a b: expected a header's name of letters, digits and `-`"),
         ('headers: {"a\\r\\nb": hunter2}', "headers.a\\r\\nb: expected a header's name of letters, digits and `-`"),
         ('headers: {a: "hunter2\\r\\nx: y"}', "headers.a: expected a value of one line of printable ASCII, no space around it"),
