@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from auction.market.model import Catalogue, Postback, Seller
-from auction.postbacks.endpoints import Endpoints, endpoint_id
+from auction.postbacks.endpoints import Endpoints, endpoint_id, urls_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CATALOGUE = Catalogue(
@@ -45,3 +45,9 @@ def test_a_secret_that_is_not_set_is_a_fault_of_its_endpoint_alone() -> None:
 def test_another_url_is_another_endpoint_and_another_sellers_too() -> None:
     names = {endpoint_id(seller, url) for seller in ("a", "b") for url in ("https://x/1", "https://x/2")}
     assert len(names) == 4
+
+
+def test_an_endpoint_is_shown_without_its_query() -> None:
+    seller = Seller(id="acme", postbacks=(Postback(url="https://t.example/p?key=hush&id={lead_id}"),))
+    (endpoint,) = Endpoints(1, Catalogue(sellers=(seller,)), {}).by_id.values()
+    assert endpoint.shown == urls_of(seller)[endpoint.id] == "https://t.example/p"
