@@ -18,7 +18,7 @@ SECRET_KEYS: Final = ("signing_secret", "secret")
 """Hidden wherever they stand. (`keys` are hashes, and shown.)"""
 URL_KEYS: Final = ("ping_url", "post_url", "url")
 _MISSING: Final = "there is no secret here that could be kept; send the secret itself"
-_URL_MISSING: Final = "there is no URL here whose values could be kept; send the URL whole"
+_URL_MISSING: Final = "`(kept)` holds as long as the URL stays as it is up to the `?`; send the URL whole"
 
 
 def hidden(document: Mapping[str, Any]) -> dict[str, Any]:
