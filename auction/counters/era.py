@@ -22,13 +22,9 @@ import msgspec
 
 from auction.counters.address import Address
 from auction.counters.faults import CallError, CountersRebuilding, CountersUnavailable
+from auction.counters.naming import HOUSE
 from auction.errors import HouseError, OperatorError
 
-HOUSE = "{house}"
-REBUILD = "{house}:rebuild"
-RECONCILE = "{house}:reconcile"
-RECALLED, RECALLING = "{house}:recalled", "{house}:recalling"
-"""Which rules on duplicates the counters were told the past of; and that somebody is telling it."""
 _LOCAL = ("", "localhost", "127.0.0.1", "::1")
 
 Ask = Callable[..., Future[Any]]

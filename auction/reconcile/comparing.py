@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import msgspec
 
-from auction.counters.counters import MARKED_MS, RETURNS
-from auction.counters.mending import Entry, Fate, Look, Mending, OpenPlace, WindowMend, mark_of
+from auction.counters.counters import MARKED_MS
+from auction.counters.mending import Entry, Fate, Look, Mending, OpenPlace, WindowMend
+from auction.counters.naming import RETURNS, cap_key_of, mark_name, place_name, window_name
 from auction.ledger.afterwards import Freed
 from auction.ledger.sold import OpenOffer, Owner, Said, Sold
 from auction.market.market import Market
@@ -114,7 +115,7 @@ def plan_of(
         entries = [entry for cap in step.all_caps if (entry := cap.entry(offer, now_ms)) is not None]
         has = look.kept.get(place)
         if has is not None:
-            counted = {name.rpartition("@")[0] for name in has}
+            counted = {cap_key_of(name) for name in has}
             entries = [entry for entry in entries if entry.cap_key not in counted]
         if entries and (has is not None or takes(offer)):
             opened.append(OpenPlace(place, has is None, tuple(entries)))
@@ -146,7 +147,7 @@ def _untold(
         place = place_of(freed)
         for cap in step.caps:
             entry = cap.entry(freed, now_ms)
-            if entry is None or mark_of(place, entry.name) in look.returned:
+            if entry is None or mark_name(place, entry.name) in look.returned:
                 continue
             in_place = entry.name in look.kept.get(place, ())
             if in_place and kept[place] == "open":  # it goes with its place
@@ -154,18 +155,18 @@ def _untold(
             if not in_place and leaves(freed):
                 counted_yet[entry.name] += entry.amount
             else:
-                marks.append(mark_of(place, entry.name))
+                marks.append(mark_name(place, entry.name))
     return counted_yet, marks
 
 
 def place_of(offer: OpenOffer | Freed) -> str:
     """The name of its place in the counters."""
-    return f"{offer.ping_id}/{offer.order_id}"
+    return place_name(offer.ping_id, offer.order_id)
 
 
 def name_of(rule: CapRule, window: Window) -> str:
     """The window of this cap, as the counters call it."""
-    return f"{rule.key}@{window.start_ms}"
+    return window_name(rule.key, window.start_ms)
 
 
 def batches(items: Iterable[T], most: int) -> Iterator[list[T]]:

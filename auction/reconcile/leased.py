@@ -26,7 +26,8 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from auction.counters.blocks import ahead_ms
-from auction.counters.leasing import PingCounts, Raise, name_of
+from auction.counters.leasing import PingCounts, Raise
+from auction.counters.naming import window_name
 from auction.ledger.ping_leases import leased_pings
 from auction.ledger.reader import Reader
 from auction.ledger.sold import MOST_OWNERS
@@ -138,7 +139,7 @@ class Raising:
             of_buyer[cap.buyer_id] += ((cap, window) for window in open_windows(cap.rule, self._now_ms))
         looked: list[tuple[PingCap, Window, int]] = []
         for asked in batches(_steps(of_buyer), MOST_BUYERS):
-            names = ([name_of(cap.rule.key, window.start_ms) for cap, window in each] for each in asked)
+            names = ([window_name(cap.rule.key, window.start_ms) for cap, window in each] for each in asked)
             calls = [
                 self._counts.counted(each[0][0].buyer_id, of_step, self._now_ms)
                 for each, of_step in zip(asked, names, strict=True)
@@ -204,7 +205,7 @@ def _steps(of_buyer: dict[str, list[T]]) -> Iterator[list[T]]:
 
 def _raise_of(behind: Behind) -> Raise:
     rule, window, to = behind.cap.rule, behind.window, behind.counted + behind.more
-    return Raise(name_of(rule.key, window.start_ms), window.end_ms, rule.short, behind.counted, to)
+    return Raise(window_name(rule.key, window.start_ms), window.end_ms, rule.short, behind.counted, to)
 
 
 def _difference(behind: Behind) -> Difference:

@@ -21,10 +21,6 @@ from auction.clock import Clock, SystemClock
 from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.era import (
-    HOUSE,
-    REBUILD,
-    RECALLED,
-    RECONCILE,
     Era,
     Gate,
     Server,
@@ -34,6 +30,7 @@ from auction.counters.era import (
 )
 from auction.counters.faults import CountersRebuilding, CountersUnavailable
 from auction.counters.link import Link
+from auction.counters.naming import HOUSE, REBUILD, RECALLED, RECONCILE
 from auction.counters.sentinel import HEARD_S
 from auction.errors import HouseError, OperatorError
 from auction.ledger.house import RENEW_MS, HouseRow, counters_left, counters_seen, find_house, house_of

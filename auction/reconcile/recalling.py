@@ -17,8 +17,8 @@ from auction import log
 from auction.clock import Clock
 from auction.counters import scripts
 from auction.counters.counters import Counters
-from auction.counters.era import RECALLED, RECALLING
 from auction.counters.link import Link
+from auction.counters.naming import RECALLED, RECALLING
 from auction.errors import HouseError
 from auction.ledger.duplicates import bought_since
 from auction.ledger.reader import Reader

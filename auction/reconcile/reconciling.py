@@ -28,9 +28,10 @@ from time import monotonic
 import msgspec
 from sqlalchemy import Connection
 
-from auction.counters.counters import RETURN_TOLD_MS, RETURNS, Counters
+from auction.counters.counters import RETURN_TOLD_MS, Counters
 from auction.counters.leasing import PingCounts
 from auction.counters.mending import Fate, Look, Mending
+from auction.counters.naming import RETURNS
 from auction.ledger.afterwards import Freed, freed_since
 from auction.ledger.engine import is_postgresql
 from auction.ledger.reader import Reader

@@ -19,10 +19,10 @@ from auction.clock import MovedClock
 from auction.counters import allowances, scripts
 from auction.counters.allowances import Allowances
 from auction.counters.counters import Counters
-from auction.counters.era import HOUSE
 from auction.counters.faults import CountersUnavailable
 from auction.counters.leasing import PingCounts
 from auction.counters.link import Link
+from auction.counters.naming import HOUSE
 from auction.ledger.engine import open_engine
 from auction.ledger.faults import away
 from auction.ledger.lease_book import LeaseBookOfWorker

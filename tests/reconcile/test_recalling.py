@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auction.counters.era import HOUSE, RECALLED, RECALLING
+from auction.counters.naming import HOUSE, RECALLED, RECALLING
 from auction.reconcile import recalling
 from tests.house import House
 from tests.ping.test_inbound import BY_HASH, DIGEST, MANNERS, ORDERS, SAME_PHONE, ping, sell
