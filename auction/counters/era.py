@@ -22,6 +22,7 @@ import msgspec
 
 from auction.counters.address import Address
 from auction.counters.faults import CallError, CountersRebuilding, CountersUnavailable
+from auction.counters.info import read_info
 from auction.counters.naming import HOUSE
 from auction.errors import HouseError, OperatorError
 
@@ -59,8 +60,7 @@ async def read_server(ask: Ask) -> tuple[Server, Era]:
 
 def server_of(info: bytes) -> Server:
     """`INFO`, as far as it matters here."""
-    lines = (line.partition(":") for line in info.decode(errors="replace").splitlines())
-    known = {name: value for name, _, value in lines}
+    known = read_info(info)
     policy = known.get("maxmemory_policy", "noeviction")
     limited = known.get("maxmemory", "0") != "0"
     return Server(
