@@ -268,9 +268,8 @@ class Connection(asyncio.Protocol):
         except HttpParserUpgrade as stop:
             self._decline_upgrade(data[stop.args[0] :])
         except HttpParserError as error:
-            if not (
-                self._last and self._reading is None
-            ):  # else it is behind the last request: not ours to read
+            # what comes behind the last request is not ours to read
+            if not (self._last and self._reading is None):
                 self._refuse("bad_http", fault_of(error))
             self._deafen()
         if self._in_head or self._reading is not None:

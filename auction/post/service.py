@@ -168,9 +168,8 @@ class PostService:
             await self._leave(floor, draft.ping, draft.lead_id, wins)
             raise
         if isinstance(taken, AlreadyTaken):
-            if (
-                lead.ping_id == lead.keyed and taken.ping_id != lead.ping_id
-            ):  # sold by an earlier ping's offer
+            # sold by an earlier ping's offer
+            if lead.ping_id == lead.keyed and taken.ping_id != lead.ping_id:
                 await self._offering.give_back(floor, draft.ping, draft.ping.wins)
             same = taken.body_hash in (lead.body_hash, b"")  # of a forgotten lead no hash is left
             if same and taken.answer is not None:

@@ -204,9 +204,8 @@ class Rebuilding:
             leased = await self._leased_lately()
             await self._see(counters_id)
             async with _renewed(link):
-                if (
-                    link.address.watched is not None
-                ):  # there may be workers that still trade on the one before
+                # there may be workers that still trade on the one before
+                if link.address.watched is not None:
                     await asyncio.sleep(HEARD_S)
                 if self._ledger_away:  # others write only now what they leased while it was
                     await asyncio.sleep(2 * BOOK_RETRY_S)

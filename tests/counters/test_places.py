@@ -259,9 +259,8 @@ async def test_counts_of_windows_long_past_are_forgotten(counters: Counters) -> 
         at_ms = NOW + day * 24 * HOUR
         assert await counters.keep(place(f"p{day}", PER_HOUR), at_ms) == KEPT
         assert await counters.link.call("HLEN", "{buyer:b}:counts") <= 3
-    assert await counters.release(
-        place("p0", PER_HOUR), at_ms
-    )  # its window is forgotten: nothing to give back
+    # its window is forgotten: nothing to give back
+    assert await counters.release(place("p0", PER_HOUR), at_ms)
     assert await used(counters, PER_HOUR, NOW) == 0
 
 

@@ -62,9 +62,8 @@ async def test_after_a_rebuild_all_is_told_again(open_sqlite_house: Open) -> Non
     assert (await sell(house, phone=DIGEST))["status"] == "sold"
     link = house.exchange.link
     rebuilds = house.exchange.rebuilding.rebuilds
-    await link.call(
-        "DEL", HOUSE, *await link.call("KEYS", "*:bought:*")
-    )  # what they are good for is not known
+    # what they are good for is not known
+    await link.call("DEL", HOUSE, *await link.call("KEYS", "*:bought:*"))
     async with asyncio.timeout(20):
         while house.exchange.rebuilding.rebuilds == rebuilds:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
