@@ -198,9 +198,14 @@ class Counters:
         return self.link.run(scripts.SOLD, bool, *of_buyer(place.buyer_id), now_ms, named, price_micros)
 
     def release(self, place: Place, now_ms: int) -> Future[bool]:
-        """Nothing was sold: the place is given back. False if there was none."""
+        """Nothing was sold: the place is given back, held or kept. False if there was none."""
         named = place_name(place.ping_id, place.order_id)
         return self.link.run(scripts.RELEASE, bool, *of_buyer(place.buyer_id), now_ms, named)
+
+    def release_held(self, place: Place, now_ms: int) -> Future[bool]:
+        """The same, while the place is held and no more: False also where it is kept, by whoever offers its lead."""
+        named = place_name(place.ping_id, place.order_id)
+        return self.link.run(scripts.RELEASE, bool, *of_buyer(place.buyer_id), now_ms, named, "held")
 
     def returned(self, place: Place, offered_at_ms: int, now_ms: int) -> Future[int]:
         """A sale of this place does not count any more, in the windows of when it was offered that are open still.
