@@ -20,7 +20,7 @@ from auction.counters import address
 from auction.counters.calls import Calls, Wire, load_script, pack
 from auction.counters.faults import CallError, CountersRebuilding, CountersUnavailable
 from auction.counters.scripts import Script
-from auction.counters.sentinel import moved_from, primary_of
+from auction.counters.sentinel import Sentinels
 from auction.counters.tls import client_context
 from auction.errors import HouseError, OperatorError
 
@@ -58,6 +58,7 @@ class Link(Calls):
     ) -> None:
         super().__init__(bound_ms, stall_ms, max_pending)
         self.address = self._at = address.parse(url)
+        self._sentinels = Sentinels(self.address) if self.address.watched is not None else None
         self.connects = 0
         self._gate: Gate | None = None
         self._scripts = tuple(scripts)
@@ -125,6 +126,8 @@ class Link(Calls):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
             self._keeper = None
+        if self._sentinels is not None:
+            await self._sentinels.close()
         wire = self._wire
         self._drop(CountersUnavailable("the link is closed"))
         if wire is not None:
@@ -157,7 +160,7 @@ class Link(Calls):
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _connect(self) -> Wire:
-        at = self._at = self.address if self.address.watched is None else await primary_of(self.address)
+        at = self._at = self.address if self._sentinels is None else await self._sentinels.primary()
         opening: Coroutine[Any, Any, tuple[Any, Wire]]
         if at.path is not None:
             opening = self._loop.create_unix_connection(lambda: Wire(self), at.path)
@@ -195,7 +198,7 @@ class Link(Calls):
             elif why is not None:
                 self._shut(why)
             self._changed.set()
-            if self._at.watched is not None and await moved_from(self._at):
+            if self._sentinels is not None and await self._sentinels.moved_from(self._at):
                 self._drop(CountersUnavailable(f"{self._at} is the primary no more"))
                 return
             with contextlib.suppress(TimeoutError):
