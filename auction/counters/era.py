@@ -88,7 +88,6 @@ class Gate:
 
     def __init__(self, ledger: str, wanted: Callable[[], None]) -> None:
         self.settled = False
-        self.closures = 0
         self.barred: OperatorError | None = None
         self.tracked = False
         self._ledger = ledger
@@ -119,7 +118,6 @@ class Gate:
             return None
         if era.run != server.run:
             self.settled = False
-        self.closures += 1
         self._wanted()
         return CountersRebuilding()
 

@@ -77,10 +77,7 @@ class Link(Calls):
         `OperatorError` if the server is there and does not take us (a wrong password, no such db).
         """
         self.start()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_ms / 1000):
-                while not self._ready and not isinstance(self._fault, OperatorError):
-                    await self._change()
+        await self._until_ready(within_ms, OperatorError)
         if not self._ready:
             raise self._fault
 
@@ -94,10 +91,7 @@ class Link(Calls):
 
         Raises `OperatorError` as `open` does.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_ms / 1000):
-                while not self._ready and not isinstance(self._fault, OperatorError | CountersRebuilding):
-                    await self._change()
+        await self._until_ready(within_ms, OperatorError, CountersRebuilding)
         if isinstance(self._fault, OperatorError) and not self._ready:
             raise self._fault
         return None if self._ready else cast("CountersUnavailable", self._fault)
@@ -105,19 +99,20 @@ class Link(Calls):
     async def passed(self, within_ms: int) -> bool:
         """Has the gate asked again at once, and waits until calls go: whether they do."""
         self.look_again()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_ms / 1000):
-                while not self._ready:
-                    await self._change()
+        await self._until_ready(within_ms)
         return self._ready
 
     def look_again(self) -> None:
         """Has the gate asked again, now."""
         self._look_now.set()
 
-    async def _change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
+    async def _until_ready(self, within_ms: int, *or_why: type[Exception]) -> None:
+        """Waits until calls go, or until they do not for one of these reasons, or for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_ms / 1000):
+                while not self._ready and not isinstance(self._fault, or_why):
+                    self._changed.clear()
+                    await self._changed.wait()
 
     async def close(self) -> None:
         """Give up the connection; what is pending fails."""

@@ -57,29 +57,4 @@ BEGIN_KEY = _script("begin_key")
 END_KEY = _script("end_key")
 SETTLE_ERA = _script("settle_era")
 
-ALL = (
-    ADMIT,
-    REMEMBER,
-    FORGET,
-    OFFER_OF,
-    HOLD,
-    KEEP,
-    SOLD,
-    RELEASE,
-    RETURN,
-    PEEK,
-    LEASE,
-    RAISE,
-    LOOK,
-    MEND,
-    BOUGHT,
-    WHO_BOUGHT,
-    OPEN_PING,
-    CLAIM,
-    FINISH,
-    UNCLAIM,
-    TURN,
-    BEGIN_KEY,
-    END_KEY,
-    SETTLE_ERA,
-)
+ALL = tuple(named for named in list(globals().values()) if isinstance(named, Script))

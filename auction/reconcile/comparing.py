@@ -84,9 +84,8 @@ def caps_of(market: Market) -> dict[tuple[str, str, str], OwnedCap]:
         for rule in order.caps:
             name = (buyer_id, rule.key, rule.zone.key)
             if name not in caps:
-                of_buyer = rule.key.startswith("b:")
-                owner: Owner = "buyer" if of_buyer else "order"
-                caps[name] = OwnedCap(buyer_id, owner, buyer_id if of_buyer else order.id, rule)
+                owner: Owner = "buyer" if rule.of_buyer else "order"
+                caps[name] = OwnedCap(buyer_id, owner, buyer_id if rule.of_buyer else order.id, rule)
     return caps
 
 
@@ -97,7 +96,7 @@ def plan_of(
     kept: dict[str, Fate],
     now_ms: int,
     takes: Takes,
-    leaves: Leaves = lambda freed: False,
+    leaves: Leaves,
 ) -> tuple[Mending, list[Difference]]:
     """What has to become of one buyer's windows, and which of them differ. Pure."""
     counted_yet, marks = _untold(step, look, facts, kept, now_ms, leaves)

@@ -119,6 +119,7 @@ class Raising:
             found.busy = {each.cap.buyer_id for each in left}
             if not left:
                 break
+            caps = _caps_of(left)
         return found
 
     async def _looked_at(self, caps: Sequence[PingCap]) -> list[Behind]:
@@ -128,8 +129,7 @@ class Raising:
             if not behind:
                 break
             await asyncio.sleep(AGAIN_S)
-            again = {(each.cap.buyer_id, each.cap.rule.key): each.cap for each in behind}
-            behind = still(behind, await self._behind(again.values()))
+            behind = still(behind, await self._behind(_caps_of(behind)))
         return behind
 
     async def _behind(self, caps: Iterable[PingCap]) -> list[Behind]:
@@ -179,7 +179,7 @@ def ping_caps_of(market: Market) -> list[PingCap]:
     caps: dict[tuple[str, str, str], PingCap] = {}
     for order in market.orders.values():
         for rule in order.ping_caps:
-            order_id = None if rule.key.startswith("b:") else order.id
+            order_id = None if rule.of_buyer else order.id
             caps[order.buyer_id, rule.key, rule.zone.key] = PingCap(order.buyer_id, order_id, rule)
     return list(caps.values())
 
@@ -197,6 +197,11 @@ def still(before: Iterable[Behind], now: Iterable[Behind]) -> list[Behind]:
     """Those that are behind now and were before, each by the smaller difference."""
     less = {each.place: each.more for each in before}
     return [replace(each, more=min(each.more, less[each.place])) for each in now if each.place in less]
+
+
+def _caps_of(behind: Iterable[Behind]) -> list[PingCap]:
+    """Each once, though several of its windows may be behind."""
+    return list({(each.cap.buyer_id, each.cap.rule.key): each.cap for each in behind}.values())
 
 
 def _steps(of_buyer: dict[str, list[T]]) -> Iterator[list[T]]:
