@@ -65,6 +65,11 @@ class Link(Calls):
         self._connect_s = connect_ms / 1000
         self._keeper: asyncio.Task[None] | None = None
 
+    @property
+    def silent_sentinels(self) -> int:
+        """How many sentinels did not answer the last time."""
+        return 0 if self._sentinels is None else len(self._sentinels.silent)
+
     def guard(self, gate: Gate) -> None:
         """Let `gate` decide when calls may go. Before the link is opened."""
         self._gate = gate

@@ -39,12 +39,11 @@ from auction.ledger.lease_book import LeaseBookOfWorker
 from auction.ledger.reader import Reader
 from auction.ledger.writer import Writer
 from auction.market.market import Market
+from auction.reconcile.own_link import own_link
 from auction.reconcile.reconciling import Outcome, Reconciling
 from auction.reconcile.seeding import seed_caps
 from auction.tally import counts
 
-BOUND_MS = 10_000
-"""How long one call of a rebuild may take."""
 MARK_MS = 6_000
 """A rebuild whose mark is not renewed for so long is dead."""
 RETRY_S = 0.1
@@ -124,7 +123,7 @@ class Rebuilding:
         """
         assert self._row is not None
         await self._book.flush()  # what we leased while the ledger was away is to be counted
-        async with self._own_link() as link:
+        async with own_link(self._redis_url) as link:
             server, era = await read_server(link.call)
             fault = unfit(server, era, self._row.house_id)
             if fault is not None:
@@ -260,7 +259,7 @@ class Rebuilding:
             return
         if not await self._link.call("SET", RECONCILE, "due", "NX", "PX", self._every_ms):
             return
-        async with self._own_link() as link:
+        async with own_link(self._redis_url) as link:
             reconciling = Reconciling(self._reader, Counters(link), self._clock.now_ms(), repair=True)
             outcome = await reconciling.run(self._market())
         self._note(outcome)
@@ -285,15 +284,6 @@ class Rebuilding:
         if others is not None:
             raise _split(others, self._where)
         self._counters_id, self._seen_s = counters_id, monotonic()
-
-    @asynccontextmanager
-    async def _own_link(self) -> AsyncIterator[Link]:
-        link = Link(self._redis_url, scripts.ALL, bound_ms=BOUND_MS, stall_ms=BOUND_MS)
-        try:
-            await link.open(within_ms=5_000)
-            yield link
-        finally:
-            await link.close()
 
 
 @asynccontextmanager

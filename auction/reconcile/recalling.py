@@ -15,7 +15,6 @@ from functools import partial
 
 from auction import log
 from auction.clock import Clock
-from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.link import Link
 from auction.counters.naming import RECALLED, RECALLING
@@ -24,11 +23,10 @@ from auction.ledger.duplicates import bought_since
 from auction.ledger.reader import Reader
 from auction.market.campaigns import CampaignMarket
 from auction.market.market import Market
+from auction.reconcile.own_link import own_link
 
 TICK_S = 2.0
 PAGE = 500
-BOUND_MS = 10_000
-"""How long one call may take."""
 MARK_MS = 30_000
 """Who has not told a page for so long is dead, and another may begin."""
 
@@ -69,16 +67,12 @@ class Recalling:
         missing = [name for name, known in zip(campaigns, told, strict=True) if known is None]
         if not missing or not await link.call("SET", RECALLING, 1, "NX", "PX", MARK_MS):
             return
-        own = Link(self._redis_url, scripts.ALL, bound_ms=BOUND_MS, stall_ms=BOUND_MS)
-        try:
-            await own.open()
+        async with own_link(self._redis_url) as own:
             for campaign in {id(campaigns[name]): campaigns[name] for name in missing}.values():
                 await self._recall(own, campaign)
             for name in missing:
                 await own.call("HSET", RECALLED, name, 1)
             await own.call("DEL", RECALLING)
-        finally:
-            await own.close()
 
     async def _recall(self, link: Link, campaign: CampaignMarket) -> None:
         assert campaign.duplicates is not None

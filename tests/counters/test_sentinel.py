@@ -210,7 +210,11 @@ async def test_a_link_goes_where_the_primary_goes(
                 await until(lambda: link.up and link.connects == 2)
                 assert await link.call("GET", "where") is None
                 assert await tell(one, "GET", "where") == b"one"
+                monkeypatch.setattr(sentinel, "ANSWER_S", 0.2)
+                looks = len(told.asked)
+                await until(lambda: len(told.asked) >= looks + 2)
                 told.silent = True  # the primary is still there: nothing is lost with those who watch it
+                await until(lambda: link.silent_sentinels == 1)
                 await link.call("SET", "where", "two")
                 assert link.connects == 2
             finally:
