@@ -220,6 +220,9 @@ class Rebuilding:
                 outcome = await reconciling.run(self._market())
             if outcome.busy:
                 raise HouseError("counters_busy", "The counters move on while they are rebuilt.")
+            # both before the gate opens: nobody would do it later, were we to end in between
+            await link.call("SET", RECONCILE, "rebuilt", "PX", SECOND_LOOK_MS)
+            await link.call("DEL", RECALLED)  # what they know of duplicates may be older than the ledger
             now_ms = self._real.now_ms()
             words = (mark, self._row.house_id, counters_id, server.run, now_ms)
             if not await link.run(scripts.SETTLE_ERA, bool, 2, HOUSE, REBUILD, *words):
@@ -228,8 +231,6 @@ class Rebuilding:
             with contextlib.suppress(HouseError):
                 await link.call("DEL", REBUILD)
             raise
-        await link.call("SET", RECONCILE, "rebuilt", "PX", SECOND_LOOK_MS)
-        await link.call("DEL", RECALLED)  # what they know of duplicates may be older than the ledger
         self.rebuilds += 1
         self._note(outcome)
         log.event(

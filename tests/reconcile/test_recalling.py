@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from auction.counters import scripts
+from auction.counters.link import Link
 from auction.counters.naming import HOUSE, RECALLED, RECALLING
+from auction.counters.scripts import Script
 from auction.reconcile import recalling
 from tests.house import House
 from tests.ping.test_inbound import BY_HASH, DIGEST, MANNERS, ORDERS, SAME_PHONE, ping, sell
@@ -56,12 +59,22 @@ async def sell_to(house: House, phone: str) -> list[str]:
     return list(sold["buyers"])
 
 
-async def test_after_a_rebuild_all_is_told_again(open_sqlite_house: Open) -> None:
+async def test_after_a_rebuild_all_is_told_again(
+    open_sqlite_house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     house: House = await open_sqlite_house(ORDERS, MANNERS, campaign={**BY_HASH, "duplicates": SAME_PHONE})
     await until_told(house)
     assert (await sell(house, phone=DIGEST))["status"] == "sold"
     link = house.exchange.link
     rebuilds = house.exchange.rebuilding.rebuilds
+    run, known = Link.run, []
+
+    def looked(self: Link, script: Script, read: Any, *arguments: Any) -> Any:
+        if script is scripts.SETTLE_ERA:
+            known.append(self.call("EXISTS", RECALLED))
+        return run(self, script, read, *arguments)
+
+    monkeypatch.setattr(Link, "run", looked)
     # what they are good for is not known
     await link.call("DEL", HOUSE, *await link.call("KEYS", "*:bought:*"))
     async with asyncio.timeout(20):
@@ -69,6 +82,7 @@ async def test_after_a_rebuild_all_is_told_again(open_sqlite_house: Open) -> Non
             await asyncio.sleep(0.01)
         while (await house.get("/readyz"))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    assert {await each for each in known} == {0}, "also where the worker ends right behind the rebuild"
     await until_told(house)
     assert (await ping(house, phone=DIGEST))["reason"] == "duplicate"
 
