@@ -173,7 +173,7 @@ class Counters:
             held,
             *of_buyer(place.buyer_id),
             now_ms,
-            place_name(place.ping_id, place.order_id),
+            place_name(place),
             until_ms,
             *_amounts(place, now_ms, until_ms),
         )
@@ -188,24 +188,25 @@ class Counters:
             kept,
             *of_buyer(place.buyer_id),
             now_ms,
-            place_name(place.ping_id, place.order_id),
+            place_name(place),
             *_amounts(place, now_ms, now_ms),
         )
 
     def sold(self, place: Place, now_ms: int, price_micros: int) -> Future[bool]:
         """The place is sold at `price_micros`, at most the price it was held at. False if there was none."""
-        named = place_name(place.ping_id, place.order_id)
-        return self.link.run(scripts.SOLD, bool, *of_buyer(place.buyer_id), now_ms, named, price_micros)
+        return self.link.run(
+            scripts.SOLD, bool, *of_buyer(place.buyer_id), now_ms, place_name(place), price_micros
+        )
 
     def release(self, place: Place, now_ms: int) -> Future[bool]:
         """Nothing was sold: the place is given back, held or kept. False if there was none."""
-        named = place_name(place.ping_id, place.order_id)
-        return self.link.run(scripts.RELEASE, bool, *of_buyer(place.buyer_id), now_ms, named)
+        return self.link.run(scripts.RELEASE, bool, *of_buyer(place.buyer_id), now_ms, place_name(place))
 
     def release_held(self, place: Place, now_ms: int) -> Future[bool]:
         """The same, while the place is held and no more: False also where it is kept, by whoever offers its lead."""
-        named = place_name(place.ping_id, place.order_id)
-        return self.link.run(scripts.RELEASE, bool, *of_buyer(place.buyer_id), now_ms, named, "held")
+        return self.link.run(
+            scripts.RELEASE, bool, *of_buyer(place.buyer_id), now_ms, place_name(place), "held"
+        )
 
     def returned(self, place: Place, offered_at_ms: int, now_ms: int) -> Future[int]:
         """A sale of this place does not count any more, in the windows of when it was offered that are open still.
@@ -218,9 +219,10 @@ class Counters:
             window = cap.window(offered_at_ms)
             if cap.kind != "pings" and amount and window.end_ms > now_ms:
                 words += (window_name(cap.key, window.start_ms), amount)
-        named = place_name(place.ping_id, place.order_id)
         keys = of_buyer_with_returns(place.buyer_id)
-        return self.link.run(scripts.RETURN, int, *keys, now_ms, named, now_ms + MARKED_MS, *words)
+        return self.link.run(
+            scripts.RETURN, int, *keys, now_ms, place_name(place), now_ms + MARKED_MS, *words
+        )
 
     def peek(self, buyer_id: str, caps: Sequence[CapRule], now_ms: int) -> Future[list[tuple[str, int, int]]]:
         """`(cap key, used, limit)` of each cap now: sold and held, or pings leased."""

@@ -41,6 +41,7 @@ A CALLER is such as `seller:acme`. Names are made for every ping, so what makes 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Protocol
 
 HOUSE = "{house}"
 REBUILD = "{house}:rebuild"
@@ -68,6 +69,16 @@ def of_buyer_with_returns(buyer_id: str) -> tuple[int | str, ...]:
     return (5, *of_buyer(buyer_id)[1:], f"{{buyer:{buyer_id}}}:returned")
 
 
+class OfPlace(Protocol):
+    """Whatever a place is held for, or was."""
+
+    @property
+    def ping_id(self) -> str: ...
+
+    @property
+    def order_id(self) -> str: ...
+
+
 # -- names that stand in them ---------------------------------------------------------------------------
 
 
@@ -81,9 +92,9 @@ def cap_key_of(window: str) -> str:
     return window.rpartition("@")[0]
 
 
-def place_name(ping_id: str, order_id: str) -> str:
+def place_name(of: OfPlace) -> str:
     """The place of one ping with one order."""
-    return f"{ping_id}/{order_id}"
+    return f"{of.ping_id}/{of.order_id}"
 
 
 def mark_name(place: str, window: str) -> str:

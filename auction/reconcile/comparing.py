@@ -110,7 +110,7 @@ def plan_of(
                 settling[name].append(facts.said[place].price_micros)
     opened = []
     for offer in facts.open.get(step.buyer_id, ()):
-        place = place_of(offer)
+        place = place_name(offer)
         entries = [entry for cap in step.all_caps if (entry := cap.entry(offer, now_ms)) is not None]
         has = look.kept.get(place)
         if has is not None:
@@ -143,7 +143,7 @@ def _untold(
     counted_yet: defaultdict[str, int] = defaultdict(int)
     marks = []
     for freed in facts.freed.get(step.buyer_id, ()):
-        place = place_of(freed)
+        place = place_name(freed)
         for cap in step.caps:
             entry = cap.entry(freed, now_ms)
             if entry is None or mark_name(place, entry.name) in look.returned:
@@ -156,11 +156,6 @@ def _untold(
             else:
                 marks.append(mark_name(place, entry.name))
     return counted_yet, marks
-
-
-def place_of(offer: OpenOffer | Freed) -> str:
-    """The name of its place in the counters."""
-    return place_name(offer.ping_id, offer.order_id)
 
 
 def name_of(rule: CapRule, window: Window) -> str:
