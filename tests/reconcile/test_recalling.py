@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
+from auction.catalogue.reading import Source, read_catalogue
+from auction.changes.applying import apply_catalogue
 from auction.counters import scripts
 from auction.counters.link import Link
 from auction.counters.naming import HOUSE, RECALLED, RECALLING
 from auction.counters.scripts import Script
+from auction.ledger.engine import open_engine
 from auction.reconcile import recalling
-from tests.house import House
-from tests.ping.test_inbound import BY_HASH, DIGEST, MANNERS, ORDERS, SAME_PHONE, ping, sell
+from tests.api.wired import until
+from tests.house import NOON_MS, House, catalogue
+from tests.ping.test_inbound import BY_HASH, DAY_MS, DIGEST, MANNERS, ORDERS, SAME_PHONE, ping, sell
 
 Open = Callable[..., Any]
 RULED = [{**ORDERS[0], "duplicates": SAME_PHONE}, ORDERS[1]]
@@ -57,6 +61,41 @@ async def sell_to(house: House, phone: str) -> list[str]:
     """Who bought the lead of this phone."""
     sold = await house.sell((await ping(house, phone=phone))["ping_id"], phone=phone)
     return list(sold["buyers"])
+
+
+async def test_where_a_rule_reaches_further_back_more_is_told(open_sqlite_house: Open) -> None:
+    """What was sold before that, the counters may have forgotten: also where it reached as far once."""
+    ruled = {**BY_HASH, "duplicates": SAME_PHONE}
+    house: House = await open_sqlite_house(ORDERS, MANNERS, campaign=ruled)
+    await until_told(house)
+    assert (await sell(house, phone=DIGEST))["status"] == "sold"
+    link, recalling = house.exchange.link, house.exchange.recalling
+    await link.call("DEL", *await link.call("KEYS", "*:bought:*"))
+    for days, knows in ((29, False), (30, True)):
+        before = recalling.recalled
+        await apply(house, campaign={**ruled, "duplicates": {**SAME_PHONE, "days": days}})
+        await recalling.look(link)
+
+        async def told(days: int = days) -> bool:
+            reach_ms = max(map(int, await link.call("HVALS", RECALLED)))
+            return reach_ms == days * DAY_MS
+
+        await until(told)
+        assert (recalling.recalled > before) == knows
+        assert (await ping(house, phone=DIGEST, bill=days)).get("reason") == ("duplicate" if knows else None)
+
+
+async def apply(house: House, **changes: Any) -> None:
+    """The house trades on another catalogue."""
+    text = catalogue(ORDERS, mock_url=house.mock.url, **changes)
+    version = house.exchange.floor.market.version
+    engine = open_engine(house.exchange.settings.ledger_url)
+    try:
+        entries = read_catalogue([Source("test.yaml", text)])
+        await asyncio.to_thread(apply_catalogue, engine, entries, NOON_MS, "test")
+    finally:
+        engine.dispose()
+    await until(lambda: house.exchange.floor.market.version > version)
 
 
 async def test_after_a_rebuild_all_is_told_again(
