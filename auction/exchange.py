@@ -32,6 +32,7 @@ from auction.counters.faults import CountersRebuilding
 from auction.counters.keys import CountedKeys
 from auction.counters.leasing import PingCounts
 from auction.counters.link import Link
+from auction.counters.naming import READY
 from auction.errors import HouseError, SellerError
 from auction.forgetting import Ages, Files, Retention
 from auction.idempotency import Idempotency
@@ -82,7 +83,6 @@ PREPARE_S = 0.3
 """How long a new market waits for its new buyers' names and connections."""
 COUNTERS_WITHIN_MS, GOOD_WITHIN_S = 2_000, 5.0
 """How long a start waits for the counters to answer, and then for them to match the ledger."""
-READY = "{house}:ready"
 LAST_POSTS_S = 5.0
 """How long posts have at the very end to write down what is known of them."""
 WATCH_S = 0.25

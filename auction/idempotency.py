@@ -153,9 +153,8 @@ class Idempotency:
             reply = await work(owned)
         except BaseException:
             self.outcomes[("freed",)] += 1
-            await self._end(
-                use, None
-            )  # if it was kept all the same (a commit of which nobody heard), it stays
+            # if it was kept all the same (a commit of which nobody heard), it stays
+            await self._end(use, None)
             raise
         if owned.kept:
             self.outcomes[("kept",)] += 1

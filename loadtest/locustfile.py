@@ -265,9 +265,8 @@ class SellerUser(FastHttpUser):
     def _send(
         self, path: str, body: bytes | dict[str, Any], name: str, judge: Callable[[Answer], str | None]
     ) -> Answer:
-        data: Any = (
-            body if isinstance(body, bytes) else msgspec.json.encode(body)
-        )  # typed as text, takes bytes
+        # typed as text, takes bytes
+        data: Any = body if isinstance(body, bytes) else msgspec.json.encode(body)
         counted, own = _run.named(name), _run.named(OWN)
         with self.client.post(
             path, data=data, headers=self._headers, name=counted, catch_response=True

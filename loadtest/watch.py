@@ -102,9 +102,8 @@ def family(pid: int) -> list[psutil.Process]:
 
 def _use(name: str, samples: list[_Sample], least_span_s: float) -> Use:
     most = max(sample.processes for sample in samples)
-    whole = [
-        sample for sample in samples if sample.processes == most
-    ]  # some may have ended before the others
+    # some may have ended before the others
+    whole = [sample for sample in samples if sample.processes == most]
     warm_s = samples[0].at_s + WARM_SHARE * (samples[-1].at_s - samples[0].at_s)
     warm = next((sample for sample in whole if sample.at_s >= warm_s), whole[-1])
     spans = [

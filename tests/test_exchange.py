@@ -62,9 +62,8 @@ async def test_a_changed_catalogue_is_traded_on_within_a_second(open_test_house:
     await apply(house, 35)
     applied_s = time.monotonic()
     await until(lambda: bool(house.exchange.swapping.swaps == 2))
-    assert (
-        time.monotonic() - applied_s < 5
-    )  # the promise is one second, on a machine that has nothing else to do
+    # the promise is one second, on a machine that has nothing else to do
+    assert time.monotonic() - applied_s < 5
     assert (await house.ping(sub_id="2"))["payout"] == 35
 
 

@@ -221,9 +221,8 @@ async def test_no_file_of_ours_remembers_what_was_too_old(
     await house.sell(offer["ping_id"])
     await exchange.writer.flush()
     await keeper.look()
-    await until(
-        lambda: "appendonly" in remembered()
-    )  # a house that begins has other things to do than to tidy up
+    # a house that begins has other things to do than to tidy up
+    await until(lambda: "appendonly" in remembered())
     assert remembered() == {"ledger", "appendonly"}
     house.clock.move(3 * DAY_MS)
     assert await keeper.look() == Erased(1, 2), "the ping was quieted with its lead, then dropped"

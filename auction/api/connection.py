@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from httptools import (
@@ -30,16 +29,6 @@ from auction.errors import ExchangeError, SellerError
 
 if TYPE_CHECKING:
     from auction.api.front import Front
-
-Served = Callable[
-    [
-        MutableMapping[str, Any],
-        Callable[[], Awaitable[MutableMapping[str, Any]]],
-        Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ],
-    Awaitable[None],
-]
-"""An ASGI application."""
 
 MOST_WAITING = 32
 """Requests that wait behind the one that is being answered; then no more is read."""
@@ -268,9 +257,8 @@ class Connection(asyncio.Protocol):
         except HttpParserUpgrade as stop:
             self._decline_upgrade(data[stop.args[0] :])
         except HttpParserError as error:
-            if not (
-                self._last and self._reading is None
-            ):  # else it is behind the last request: not ours to read
+            # what comes behind the last request is not ours to read
+            if not (self._last and self._reading is None):
                 self._refuse("bad_http", fault_of(error))
             self._deafen()
         if self._in_head or self._reading is not None:

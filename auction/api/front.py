@@ -19,8 +19,9 @@ from collections import defaultdict
 import msgspec
 
 from auction.api.accepting import Accepting
-from auction.api.connection import Connection, Served
+from auction.api.connection import Connection
 from auction.api.gate import Gate
+from auction.api.request import Served
 from auction.errors import HouseError
 from auction.tally import Family, Labels, counter, gauge, plain_counter
 

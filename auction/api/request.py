@@ -7,16 +7,17 @@ requests no future is made here and nothing is waited for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from auction import log
 
-if TYPE_CHECKING:
-    from auction.api.connection import Connection, Served
-
 Message = MutableMapping[str, Any]
+Served = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
+"""An ASGI application."""
 
 HIGH_WATER = 65_536
 """Of a body that its door is slow to take, this much is kept; then the sender has to wait."""
@@ -25,6 +26,27 @@ _NO_BODY = frozenset({204, 304})
 _STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus
 }
+
+
+class Carrier(Protocol):
+    """The connection that a request came by, as far as it needs it. `paused`: its client does not take its answer."""
+
+    paused: bool
+
+    def write(self, data: bytes) -> None:
+        """A piece of an answer."""
+
+    def closing(self) -> bool:
+        """Whether the connection ends with this answer, whatever the client wants."""
+
+    def read_on(self) -> None:
+        """What held up reading is gone."""
+
+    def begin(self, request: Request) -> None:
+        """It is let in."""
+
+    def ran(self, request: Request) -> None:
+        """Its door is done with it."""
 
 
 class Request:
@@ -51,9 +73,7 @@ class Request:
         "whole",
     )
 
-    def __init__(
-        self, connection: Connection, scope: dict[str, Any], keep_alive: bool, expects: bool
-    ) -> None:
+    def __init__(self, connection: Carrier, scope: dict[str, Any], keep_alive: bool, expects: bool) -> None:
         """`expects`: its sender waits to be told before it sends the body."""
         self.scope = scope
         self.keep_alive = keep_alive

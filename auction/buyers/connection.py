@@ -6,22 +6,45 @@ or removed per request, and a server that closes an idle connection is noticed a
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from auction.buyers.ask import Ask
+from auction.buyers.counts import PoolCounts
 from auction.buyers.http1 import ResponseReader
+from auction.buyers.limits import FanoutLimits
 from auction.buyers.tls import calls_of
 from auction.errors import BuyerError
 from auction.market.reasons import Reason
 
-if TYPE_CHECKING:
-    from auction.buyers.pool import Pool
-
 _RECEIVE = 65_536
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Home(Protocol):
+    """The pool that a connection belongs to, as far as it needs it."""
+
+    loop: asyncio.AbstractEventLoop
+    limits: FanoutLimits
+    drain_ns: int
+    longest_ns: int
+    idle: list[Connection]
+    counts: PoolCounts
+
+    def keep_session(self, sock: socket.socket) -> None:
+        """This one has answered: its TLS session can be used again."""
+
+    def retry(self, ask: Ask) -> None:
+        """The server had closed the connection that the ask went out on."""
+
+    def fail(self, ask: Ask, reason: Reason) -> None:
+        """The ask has come to nothing."""
+
+    def forget(self, gone: Connection) -> None:
+        """The connection was closed."""
 
 
 class Connection:
@@ -45,7 +68,7 @@ class Connection:
         "idle_since_ns",
     )
 
-    def __init__(self, pool: Pool, sock: socket.socket) -> None:
+    def __init__(self, pool: Home, sock: socket.socket) -> None:
         self._pool = pool
         self._sock = sock
         self._fd = sock.fileno()

@@ -17,8 +17,10 @@ from time import perf_counter_ns
 
 from auction.buyers.address import resolve
 from auction.buyers.ask import Round
+from auction.buyers.counts import PoolCounts
 from auction.buyers.http1 import frame
-from auction.buyers.pool import FanoutLimits, Pool, PoolCounts, Total
+from auction.buyers.limits import FanoutLimits
+from auction.buyers.pool import Pool, Total
 from auction.buyers.target import Target, compile_target
 from auction.buyers.tls import client_context
 from auction.errors import OperatorError

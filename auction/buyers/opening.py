@@ -10,15 +10,31 @@ import errno
 import socket
 import ssl
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from auction.buyers.address import Address
 from auction.buyers.ask import Ask
-from auction.buyers.connection import Connection
+from auction.buyers.connection import Connection, Home
 from auction.market.reasons import Reason
 
-if TYPE_CHECKING:
-    from auction.buyers.pool import Pool
+
+class NewHome(Home, Protocol):
+    """The pool that a connection is opened for, as far as that needs it."""
+
+    host: str
+    addresses: tuple[Address, ...]
+    context: ssl.SSLContext | None
+    session: ssl.SSLSession | None
+    connect_ns: int
+
+    def avoid(self, address: Address) -> None:
+        """This address failed."""
+
+    def replace(self, opening: Opening, connection: Connection) -> None:
+        """The opening has become a connection."""
+
+    def forget(self, gone: Connection | Opening) -> None:
+        """The connection was closed, or the opening came to nothing."""
 
 
 class Opening:
@@ -26,7 +42,7 @@ class Opening:
 
     __slots__ = ("_ask", "_left", "_pool", "_since_ns", "_sock", "_trying")
 
-    def __init__(self, pool: Pool, ask: Ask | None) -> None:
+    def __init__(self, pool: NewHome, ask: Ask | None) -> None:
         self._pool = pool
         self._ask = ask
         self._left: list[Address] = list(reversed(pool.addresses))

@@ -5,69 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from operator import add
 from time import perf_counter_ns
-
-import msgspec
 
 from auction.buyers.address import Address, Resolved
 from auction.buyers.ask import Ask
 from auction.buyers.connection import Connection
-from auction.buyers.http1 import BODY_LIMIT, HEAD_LIMIT
+from auction.buyers.counts import PoolCounts
+from auction.buyers.limits import FanoutLimits
 from auction.buyers.opening import Opening
 from auction.buyers.target import Target
 from auction.market.reasons import Reason
 
 _NS = 1_000_000_000
-
-
-class FanoutLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of the fan-out client.
-
-    `idle_s` is 4 because the usual servers close an idle connection after 5 (Node, uvicorn, Apache):
-    whoever closes first decides whether the other writes into a closed connection. `drain_s` is how long an
-    answer is awaited when its auction has closed: a connection that still answers is cheaper than a new one.
-    `longest_s` is how long it is awaited in any case; no auction takes that long.
-    """
-
-    connections: int = 8_192
-    connections_per_origin: int = 512
-    openings_per_s: int = 128
-    openings_burst: int = 128
-    connect_timeout_s: float = 3.0
-    drain_s: float = 5.0
-    longest_s: float = 70.0
-    idle_s: float = 4.0
-    sweep_s: float = 0.25
-    resolve_every_s: float = 30.0
-    resolve_timeout_s: float = 5.0
-    head_limit: int = HEAD_LIMIT
-    body_limit: int = BODY_LIMIT
-
-
-class PoolCounts(msgspec.Struct):
-    """What has become of an origin's asks and connections since the start."""
-
-    answered: int = 0
-    late: int = 0  # whole answers to closed auctions
-    reused: int = 0
-    opened: int = 0
-    retried: int = 0
-    unsent: int = 0  # the auction closed while its connection was being opened
-    busy: int = 0  # too many connections
-    throttled: int = 0  # too many openings a second
-    unreachable: int = 0  # no address that we know of, or may use
-    connect_failed: int = 0
-    tls_failed: int = 0
-    lost: int = 0
-    timed_out: int = 0
-    bad_http: int = 0
-    too_large: int = 0
-    closed_by_peer: int = 0  # while idle
-    expired: int = 0  # idle for too long
-
-    def __add__(self, other: PoolCounts) -> PoolCounts:
-        return PoolCounts(*map(add, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
 
 class Total:

@@ -31,9 +31,8 @@ def calls_of(sock: socket.socket) -> tuple[Callable[[bytes], int], Callable[[int
     differ in one thing: where a connection ends without a `close_notify`, `recv` raises `SSLEOFError`, an `OSError`,
     and does not give `b""`.
     """
-    inside = getattr(
-        sock, "_sslobj", None
-    )  # a private name: where it is gone, the frames are back, and no more
+    # a private name: where it is gone, the frames are back, and no more
+    inside = getattr(sock, "_sslobj", None)
     return (sock.send, sock.recv) if inside is None else (inside.write, inside.read)
 
 

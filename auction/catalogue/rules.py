@@ -115,9 +115,8 @@ class _Check:
 
     def _used_once(self, what: str, value: str, here: Path, whose: str) -> Iterator[Problem]:
         first = self._first_uses.setdefault((what, value), here)
-        if first != here and not (
-            what == "slug" and here[-1] == "id" == first[-1]
-        ):  # ids are looked at by themselves
+        # ids are looked at by themselves
+        if first != here and not (what == "slug" and here[-1] == "id" == first[-1]):
             yield Problem(here, f"this {what} stands twice; each {whose} needs its own", first)
 
     def _buyer(self, buyer: Buyer, path: Path) -> Iterator[Problem]:

@@ -20,8 +20,9 @@ from auction.clock import SystemClock
 from auction.counted import counted
 from auction.counters import scripts
 from auction.counters.counters import Counters
-from auction.counters.era import HOUSE, Era, Server, read_server, unfit
+from auction.counters.era import Era, Server, read_server, unfit
 from auction.counters.link import Link
+from auction.counters.naming import HOUSE
 from auction.errors import HouseError, OperatorError
 from auction.ledger.house import find_house
 from auction.ledger.reader import Reader

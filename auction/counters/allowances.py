@@ -73,9 +73,8 @@ class Allowances:
         self._book = book
         self._clock = clock
         self._aside: set[asyncio.Task[None]] = set()
-        self._blocks: dict[
-            tuple[str, str], Block
-        ] = {}  # of (buyer, cap): a buyer's own are its orders' together
+        # of (buyer, cap): a buyer's own are its orders' together
+        self._blocks: dict[tuple[str, str], Block] = {}
         self._of_order: dict[str, tuple[tuple[CapRule, ...], tuple[Block, ...]]] = {}
 
     async def spend(self, orders: Sequence[Asked]) -> list[Reason | None]:

@@ -149,9 +149,8 @@ class Calls:
         outbox = self._outbox
         if outbox and self._wire is not None:
             now_s = monotonic()
-            for (
-                call
-            ) in outbox:  # their time runs from now: how long our own loop took is not the server's fault
+            # their time runs from now: how long our own loop took is not the server's fault
+            for call in outbox:
                 call.sent_s = now_s
             self._wire.write(outbox[0].packed if len(outbox) == 1 else b"".join([c.packed for c in outbox]))
             if self._timer is None and self._ready:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -37,6 +36,19 @@ from auction.counters.answers import (
 from auction.counters.calls import Argument
 from auction.counters.link import Link
 from auction.counters.mending import Counted, Look, Mended, Mending, amounts_of, packed_mending
+from auction.counters.naming import (
+    adoption_key,
+    bought_key,
+    marker_key,
+    of_buyer,
+    of_buyer_with_returns,
+    ping_key,
+    pings_key,
+    place_name,
+    requests_key,
+    turns_key,
+    window_name,
+)
 from auction.market.sellers import Rate
 from auction.market.windows import CapRule
 
@@ -45,10 +57,6 @@ RETURN_TOLD_MS = 3_600_000
 """How long after a return it may be told here. Later it is left to whoever compares the counters with the ledger."""
 MARKED_MS = 2 * RETURN_TOLD_MS
 """How long it is remembered that a return was told."""
-RETURNS = "returns"
-"""The count of changes by returns: no window's name (return.lua)."""
-ANYBODY = "#"
-"""Stands for any order, in who bought what."""
 MOST_WINDOWS = 64
 """The most windows that one hold may reach into: a day in hours, with clock changes, is well below."""
 
@@ -88,17 +96,15 @@ class Counters:
         A new fingerprint is marked as this ping's for `lease_ms`; then `remember` or `forget` it. A repeat
         counts in the rate like any ping, a ping that was limited does not.
         """
-        keys: list[Argument]
         if rate is None:
-            keys, limit, left_ms, reset_ms = [f"{{seller:{seller_id}}}:rate"], 0, 0, 0
+            key, limit, left_ms, reset_ms = pings_key(seller_id), 0, 0, 0
         else:
             limit, per_ms = rate.limit, rate.per_ms
             window = now_ms // per_ms
             reset_ms = (window + 1) * per_ms
             left_ms = reset_ms - now_ms
-            keys = [f"{{seller:{seller_id}}}:rate:{per_ms}:{window}"]
-        if fingerprint is not None:
-            keys.append(_mark(seller_id, fingerprint))
+            key = pings_key(seller_id, per_ms, window)
+        keys = (key,) if fingerprint is None else (key, marker_key(seller_id, fingerprint))
 
         def read(reply: list[Any]) -> Admitted | Limited | Repeat | Running:
             kind, used, extra = reply
@@ -127,19 +133,19 @@ class Counters:
                 return Admitted(rate.limit, remaining, reset_ms)
             return Limited(rate.limit, remaining, reset_ms, left_ms)
 
-        key = f"{{{caller}}}:{of}:{rate.per_ms}:{window}"
+        key = requests_key(caller, of, rate.per_ms, window)
         return self.link.run(scripts.ADMIT, read, 1, key, now_ms, "", 0, rate.limit, left_ms)
 
     def remember(
         self, seller_id: str, fingerprint: bytes, ping_id: str, answer: bytes, now_ms: int, until_ms: int
     ) -> Future[bool]:
         """Give `answer` to repeats of this ping until `until_ms`. False if the marker is not its own."""
-        key = _mark(seller_id, fingerprint)
+        key = marker_key(seller_id, fingerprint)
         return self.link.run(scripts.REMEMBER, bool, 1, key, now_ms, ping_id, until_ms, answer)
 
     def forget(self, seller_id: str, fingerprint: bytes, ping_id: str) -> Future[bool]:
         """Let the same ping be auctioned anew. False if the marker is not its own by now."""
-        return self.link.run(scripts.FORGET, bool, 1, _mark(seller_id, fingerprint), ping_id)
+        return self.link.run(scripts.FORGET, bool, 1, marker_key(seller_id, fingerprint), ping_id)
 
     def offer_of(self, seller_id: str, fingerprints: Sequence[bytes], now_ms: int) -> Future[str | None]:
         """The newest ping of the seller with one of these fingerprints whose offer stands."""
@@ -147,16 +153,16 @@ class Counters:
         def read(reply: bytes) -> str | None:
             return reply.decode() or None
 
-        keys = [_mark(seller_id, one) for one in fingerprints]
+        keys = [marker_key(seller_id, one) for one in fingerprints]
         return self.link.run(scripts.OFFER_OF, read, len(keys), *keys, now_ms)
 
     def adopt(self, keyed: str, ping_id: str) -> Future[bytes]:
         """The request whose key makes it `keyed` is sold by the offer of this ping: so it is when it comes again."""
-        return self.link.call("SET", f"{_ping(keyed)}:offer", ping_id, "PX", DAY_MS)
+        return self.link.call("SET", adoption_key(keyed), ping_id, "PX", DAY_MS)
 
     def adopted(self, keyed: str) -> Future[bytes | None]:
         """The ping by whose offer this request is sold, if it came before."""
-        return self.link.call("GET", f"{_ping(keyed)}:offer")
+        return self.link.call("GET", adoption_key(keyed))
 
     # -- places in caps ------------------------------------------------------------------------------
 
@@ -165,9 +171,9 @@ class Counters:
         return self.link.run(
             scripts.HOLD,
             held,
-            *keys_of(place.buyer_id),
+            *of_buyer(place.buyer_id),
             now_ms,
-            f"{place.ping_id}/{place.order_id}",
+            place_name(place),
             until_ms,
             *_amounts(place, now_ms, until_ms),
         )
@@ -180,21 +186,27 @@ class Counters:
         return self.link.run(
             scripts.KEEP,
             kept,
-            *keys_of(place.buyer_id),
+            *of_buyer(place.buyer_id),
             now_ms,
-            f"{place.ping_id}/{place.order_id}",
+            place_name(place),
             *_amounts(place, now_ms, now_ms),
         )
 
     def sold(self, place: Place, now_ms: int, price_micros: int) -> Future[bool]:
         """The place is sold at `price_micros`, at most the price it was held at. False if there was none."""
-        named = f"{place.ping_id}/{place.order_id}"
-        return self.link.run(scripts.SOLD, bool, *keys_of(place.buyer_id), now_ms, named, price_micros)
+        return self.link.run(
+            scripts.SOLD, bool, *of_buyer(place.buyer_id), now_ms, place_name(place), price_micros
+        )
 
     def release(self, place: Place, now_ms: int) -> Future[bool]:
-        """Nothing was sold: the place is given back. False if there was none."""
-        named = f"{place.ping_id}/{place.order_id}"
-        return self.link.run(scripts.RELEASE, bool, *keys_of(place.buyer_id), now_ms, named)
+        """Nothing was sold: the place is given back, held or kept. False if there was none."""
+        return self.link.run(scripts.RELEASE, bool, *of_buyer(place.buyer_id), now_ms, place_name(place))
+
+    def release_held(self, place: Place, now_ms: int) -> Future[bool]:
+        """The same, while the place is held and no more: False also where it is kept, by whoever offers its lead."""
+        return self.link.run(
+            scripts.RELEASE, bool, *of_buyer(place.buyer_id), now_ms, place_name(place), "held"
+        )
 
     def returned(self, place: Place, offered_at_ms: int, now_ms: int) -> Future[int]:
         """A sale of this place does not count any more, in the windows of when it was offered that are open still.
@@ -206,10 +218,11 @@ class Counters:
             amount = place.price_micros if cap.kind == "spend" else 1
             window = cap.window(offered_at_ms)
             if cap.kind != "pings" and amount and window.end_ms > now_ms:
-                words += (f"{cap.key}@{window.start_ms}", amount)
-        named = f"{place.ping_id}/{place.order_id}"
-        keys = _with_returns(place.buyer_id)
-        return self.link.run(scripts.RETURN, int, *keys, now_ms, named, now_ms + MARKED_MS, *words)
+                words += (window_name(cap.key, window.start_ms), amount)
+        keys = of_buyer_with_returns(place.buyer_id)
+        return self.link.run(
+            scripts.RETURN, int, *keys, now_ms, place_name(place), now_ms + MARKED_MS, *words
+        )
 
     def peek(self, buyer_id: str, caps: Sequence[CapRule], now_ms: int) -> Future[list[tuple[str, int, int]]]:
         """`(cap key, used, limit)` of each cap now: sold and held, or pings leased."""
@@ -217,8 +230,8 @@ class Counters:
         def read(reply: list[bytes | None]) -> list[tuple[str, int, int]]:
             return [(cap.key, int(used or 0), cap.limit) for cap, used in zip(caps, reply, strict=True)]
 
-        names = [f"{cap.key}@{cap.window(now_ms).start_ms}" for cap in caps]
-        return self.link.run(scripts.PEEK, read, *keys_of(buyer_id), now_ms, *names)
+        names = [window_name(cap.key, cap.window(now_ms).start_ms) for cap in caps]
+        return self.link.run(scripts.PEEK, read, *of_buyer(buyer_id), now_ms, *names)
 
     def look(self, buyer_id: str, names: Sequence[str], now_ms: int) -> Future[Look]:
         """What is counted in these windows (`<cap key>@<start_ms>`), and which places are kept, at one moment."""
@@ -232,7 +245,7 @@ class Counters:
             places = {place.decode(): amounts_of(packed) for place, packed in records}
             return Look(windows, places, frozenset(mark.decode() for mark in marks))
 
-        return self.link.run(scripts.LOOK, read, *_with_returns(buyer_id), now_ms, *names)
+        return self.link.run(scripts.LOOK, read, *of_buyer_with_returns(buyer_id), now_ms, *names)
 
     def mend(self, buyer_id: str, mending: Mending, now_ms: int) -> Future[Mended | None]:
         """Make the counters say what the ledger says; None, with nothing changed, if they moved on since the look."""
@@ -240,7 +253,9 @@ class Counters:
         def read(reply: list[int]) -> Mended | None:
             return Mended(*reply[1:]) if reply[0] else None
 
-        return self.link.run(scripts.MEND, read, *_with_returns(buyer_id), now_ms, packed_mending(mending))
+        return self.link.run(
+            scripts.MEND, read, *of_buyer_with_returns(buyer_id), now_ms, packed_mending(mending)
+        )
 
     # -- open pings ----------------------------------------------------------------------------------
 
@@ -249,27 +264,27 @@ class Counters:
 
         False if it was claimed already (then nothing is changed).
         """
-        return self.link.run(scripts.OPEN_PING, bool, 1, _ping(ping_id), now_ms, until_ms, record)
+        return self.link.run(scripts.OPEN_PING, bool, 1, ping_key(ping_id), now_ms, until_ms, record)
 
     def discard_ping(self, ping_id: str) -> Future[int]:
         """Forget an open ping whose id nobody was told: its places could not be held after all."""
-        return self.link.call("DEL", _ping(ping_id))
+        return self.link.call("DEL", ping_key(ping_id))
 
     def claim(
         self, ping_id: str, claimant: str, fingerprint: bytes, now_ms: int, lease_ms: int
     ) -> Future[Claimed | Busy | Done | Expired | Unknown]:
         """Take the ping for one post; `claimant` is unique to it, `fingerprint` is of its body."""
         return self.link.run(
-            scripts.CLAIM, claimed, 1, _ping(ping_id), now_ms, claimant, fingerprint, lease_ms, DAY_MS
+            scripts.CLAIM, claimed, 1, ping_key(ping_id), now_ms, claimant, fingerprint, lease_ms, DAY_MS
         )
 
     def finish(self, ping_id: str, claimant: str, answer: bytes, keep_ms: int = DAY_MS) -> Future[bool]:
         """Store the post's answer for repeats of it. False if the claim is not this claimant's."""
-        return self.link.run(scripts.FINISH, bool, 1, _ping(ping_id), claimant, answer, keep_ms)
+        return self.link.run(scripts.FINISH, bool, 1, ping_key(ping_id), claimant, answer, keep_ms)
 
     def unclaim(self, ping_id: str, claimant: str) -> Future[bool]:
         """Nothing was offered: the ping opens again, if it still lives. False if not this claimant's."""
-        return self.link.run(scripts.UNCLAIM, bool, 1, _ping(ping_id), claimant)
+        return self.link.run(scripts.UNCLAIM, bool, 1, ping_key(ping_id), claimant)
 
     # -- who bought what -----------------------------------------------------------------------------
 
@@ -282,13 +297,13 @@ class Counters:
         keep_ms: int,
     ) -> Future[bool]:
         """These orders bought a lead that is known by these prints (one at least). Safe to say again."""
-        keys = [_known_by(campaign_id, one) for one in prints]
+        keys = [bought_key(campaign_id, one) for one in prints]
         return self.link.run(scripts.BOUGHT, bool, len(keys), *keys, at_ms, keep_ms, *order_ids)
 
     def forget_bought(self, campaign_id: str, prints: Sequence[bytes]) -> Future[int]:
         """Who bought a lead that is known by these prints (one at least) is not known here any more: it was given back,
         or forgotten. At the post the ledger has the word."""
-        return self.link.call("DEL", *(_known_by(campaign_id, one) for one in prints))
+        return self.link.call("DEL", *(bought_key(campaign_id, one) for one in prints))
 
     def who_bought(self, campaign_id: str, prints: Mapping[int, bytes]) -> Future[dict[int, dict[str, int]]]:
         """By the keys of `prints` (one at least): who bought a lead that is known by it, and when last. `ANYBODY` is
@@ -301,7 +316,7 @@ class Counters:
                 if told
             }
 
-        keys = [_known_by(campaign_id, one) for one in prints.values()]
+        keys = [bought_key(campaign_id, one) for one in prints.values()]
         return self.link.run(scripts.WHO_BOUGHT, read, len(keys), *keys)
 
     # -- turns ---------------------------------------------------------------------------------------
@@ -312,50 +327,26 @@ class Counters:
         def read(reply: list[int]) -> list[str]:
             return [order_ids[at - 1] for at in reply]
 
-        return self.link.run(scripts.TURN, read, 1, f"{{campaign:{campaign_id}}}:turns", *order_ids)
-
-
-def _mark(seller_id: str, fingerprint: bytes) -> str:
-    return f"{{seller:{seller_id}}}:ping:{fingerprint.hex()}"
-
-
-def _known_by(campaign_id: str, print_of: bytes) -> str:
-    return f"{{campaign:{campaign_id}}}:bought:{print_of[:16].hex()}"
-
-
-def _ping(ping_id: str) -> str:
-    return f"{{ping:{ping_id}}}"
-
-
-@lru_cache(maxsize=4096)
-def keys_of(buyer_id: str) -> tuple[Argument, ...]:
-    """The keys of `places.lua` of one buyer, with their number in front."""
-    return (4, *(f"{{buyer:{buyer_id}}}:{part}" for part in ("counts", "ends", "holds", "places")))
-
-
-def _with_returns(buyer_id: str) -> tuple[Argument, ...]:
-    """The same, and the marks of returns."""
-    return (5, *keys_of(buyer_id)[1:], f"{{buyer:{buyer_id}}}:returned")
+        return self.link.run(scripts.TURN, read, 1, turns_key(campaign_id), *order_ids)
 
 
 def _amounts(place: Place, now_ms: int, until_ms: int) -> list[Argument]:
     """The place's caps as `places.lua` reads them, each with its windows from `now_ms` to `until_ms`."""
     words: list[Argument] = []
     for cap in place.caps:
-        spend = cap.kind == "spend"
-        amount = place.price_micros if spend else 1
+        spend, amount = (1, place.price_micros) if cap.kind == "spend" else (0, 1)
         if cap.kind == "pings" or amount == 0:
             continue
         window = cap.window(now_ms)
         if until_ms < window.end_ms:
-            words += (cap.key, int(spend), amount, cap.limit, 1)
-            words += (f"{cap.key}@{window.start_ms}", window.end_ms)
+            name = window_name(cap.key, window.start_ms)
+            words += (cap.key, spend, amount, cap.limit, 1, name, window.end_ms)
             continue
         windows = [window]
         while windows[-1].end_ms <= until_ms:
             assert len(windows) < MOST_WINDOWS, f"a hold until {until_ms} is too long for {cap!r}"
             windows.append(cap.window(windows[-1].end_ms))
-        words += (cap.key, int(spend), amount, cap.limit, len(windows))
+        words += (cap.key, spend, amount, cap.limit, len(windows))
         for window in windows:
-            words += (f"{cap.key}@{window.start_ms}", window.end_ms)
+            words += (window_name(cap.key, window.start_ms), window.end_ms)
     return words

@@ -32,6 +32,7 @@ from auction.errors import OperatorError
 
 _LONGEST_SOCKET_PATH = 100
 """sun_path holds 108 bytes on Linux, 104 on macOS, a closing zero among them."""
+END_WITHIN_S = 10.0
 _STEP_S = 0.005
 _LOOK_S, _LONGEST_PAUSE_S = 0.2, 10.0
 """How often a running server is looked at; and the longest between two tries to start one that died."""
@@ -82,7 +83,7 @@ class EmbeddedValkey:
         """
         if self.pid is not None:
             return
-        deadline_s = time.monotonic() + within_s
+        deadline_s, again = time.monotonic() + within_s, self._ours is not None
         binary = _binary()
         _private(self._folder)
         _private(self._socket.parent)
@@ -91,7 +92,9 @@ class EmbeddedValkey:
             self._launch(binary, _lock_of_server(self._folder / "valkey.lock", deadline_s))
             self._wait_ready(deadline_s)
         except BaseException:
-            self.stop()
+            self._end_server()
+            if not again:  # else the folder stays ours: the keeper tries again
+                self._let_go()
             raise
 
     def keep_running(self) -> None:
@@ -114,13 +117,17 @@ class EmbeddedValkey:
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
                 log.warning("valkey_not_started", detail=str(error), next_in_s=pause_s)
 
-    def stop(self, within_s: float = 10.0) -> None:
+    def stop(self, within_s: float = END_WITHIN_S) -> None:
         """End it, its data written; kill it if it has not ended by then. Does nothing if it does not run."""
         keeper = self._keeper
         if keeper is not None and keeper is not threading.current_thread():
             self._ending.set()
             keeper.join()
             self._keeper = None
+        self._end_server(within_s)
+        self._let_go()
+
+    def _end_server(self, within_s: float = END_WITHIN_S) -> None:
         server, self._server = self._server, None
         if server is not None:
             server.terminate()
@@ -130,6 +137,9 @@ class EmbeddedValkey:
                 server.kill()
                 server.wait()
         self._end_watchdog()
+
+    def _let_go(self) -> None:
+        """The folder is anybody's."""
         if self._ours is None:  # never started, or refused: what lies there is another's
             return
         self._socket.unlink(missing_ok=True)
@@ -154,15 +164,15 @@ class EmbeddedValkey:
         self._ours = ours
 
     def _launch(self, binary: str, lock: int) -> None:
-        log = self._folder / "valkey.log"
+        log_file = self._folder / "valkey.log"
         with contextlib.suppress(FileNotFoundError):
-            log.replace(log.with_suffix(".log.old"))
+            log_file.replace(log_file.with_suffix(".log.old"))
         settings = {
             "port": "0",
             "unixsocket": str(self._socket),
             "unixsocketperm": "700",
             "dir": str(self._folder),
-            "logfile": str(log),
+            "logfile": str(log_file),
             "daemonize": "no",
             "save": "",
             "appendonly": "yes",
@@ -213,9 +223,9 @@ class EmbeddedValkey:
         )
 
     def _last_words(self) -> str:
-        log = self._folder / "valkey.log"
-        words = log.read_text(errors="replace").splitlines()[-3:] if log.exists() else []
-        return f"Its log, {log}, ends with: {' / '.join(words)}"
+        log_file = self._folder / "valkey.log"
+        words = log_file.read_text(errors="replace").splitlines()[-3:] if log_file.exists() else []
+        return f"Its log, {log_file}, ends with: {' / '.join(words)}"
 
     def _end_watchdog(self) -> None:
         watchdog, self._watchdog = self._watchdog, None

@@ -22,13 +22,10 @@ import msgspec
 
 from auction.counters.address import Address
 from auction.counters.faults import CallError, CountersRebuilding, CountersUnavailable
+from auction.counters.info import read_info
+from auction.counters.naming import HOUSE
 from auction.errors import HouseError, OperatorError
 
-HOUSE = "{house}"
-REBUILD = "{house}:rebuild"
-RECONCILE = "{house}:reconcile"
-RECALLED, RECALLING = "{house}:recalled", "{house}:recalling"
-"""Which rules on duplicates the counters were told the past of; and that somebody is telling it."""
 _LOCAL = ("", "localhost", "127.0.0.1", "::1")
 
 Ask = Callable[..., Future[Any]]
@@ -63,8 +60,7 @@ async def read_server(ask: Ask) -> tuple[Server, Era]:
 
 def server_of(info: bytes) -> Server:
     """`INFO`, as far as it matters here."""
-    lines = (line.partition(":") for line in info.decode(errors="replace").splitlines())
-    known = {name: value for name, _, value in lines}
+    known = read_info(info)
     policy = known.get("maxmemory_policy", "noeviction")
     limited = known.get("maxmemory", "0") != "0"
     return Server(
@@ -92,7 +88,6 @@ class Gate:
 
     def __init__(self, ledger: str, wanted: Callable[[], None]) -> None:
         self.settled = False
-        self.closures = 0
         self.barred: OperatorError | None = None
         self.tracked = False
         self._ledger = ledger
@@ -123,7 +118,6 @@ class Gate:
             return None
         if era.run != server.run:
             self.settled = False
-        self.closures += 1
         self._wanted()
         return CountersRebuilding()
 

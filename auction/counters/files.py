@@ -7,6 +7,7 @@ import asyncio
 from time import monotonic
 
 from auction.counters.faults import CallError
+from auction.counters.info import read_info
 from auction.counters.link import Link
 
 LOOK_S = 0.05
@@ -53,6 +54,4 @@ async def _began(link: Link) -> bool:
 
 
 async def _persistence(link: Link) -> dict[str, str]:
-    told: bytes = await link.call("INFO", "persistence")
-    lines = (line.partition(":") for line in told.decode().splitlines())
-    return {name: value for name, colon, value in lines if colon}
+    return read_info(await link.call("INFO", "persistence"))

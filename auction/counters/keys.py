@@ -10,9 +10,9 @@ from asyncio import Future
 from typing import Any
 
 from auction.counters import scripts
-from auction.counters.calls import Argument
 from auction.counters.counters import DAY_MS
 from auction.counters.link import Link
+from auction.counters.naming import request_keys
 from auction.request_keys import Begun, Ended, KeyUse, OfAnother, TooMany, UnderWay
 
 KEPT_MS = DAY_MS
@@ -33,7 +33,7 @@ class CountedKeys:
         return self._link.run(
             scripts.BEGIN_KEY,
             _begun,
-            *_keys(use.caller),
+            *request_keys(use.caller),
             now_ms,
             use.name,
             use.print_of,
@@ -50,18 +50,13 @@ class CountedKeys:
         return self._link.run(
             scripts.END_KEY,
             bool,
-            *_keys(use.caller),
+            *request_keys(use.caller),
             now_ms,
             use.name,
             use.owner,
             now_ms + KEPT_MS,
             *answers,
         )
-
-
-def _keys(caller: str) -> tuple[Argument, ...]:
-    """The keys of `begin_key.lua`, with their number in front; `caller` is such as `seller:acme`."""
-    return (3, f"{{{caller}}}:keys", f"{{{caller}}}:keys:ends", f"{{{caller}}}:keys:bytes")
 
 
 def _begun(reply: list[Any]) -> Begun | Ended | UnderWay | OfAnother | TooMany:

@@ -1,7 +1,6 @@
 """The steps on counts of pings: leased in blocks, looked at, and raised to what is known of them elsewhere.
 
-Each is one atomic call, under way when the method returns, as those of `Counters`. A window is named as everywhere in
-the counters: `<cap key>@<start_ms>`, under its buyer.
+Each is one atomic call, under way when the method returns, as those of `Counters`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ from typing import NamedTuple
 from auction.counters import scripts
 from auction.counters.blocks import Want
 from auction.counters.calls import Argument
-from auction.counters.counters import DAY_MS, keys_of
+from auction.counters.counters import DAY_MS
 from auction.counters.link import Link
+from auction.counters.naming import of_buyer, window_name
 
 SHORT_KEPT_MS = 60_000
 """How long the count of a second or a minute is kept after its end; of the others, a day."""
@@ -57,8 +57,8 @@ class PingCounts:
         words: list[Argument] = []
         for rule, start_ms, end_ms, most, share, least in wants:
             kept_as_of_ms = _end_of_count(end_ms, rule.short)
-            words += (name_of(rule.key, start_ms), kept_as_of_ms, rule.limit, most, share, least)
-        return self.link.run(scripts.LEASE, read, *keys_of(buyer_id), now_ms, *words)
+            words += (window_name(rule.key, start_ms), kept_as_of_ms, rule.limit, most, share, least)
+        return self.link.run(scripts.LEASE, read, *of_buyer(buyer_id), now_ms, *words)
 
     def counted(self, buyer_id: str, names: Sequence[str], now_ms: int) -> Future[list[int]]:
         """How many pings were leased in each of these windows."""
@@ -66,19 +66,14 @@ class PingCounts:
         def read(reply: list[bytes | None]) -> list[int]:
             return [int(count or 0) for count in reply]
 
-        return self.link.run(scripts.PEEK, read, *keys_of(buyer_id), now_ms, *names)
+        return self.link.run(scripts.PEEK, read, *of_buyer(buyer_id), now_ms, *names)
 
     def raise_to(self, buyer_id: str, raises: Sequence[Raise], now_ms: int) -> Future[bool]:
         """Let these windows count more; False, with nothing changed, where one moved on since it was seen."""
         words: list[Argument] = []
         for name, end_ms, short, seen, to in raises:
             words += (name, _end_of_count(end_ms, short), seen, to)
-        return self.link.run(scripts.RAISE, bool, *keys_of(buyer_id), now_ms, *words)
-
-
-def name_of(cap_key: str, start_ms: int) -> str:
-    """The window that begins then, as the counters call it."""
-    return f"{cap_key}@{start_ms}"
+        return self.link.run(scripts.RAISE, bool, *of_buyer(buyer_id), now_ms, *words)
 
 
 def _end_of_count(end_ms: int, short: bool) -> int:

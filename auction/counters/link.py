@@ -20,7 +20,7 @@ from auction.counters import address
 from auction.counters.calls import Calls, Wire, load_script, pack
 from auction.counters.faults import CallError, CountersRebuilding, CountersUnavailable
 from auction.counters.scripts import Script
-from auction.counters.sentinel import moved_from, primary_of
+from auction.counters.sentinel import Sentinels
 from auction.counters.tls import client_context
 from auction.errors import HouseError, OperatorError
 
@@ -58,11 +58,17 @@ class Link(Calls):
     ) -> None:
         super().__init__(bound_ms, stall_ms, max_pending)
         self.address = self._at = address.parse(url)
+        self._sentinels = Sentinels(self.address) if self.address.watched is not None else None
         self.connects = 0
         self._gate: Gate | None = None
         self._scripts = tuple(scripts)
         self._connect_s = connect_ms / 1000
         self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def silent_sentinels(self) -> int:
+        """How many sentinels did not answer the last time."""
+        return 0 if self._sentinels is None else len(self._sentinels.silent)
 
     def guard(self, gate: Gate) -> None:
         """Let `gate` decide when calls may go. Before the link is opened."""
@@ -76,10 +82,7 @@ class Link(Calls):
         `OperatorError` if the server is there and does not take us (a wrong password, no such db).
         """
         self.start()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_ms / 1000):
-                while not self._ready and not isinstance(self._fault, OperatorError):
-                    await self._change()
+        await self._until_ready(within_ms, OperatorError)
         if not self._ready:
             raise self._fault
 
@@ -93,10 +96,7 @@ class Link(Calls):
 
         Raises `OperatorError` as `open` does.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_ms / 1000):
-                while not self._ready and not isinstance(self._fault, OperatorError | CountersRebuilding):
-                    await self._change()
+        await self._until_ready(within_ms, OperatorError, CountersRebuilding)
         if isinstance(self._fault, OperatorError) and not self._ready:
             raise self._fault
         return None if self._ready else cast("CountersUnavailable", self._fault)
@@ -104,19 +104,20 @@ class Link(Calls):
     async def passed(self, within_ms: int) -> bool:
         """Has the gate asked again at once, and waits until calls go: whether they do."""
         self.look_again()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_ms / 1000):
-                while not self._ready:
-                    await self._change()
+        await self._until_ready(within_ms)
         return self._ready
 
     def look_again(self) -> None:
         """Has the gate asked again, now."""
         self._look_now.set()
 
-    async def _change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
+    async def _until_ready(self, within_ms: int, *or_why: type[Exception]) -> None:
+        """Waits until calls go, or until they do not for one of these reasons, or for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_ms / 1000):
+                while not self._ready and not isinstance(self._fault, or_why):
+                    self._changed.clear()
+                    await self._changed.wait()
 
     async def close(self) -> None:
         """Give up the connection; what is pending fails."""
@@ -125,6 +126,8 @@ class Link(Calls):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
             self._keeper = None
+        if self._sentinels is not None:
+            await self._sentinels.close()
         wire = self._wire
         self._drop(CountersUnavailable("the link is closed"))
         if wire is not None:
@@ -157,7 +160,7 @@ class Link(Calls):
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _connect(self) -> Wire:
-        at = self._at = self.address if self.address.watched is None else await primary_of(self.address)
+        at = self._at = self.address if self._sentinels is None else await self._sentinels.primary()
         opening: Coroutine[Any, Any, tuple[Any, Wire]]
         if at.path is not None:
             opening = self._loop.create_unix_connection(lambda: Wire(self), at.path)
@@ -195,7 +198,7 @@ class Link(Calls):
             elif why is not None:
                 self._shut(why)
             self._changed.set()
-            if self._at.watched is not None and await moved_from(self._at):
+            if self._sentinels is not None and await self._sentinels.moved_from(self._at):
                 self._drop(CountersUnavailable(f"{self._at} is the primary no more"))
                 return
             with contextlib.suppress(TimeoutError):

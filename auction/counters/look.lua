@@ -6,18 +6,12 @@
 -- reply {{count, of it in places, for each name}, {place, record, for each that is kept}, {mark of a return, ...}}
 
 purge_all()
-local stand, kept = {}, {}
-local stored = redis.call('HGETALL', places)
+local stand, records, stored = standing()
+local kept = {}
 for at = 1, #stored, 2 do
-  local record = cmsgpack.unpack(stored[at + 1])
-  if record[1] == 0 then
+  if records[stored[at]][1] == 0 then
     kept[#kept + 1] = stored[at]
     kept[#kept + 1] = stored[at + 1]
-  end
-  for _, entry in ipairs(record[2]) do
-    for name_at = 4, #entry do
-      stand[entry[name_at]] = (stand[entry[name_at]] or 0) + tonumber(entry[3])
-    end
   end
 end
 local windows = {}

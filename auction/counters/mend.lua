@@ -18,18 +18,10 @@
 local plan = cmsgpack.unpack(ARGV[2])
 purge_all()
 
-local stand, records = {}, {}
-local stored = redis.call('HGETALL', places)
-for at = 1, #stored, 2 do
-  local record = cmsgpack.unpack(stored[at + 1])
-  records[stored[at]] = record
-  if record[1] == 0 and not plan.kept[stored[at]] then
+local stand, records = standing()
+for place, record in pairs(records) do
+  if record[1] == 0 and not plan.kept[place] then
     return {0}
-  end
-  for _, entry in ipairs(record[2]) do
-    for name_at = 4, #entry do
-      stand[entry[name_at]] = (stand[entry[name_at]] or 0) + tonumber(entry[3])
-    end
   end
 end
 for _, window in ipairs(plan.windows) do

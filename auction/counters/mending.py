@@ -28,7 +28,7 @@ class Counted(msgspec.Struct, frozen=True):
 
 class Look(msgspec.Struct, frozen=True):
     """Windows by name; the kept places (`<ping_id>/<order_id>`), each with what it takes in which window; and the marks
-    of returns that were given back (`mark_of`)."""
+    of returns that were given back (`naming.mark_name`)."""
 
     windows: dict[str, Counted]
     kept: dict[str, dict[str, int]]
@@ -93,11 +93,6 @@ class Mended(msgspec.Struct, frozen=True):
 
     freed: int
     taken: int
-
-
-def mark_of(place: str, name: str) -> str:
-    """The mark that a place's return was given back in one window (return.lua)."""
-    return f"{place} {name}"
 
 
 def amounts_of(packed: bytes) -> dict[str, int]:

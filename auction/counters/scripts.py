@@ -5,7 +5,7 @@ A step is what must happen whole or not at all. Each touches keys of one hash ta
 the time: no script asks the server's clock, and what it decides never hangs on a key's TTL. TTLs are
 house-keeping, with slack.
 
-Lua has no include: the steps that share `places.lua` are sent with it in front.
+Lua has no include: the steps that share `places.lua` (and `standing.lua`) are sent with it in front.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ class Script(msgspec.Struct, frozen=True):
     sha: bytes
 
 
-def _script(name: str, *, after: str | None = None) -> Script:
-    parts = [f"{part}.lua" for part in (after, name) if part is not None]
-    source = b"\n".join(_FOLDER.joinpath(part).read_bytes() for part in parts)
+def _script(name: str, *, after: tuple[str, ...] = ()) -> Script:
+    source = b"\n".join(_FOLDER.joinpath(f"{part}.lua").read_bytes() for part in (*after, name))
     return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
 
 
@@ -36,16 +35,16 @@ ADMIT = _script("admit")
 REMEMBER = _script("remember")
 FORGET = _script("forget")
 OFFER_OF = _script("offer_of")
-HOLD = _script("hold", after="places")
-KEEP = _script("keep", after="places")
-SOLD = _script("sold", after="places")
-RELEASE = _script("release", after="places")
-RETURN = _script("return", after="places")
-PEEK = _script("peek", after="places")
-LEASE = _script("lease", after="places")
-RAISE = _script("raise", after="places")
-LOOK = _script("look", after="places")
-MEND = _script("mend", after="places")
+HOLD = _script("hold", after=("places",))
+KEEP = _script("keep", after=("places",))
+SOLD = _script("sold", after=("places",))
+RELEASE = _script("release", after=("places",))
+RETURN = _script("return", after=("places",))
+PEEK = _script("peek", after=("places",))
+LEASE = _script("lease", after=("places",))
+RAISE = _script("raise", after=("places",))
+LOOK = _script("look", after=("places", "standing"))
+MEND = _script("mend", after=("places", "standing"))
 BOUGHT = _script("bought")
 WHO_BOUGHT = _script("who_bought")
 OPEN_PING = _script("open_ping")
@@ -57,29 +56,4 @@ BEGIN_KEY = _script("begin_key")
 END_KEY = _script("end_key")
 SETTLE_ERA = _script("settle_era")
 
-ALL = (
-    ADMIT,
-    REMEMBER,
-    FORGET,
-    OFFER_OF,
-    HOLD,
-    KEEP,
-    SOLD,
-    RELEASE,
-    RETURN,
-    PEEK,
-    LEASE,
-    RAISE,
-    LOOK,
-    MEND,
-    BOUGHT,
-    WHO_BOUGHT,
-    OPEN_PING,
-    CLAIM,
-    FINISH,
-    UNCLAIM,
-    TURN,
-    BEGIN_KEY,
-    END_KEY,
-    SETTLE_ERA,
-)
+ALL = tuple(named for named in list(globals().values()) if isinstance(named, Script))

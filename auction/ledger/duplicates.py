@@ -139,9 +139,8 @@ def bought_since(
     rows = [BoughtRow(bytes(row.hash), row.at_ms, row.order_id) for row in conn.execute(_SOLD_SINCE, wanted)]
     if len(rows) < most:
         return rows, None
-    last = rows[
-        -1
-    ].print_of  # there may be more of it: it is read again with the next, unless it is all there is
+    # there may be more of it: it is read again with the next, unless it is all there is
+    last = rows[-1].print_of
     whole = [row for row in rows if row.print_of != last]
     return (whole, whole[-1].print_of) if whole else (rows, last)
 

@@ -77,9 +77,8 @@ def begin_key(conn: Connection, use: KeyUse, now_ms: int, lease_ms: int, most_ke
         taken = insert_or_not.values(row).on_conflict_do_nothing().returning(request_keys.c.name)
         if conn.execute(taken).first() is not None:
             return Begun()
-        known = conn.execute(
-            _KEY, {"name": use.name}
-        ).first()  # another has come first, and is done inserting
+        # another has come first, and is done inserting
+        known = conn.execute(_KEY, {"name": use.name}).first()
         if known is None:
             return UnderWay()
     if known.until_ms <= now_ms:

@@ -28,9 +28,8 @@ Reader = Callable[[object], FieldValue]
 DEFAULT_MAX_LENGTH = 256
 MOST_KEYS = 500
 """A lead with more keys than this is refused whole."""
-_MOST_GUESSES = (
-    5  # a guess at what an unknown field was meant to be costs a millisecond; the rest are only named
-)
+_MOST_GUESSES = 5
+"""A guess at what an unknown field was meant to be costs a millisecond; the rest are only named."""
 
 _READERS: dict[FieldType, Reader] = {
     "integer": values.read_integer,

@@ -60,9 +60,8 @@ def from_wire(value: object, most_micros: int = MOST_MICROS) -> int:
 def bid_from_wire(value: object) -> int | None:
     """Micros of a buyer's bid, rounded *down* to a tick (a buyer never pays more than it said); None if it
     is not a finite number in 0 … a million. Hot path: one multiplication, no Decimal."""
-    if (
-        type(value) is not float and type(value) is not int
-    ):  # `isinstance` of a union is slow; a bool is neither
+    # `isinstance` of a union is slow; a bool is neither
+    if type(value) is not float and type(value) is not int:
         return None
     if not 0 <= value <= MOST_MICROS // MICROS:  # NaN is not in any range either
         return None

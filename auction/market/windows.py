@@ -128,5 +128,10 @@ class CapRule:
         self.short = per in _SHORT_MS
         self.window = calendar(per, zone).window
 
+    @property
+    def of_buyer(self) -> bool:
+        """Whether it is the buyer's own, over all of its orders."""
+        return self.key.startswith("b:")
+
     def __repr__(self) -> str:
         return f"CapRule({self.key!r}, limit={self.limit}, zone={self.zone.key!r})"

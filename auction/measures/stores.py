@@ -24,6 +24,7 @@ def counters(exchange: Exchange) -> list[Family]:
         plain_counter("auction_counters_reloads", "Scripts that Valkey had forgotten", link.reloads),
         counter("auction_counter_calls_failed", "Calls to Valkey that got no answer", ("why",), refused),
         gauge("auction_counters_up", "Workers whose counters are there, and good", float(link.up)),
+        gauge("auction_sentinels_silent", "Sentinels that did not answer last time", link.silent_sentinels),
         plain_counter(
             "auction_counters_rebuilt", "Times the counters were rebuilt from the ledger", rebuilding.rebuilds
         ),

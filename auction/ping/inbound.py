@@ -9,7 +9,8 @@ from __future__ import annotations
 from asyncio import Future
 from collections.abc import Mapping
 
-from auction.counters.counters import ANYBODY, Counters
+from auction.counters.counters import Counters
+from auction.counters.naming import ANYBODY
 from auction.market.campaigns import CampaignMarket
 from auction.market.masks import bits
 from auction.market.model import FieldValue

@@ -192,14 +192,26 @@ class Offering:
 
     async def give_back(self, floor: Floor, ping: OpenPing, wins: Sequence[Win]) -> None:
         """The places of these wins are not needed any more."""
+        await self._give_back(self._counters.release, floor, ping, wins)
+
+    async def give_back_held(self, floor: Floor, ping: OpenPing) -> None:
+        """The places that are held for this auction are not needed any more. One that is kept by now stays: whoever
+        keeps it, under the same ping's id, offers the lead."""
+        await self._give_back(self._counters.release_held, floor, ping, ping.wins)
+
+    async def _give_back(
+        self,
+        release: Callable[[Place, int], asyncio.Future[bool]],
+        floor: Floor,
+        ping: OpenPing,
+        wins: Sequence[Win],
+    ) -> None:
         if ping.test:
             return
         now_ms = self._clock.now_ms()
-        calls = [
-            self._counters.release(place_of(floor, ping, win.bid.order_id, win.price_micros), now_ms)
-            for win in wins
-        ]
-        await _all(calls)
+        await _all(
+            [release(place_of(floor, ping, win.bid.order_id, win.price_micros), now_ms) for win in wins]
+        )
 
     async def _deliver(
         self, floor: Floor, draft: LeadDraft, win: Win, buyer: Buyer, lost: Unknown | None

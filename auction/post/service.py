@@ -168,22 +168,33 @@ class PostService:
             await self._leave(floor, draft.ping, draft.lead_id, wins)
             raise
         if isinstance(taken, AlreadyTaken):
-            if (
-                lead.ping_id == lead.keyed and taken.ping_id != lead.ping_id
-            ):  # sold by an earlier ping's offer
-                await self._offering.give_back(floor, draft.ping, draft.ping.wins)
-            same = taken.body_hash in (lead.body_hash, b"")  # of a forgotten lead no hash is left
-            if same and taken.answer is not None:
-                await self.claiming.finish(lead.ping_id, lead.lead_id)
-                return self._answers.open(taken.lead_id, taken.answer)
-            await self.claiming.give_up(lead.ping_id, lead.lead_id)
-            raise in_progress() if same else another_body()
+            return await self._taken_before(floor, draft, taken)
         if isinstance(taken, Refused):
             await self._offering.give_back(floor, draft.ping, draft.ping.wins)
             assert lead.refused_answer is not None
             await self.claiming.finish(lead.ping_id, lead.lead_id)
             return self._answers.open(lead.lead_id, lead.refused_answer)
         return taken
+
+    async def _taken_before(self, floor: Floor, draft: LeadDraft, taken: AlreadyTaken) -> bytes:
+        """The answer of the lead that the ledger has of this ping, or of this request's key. Raises `SellerError` 409.
+
+        Where it has another ping's, this one was auctioned, or claimed, for nothing. Held for a direct lead, whose ping
+        nobody was told of, its places go. The offer of a ping that its seller knows stands again, with its places (P3):
+        it may well have been made for another lead.
+        """
+        lead = draft.lead
+        of_this_ping = taken.ping_id == lead.ping_id
+        if not of_this_ping and lead.ping_id == lead.keyed:
+            await self._offering.give_back_held(floor, draft.ping)
+        same = taken.body_hash in (lead.body_hash, b"")  # of a forgotten lead no hash is left
+        if same and taken.answer is not None and of_this_ping:
+            await self.claiming.finish(lead.ping_id, lead.lead_id)
+        else:
+            await self.claiming.give_up(lead.ping_id, lead.lead_id)
+        if same and taken.answer is not None:
+            return self._answers.open(taken.lead_id, taken.answer)
+        raise in_progress() if same else another_body()
 
     async def _keep(self, floor: Floor, draft: LeadDraft, wins: Sequence[Win]) -> dict[str, bool]:
         """The places of the winners. If the counters are away now, before anything was sent, the post never was."""

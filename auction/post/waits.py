@@ -58,7 +58,7 @@ class Openings:
         self._seen[campaign.id] = _Seen(campaign, mask, _fresh_at_ms(campaign.orders, now_ms))
         if seen is None:
             return False
-        if now_ms >= seen.fresh_at_ms or seen.campaign is campaign:
+        if now_ms >= seen.fresh_at_ms:
             return True
         return _terms(seen.campaign) != _terms(campaign) or bool(mask & ~seen.open_mask)
 

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import msgspec
 
-from auction.counters.counters import MARKED_MS, RETURNS
-from auction.counters.mending import Entry, Fate, Look, Mending, OpenPlace, WindowMend, mark_of
+from auction.counters.counters import MARKED_MS
+from auction.counters.mending import Entry, Fate, Look, Mending, OpenPlace, WindowMend
+from auction.counters.naming import RETURNS, cap_key_of, mark_name, place_name, window_name
 from auction.ledger.afterwards import Freed
 from auction.ledger.sold import OpenOffer, Owner, Said, Sold
 from auction.market.market import Market
@@ -83,9 +84,8 @@ def caps_of(market: Market) -> dict[tuple[str, str, str], OwnedCap]:
         for rule in order.caps:
             name = (buyer_id, rule.key, rule.zone.key)
             if name not in caps:
-                of_buyer = rule.key.startswith("b:")
-                owner: Owner = "buyer" if of_buyer else "order"
-                caps[name] = OwnedCap(buyer_id, owner, buyer_id if of_buyer else order.id, rule)
+                owner: Owner = "buyer" if rule.of_buyer else "order"
+                caps[name] = OwnedCap(buyer_id, owner, buyer_id if rule.of_buyer else order.id, rule)
     return caps
 
 
@@ -96,7 +96,7 @@ def plan_of(
     kept: dict[str, Fate],
     now_ms: int,
     takes: Takes,
-    leaves: Leaves = lambda freed: False,
+    leaves: Leaves,
 ) -> tuple[Mending, list[Difference]]:
     """What has to become of one buyer's windows, and which of them differ. Pure."""
     counted_yet, marks = _untold(step, look, facts, kept, now_ms, leaves)
@@ -110,11 +110,11 @@ def plan_of(
                 settling[name].append(facts.said[place].price_micros)
     opened = []
     for offer in facts.open.get(step.buyer_id, ()):
-        place = place_of(offer)
+        place = place_name(offer)
         entries = [entry for cap in step.all_caps if (entry := cap.entry(offer, now_ms)) is not None]
         has = look.kept.get(place)
         if has is not None:
-            counted = {name.rpartition("@")[0] for name in has}
+            counted = {cap_key_of(name) for name in has}
             entries = [entry for entry in entries if entry.cap_key not in counted]
         if entries and (has is not None or takes(offer)):
             opened.append(OpenPlace(place, has is None, tuple(entries)))
@@ -143,10 +143,10 @@ def _untold(
     counted_yet: defaultdict[str, int] = defaultdict(int)
     marks = []
     for freed in facts.freed.get(step.buyer_id, ()):
-        place = place_of(freed)
+        place = place_name(freed)
         for cap in step.caps:
             entry = cap.entry(freed, now_ms)
-            if entry is None or mark_of(place, entry.name) in look.returned:
+            if entry is None or mark_name(place, entry.name) in look.returned:
                 continue
             in_place = entry.name in look.kept.get(place, ())
             if in_place and kept[place] == "open":  # it goes with its place
@@ -154,18 +154,13 @@ def _untold(
             if not in_place and leaves(freed):
                 counted_yet[entry.name] += entry.amount
             else:
-                marks.append(mark_of(place, entry.name))
+                marks.append(mark_name(place, entry.name))
     return counted_yet, marks
-
-
-def place_of(offer: OpenOffer | Freed) -> str:
-    """The name of its place in the counters."""
-    return f"{offer.ping_id}/{offer.order_id}"
 
 
 def name_of(rule: CapRule, window: Window) -> str:
     """The window of this cap, as the counters call it."""
-    return f"{rule.key}@{window.start_ms}"
+    return window_name(rule.key, window.start_ms)
 
 
 def batches(items: Iterable[T], most: int) -> Iterator[list[T]]:

@@ -26,7 +26,8 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from auction.counters.blocks import ahead_ms
-from auction.counters.leasing import PingCounts, Raise, name_of
+from auction.counters.leasing import PingCounts, Raise
+from auction.counters.naming import window_name
 from auction.ledger.ping_leases import leased_pings
 from auction.ledger.reader import Reader
 from auction.ledger.sold import MOST_OWNERS
@@ -118,6 +119,7 @@ class Raising:
             found.busy = {each.cap.buyer_id for each in left}
             if not left:
                 break
+            caps = _caps_of(left)
         return found
 
     async def _looked_at(self, caps: Sequence[PingCap]) -> list[Behind]:
@@ -127,8 +129,7 @@ class Raising:
             if not behind:
                 break
             await asyncio.sleep(AGAIN_S)
-            again = {(each.cap.buyer_id, each.cap.rule.key): each.cap for each in behind}
-            behind = still(behind, await self._behind(again.values()))
+            behind = still(behind, await self._behind(_caps_of(behind)))
         return behind
 
     async def _behind(self, caps: Iterable[PingCap]) -> list[Behind]:
@@ -138,7 +139,7 @@ class Raising:
             of_buyer[cap.buyer_id] += ((cap, window) for window in open_windows(cap.rule, self._now_ms))
         looked: list[tuple[PingCap, Window, int]] = []
         for asked in batches(_steps(of_buyer), MOST_BUYERS):
-            names = ([name_of(cap.rule.key, window.start_ms) for cap, window in each] for each in asked)
+            names = ([window_name(cap.rule.key, window.start_ms) for cap, window in each] for each in asked)
             calls = [
                 self._counts.counted(each[0][0].buyer_id, of_step, self._now_ms)
                 for each, of_step in zip(asked, names, strict=True)
@@ -178,7 +179,7 @@ def ping_caps_of(market: Market) -> list[PingCap]:
     caps: dict[tuple[str, str, str], PingCap] = {}
     for order in market.orders.values():
         for rule in order.ping_caps:
-            order_id = None if rule.key.startswith("b:") else order.id
+            order_id = None if rule.of_buyer else order.id
             caps[order.buyer_id, rule.key, rule.zone.key] = PingCap(order.buyer_id, order_id, rule)
     return list(caps.values())
 
@@ -198,13 +199,18 @@ def still(before: Iterable[Behind], now: Iterable[Behind]) -> list[Behind]:
     return [replace(each, more=min(each.more, less[each.place])) for each in now if each.place in less]
 
 
+def _caps_of(behind: Iterable[Behind]) -> list[PingCap]:
+    """Each once, though several of its windows may be behind."""
+    return list({(each.cap.buyer_id, each.cap.rule.key): each.cap for each in behind}.values())
+
+
 def _steps(of_buyer: dict[str, list[T]]) -> Iterator[list[T]]:
     return (some for each in of_buyer.values() for some in batches(each, MOST_WINDOWS))
 
 
 def _raise_of(behind: Behind) -> Raise:
     rule, window, to = behind.cap.rule, behind.window, behind.counted + behind.more
-    return Raise(name_of(rule.key, window.start_ms), window.end_ms, rule.short, behind.counted, to)
+    return Raise(window_name(rule.key, window.start_ms), window.end_ms, rule.short, behind.counted, to)
 
 
 def _difference(behind: Behind) -> Difference:

@@ -21,10 +21,6 @@ from auction.clock import Clock, SystemClock
 from auction.counters import scripts
 from auction.counters.counters import Counters
 from auction.counters.era import (
-    HOUSE,
-    REBUILD,
-    RECALLED,
-    RECONCILE,
     Era,
     Gate,
     Server,
@@ -34,6 +30,7 @@ from auction.counters.era import (
 )
 from auction.counters.faults import CountersRebuilding, CountersUnavailable
 from auction.counters.link import Link
+from auction.counters.naming import HOUSE, REBUILD, RECALLED, RECONCILE
 from auction.counters.sentinel import HEARD_S
 from auction.errors import HouseError, OperatorError
 from auction.ledger.house import RENEW_MS, HouseRow, counters_left, counters_seen, find_house, house_of
@@ -42,12 +39,11 @@ from auction.ledger.lease_book import LeaseBookOfWorker
 from auction.ledger.reader import Reader
 from auction.ledger.writer import Writer
 from auction.market.market import Market
+from auction.reconcile.own_link import own_link
 from auction.reconcile.reconciling import Outcome, Reconciling
 from auction.reconcile.seeding import seed_caps
 from auction.tally import counts
 
-BOUND_MS = 10_000
-"""How long one call of a rebuild may take."""
 MARK_MS = 6_000
 """A rebuild whose mark is not renewed for so long is dead."""
 RETRY_S = 0.1
@@ -127,7 +123,7 @@ class Rebuilding:
         """
         assert self._row is not None
         await self._book.flush()  # what we leased while the ledger was away is to be counted
-        async with self._own_link() as link:
+        async with own_link(self._redis_url) as link:
             server, era = await read_server(link.call)
             fault = unfit(server, era, self._row.house_id)
             if fault is not None:
@@ -207,9 +203,8 @@ class Rebuilding:
             leased = await self._leased_lately()
             await self._see(counters_id)
             async with _renewed(link):
-                if (
-                    link.address.watched is not None
-                ):  # there may be workers that still trade on the one before
+                # there may be workers that still trade on the one before
+                if link.address.watched is not None:
                     await asyncio.sleep(HEARD_S)
                 if self._ledger_away:  # others write only now what they leased while it was
                     await asyncio.sleep(2 * BOOK_RETRY_S)
@@ -225,6 +220,9 @@ class Rebuilding:
                 outcome = await reconciling.run(self._market())
             if outcome.busy:
                 raise HouseError("counters_busy", "The counters move on while they are rebuilt.")
+            # both before the gate opens: nobody would do it later, were we to end in between
+            await link.call("SET", RECONCILE, "rebuilt", "PX", SECOND_LOOK_MS)
+            await link.call("DEL", RECALLED)  # what they know of duplicates may be older than the ledger
             now_ms = self._real.now_ms()
             words = (mark, self._row.house_id, counters_id, server.run, now_ms)
             if not await link.run(scripts.SETTLE_ERA, bool, 2, HOUSE, REBUILD, *words):
@@ -233,8 +231,6 @@ class Rebuilding:
             with contextlib.suppress(HouseError):
                 await link.call("DEL", REBUILD)
             raise
-        await link.call("SET", RECONCILE, "rebuilt", "PX", SECOND_LOOK_MS)
-        await link.call("DEL", RECALLED)  # what they know of duplicates may be older than the ledger
         self.rebuilds += 1
         self._note(outcome)
         log.event(
@@ -264,7 +260,7 @@ class Rebuilding:
             return
         if not await self._link.call("SET", RECONCILE, "due", "NX", "PX", self._every_ms):
             return
-        async with self._own_link() as link:
+        async with own_link(self._redis_url) as link:
             reconciling = Reconciling(self._reader, Counters(link), self._clock.now_ms(), repair=True)
             outcome = await reconciling.run(self._market())
         self._note(outcome)
@@ -289,15 +285,6 @@ class Rebuilding:
         if others is not None:
             raise _split(others, self._where)
         self._counters_id, self._seen_s = counters_id, monotonic()
-
-    @asynccontextmanager
-    async def _own_link(self) -> AsyncIterator[Link]:
-        link = Link(self._redis_url, scripts.ALL, bound_ms=BOUND_MS, stall_ms=BOUND_MS)
-        try:
-            await link.open(within_ms=5_000)
-            yield link
-        finally:
-            await link.close()
 
 
 @asynccontextmanager

@@ -1,10 +1,10 @@
 """Who bought what, told to the counters again by the ledger: after they were lost, and where a rule on duplicates is
-new.
+new, or reaches further back than before.
 
 Pings are looked up there (`ping/inbound.py`). Whoever sells a lead says so at once; this is for what was sold
-before. The counters themselves say what they were told (`RECALLED`), and lose that with the rest: of all workers one
-notices, and tells them all there is. It takes its time, since nothing hangs on it: at the post the ledger has the word,
-and until then a duplicate is merely auctioned.
+before. The counters themselves say what they were told, and how far back (`RECALLED`), and lose that with the rest: of
+all workers one notices, and tells them all there is. It takes its time, since nothing hangs on it: at the post the
+ledger has the word, and until then a duplicate is merely auctioned.
 """
 
 from __future__ import annotations
@@ -15,20 +15,18 @@ from functools import partial
 
 from auction import log
 from auction.clock import Clock
-from auction.counters import scripts
 from auction.counters.counters import Counters
-from auction.counters.era import RECALLED, RECALLING
 from auction.counters.link import Link
+from auction.counters.naming import RECALLED, RECALLING
 from auction.errors import HouseError
 from auction.ledger.duplicates import bought_since
 from auction.ledger.reader import Reader
 from auction.market.campaigns import CampaignMarket
 from auction.market.market import Market
+from auction.reconcile.own_link import own_link
 
 TICK_S = 2.0
 PAGE = 500
-BOUND_MS = 10_000
-"""How long one call may take."""
 MARK_MS = 30_000
 """Who has not told a page for so long is dead, and another may begin."""
 
@@ -56,29 +54,29 @@ class Recalling:
 
     async def look(self, link: Link) -> None:
         """Tells the counters what they were not told yet, if nobody else is at it. Raises `HouseError`."""
-        campaigns = {
-            f"{campaign.id}:{sameness.name}": campaign
+        rules = {
+            f"{campaign.id}:{sameness.name}": (campaign, sameness.keep_ms)
             for campaign in self._market().campaigns.values()
             if campaign.duplicates is not None
             for sameness in campaign.duplicates.samenesses
             if sameness.at_ping
         }
-        if not campaigns:
+        if not rules:
             return
-        told = await link.call("HMGET", RECALLED, *campaigns)
-        missing = [name for name, known in zip(campaigns, told, strict=True) if known is None]
+        told = await link.call("HMGET", RECALLED, *rules)
+        reaches_ms = {name: int(told_ms or 0) for name, told_ms in zip(rules, told, strict=True)}
+        for name, (_, keep_ms) in rules.items():
+            if reaches_ms[name] > keep_ms:  # what is sold from now on is forgotten sooner
+                await link.call("HSET", RECALLED, name, keep_ms)
+        missing = [name for name, (_, keep_ms) in rules.items() if reaches_ms[name] < keep_ms]
         if not missing or not await link.call("SET", RECALLING, 1, "NX", "PX", MARK_MS):
             return
-        own = Link(self._redis_url, scripts.ALL, bound_ms=BOUND_MS, stall_ms=BOUND_MS)
-        try:
-            await own.open()
-            for campaign in {id(campaigns[name]): campaigns[name] for name in missing}.values():
+        async with own_link(self._redis_url) as own:
+            for campaign in {rules[name][0].id: rules[name][0] for name in missing}.values():
                 await self._recall(own, campaign)
             for name in missing:
-                await own.call("HSET", RECALLED, name, 1)
+                await own.call("HSET", RECALLED, name, rules[name][1])
             await own.call("DEL", RECALLING)
-        finally:
-            await own.close()
 
     async def _recall(self, link: Link, campaign: CampaignMarket) -> None:
         assert campaign.duplicates is not None

@@ -28,9 +28,10 @@ from time import monotonic
 import msgspec
 from sqlalchemy import Connection
 
-from auction.counters.counters import RETURN_TOLD_MS, RETURNS, Counters
+from auction.counters.counters import RETURN_TOLD_MS, Counters
 from auction.counters.leasing import PingCounts
 from auction.counters.mending import Fate, Look, Mending
+from auction.counters.naming import RETURNS, place_name
 from auction.ledger.afterwards import Freed, freed_since
 from auction.ledger.engine import is_postgresql
 from auction.ledger.reader import Reader
@@ -54,7 +55,6 @@ from auction.reconcile.comparing import (
     batches,
     caps_of,
     name_of,
-    place_of,
     plan_of,
 )
 from auction.reconcile.leased import Raising
@@ -238,7 +238,7 @@ class Reconciling:
     def _takes(self, offer: OpenOffer) -> bool:
         """Whether the place of this offer is taken where it is not kept."""
         old = self._now_ms - offer.sent_at_ms >= YOUNG_MS
-        return self._all_open or offer.answered or old or place_of(offer) in self._back
+        return self._all_open or offer.answered or old or place_name(offer) in self._back
 
     def _leaves(self, freed: Freed) -> bool:
         """Whether a return that the counters do not know is left to the worker that is about to tell them.

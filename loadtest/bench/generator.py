@@ -247,9 +247,8 @@ class _Lines:
             try:
                 answer = line.receive()
             except ConnectionError:
-                if (
-                    line not in self.idle
-                ):  # an idle one is closed by the server after a while: as it should be
+                # an idle one is closed by the server after a while: as it should be
+                if line not in self.idle:
                     raise LoadError("the server hung up in the middle") from None
                 self.idle.remove(line)
                 del self._by_fd[fd]

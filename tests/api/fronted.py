@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from auction.api.connection import Served
 from auction.api.front import Front, FrontLimits
 from auction.api.gate import Gate
+from auction.api.request import Served
 from tests.api.wired import Wired, wired
 
 QUICK = FrontLimits(sweep_s=0.02)

@@ -109,9 +109,8 @@ async def test_a_client_that_is_gone_before_it_is_taken_in_is_no_trouble() -> No
     await front.start(listening)
     for _ in range(3 * PER_TURN):
         with socket.create_connection(at) as client:
-            client.setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )  # it ends with a reset
+            # it ends with a reset
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     async with wired(f"http://{at[0]}:{at[1]}") as line:
         assert (await line.send("/one", b"{}")).status == 200
     await until(lambda: not front._connections)

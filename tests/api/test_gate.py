@@ -184,9 +184,8 @@ async def test_who_has_gone_meanwhile_never_begins() -> None:
             gone.write(ONE)
             await until(lambda: len(doors.pings.queue) == 1)
             sock = gone.writer.get_extra_info("socket")
-            sock.setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )  # it ends with a reset
+            # it ends with a reset
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         async with served.line() as line:
             line.write(ONE)
             await until(lambda: len(doors.pings.queue) == 2)

@@ -79,9 +79,8 @@ async def test_it_is_given_again_byte_for_byte(
     kept = await kept_by_counters(house)
     assert len(kept) > 100
     assert b"a.example" not in kept
-    reading_with(
-        house, monkeypatch, lambda: asyncio.sleep(0.2)
-    )  # a ledger that takes its time changes nothing
+    # a ledger that takes its time changes nothing
+    reading_with(house, monkeypatch, lambda: asyncio.sleep(0.2))
     for _ in range(2):
         assert await given(house, door, body) == (200, first, "true")
     assert len(await house.seen("a-co", "post")) == 1

@@ -38,6 +38,7 @@ NAMES = {
     *("auction_erased", "auction_retention_failed"),
     *("auction_counter_calls", "auction_counter_calls_failed", "auction_counter_calls_waiting"),
     *("auction_counters_up", "auction_counters_connects", "auction_counters_reloads"),
+    "auction_sentinels_silent",
     *("auction_counters_rebuilt", "auction_reconciles", "auction_windows_differed"),
     *("auction_places_freed", "auction_places_retaken", "auction_duplicates_recalled"),
     *("auction_holds", "auction_caps_refused"),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from auction.counters import embedded
 from auction.counters.embedded import EmbeddedValkey
 from auction.errors import OperatorError
 
@@ -137,6 +138,23 @@ def test_a_server_that_died_is_started_again_until_we_stop(tmp_path: Path) -> No
         assert ask(server, "GET a").endswith("1")
     assert server.pid is None
     wait_until_free(tmp_path / "valkey" / "valkey.lock")
+
+
+def test_the_folder_stays_ours_while_a_server_that_died_cannot_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(tmp_path) as server:
+        assert ask(server, "SET a 1") == "+OK"
+        kill(server)
+        with monkeypatch.context() as broken:
+            broken.setattr(embedded, "_binary", lambda: sys.executable)
+            with pytest.raises(OperatorError, match="ended at once"):
+                server.start()
+        with pytest.raises(OperatorError) as caught:
+            EmbeddedValkey(tmp_path).start()
+        assert caught.value.code == "data_dir_in_use"
+        server.start()
+        assert ask(server, "GET a").endswith("1")
 
 
 def test_start_does_nothing_while_it_runs(tmp_path: Path) -> None:

@@ -396,9 +396,8 @@ async def test_the_real_server_killed_and_started_again(tmp_path: Path) -> None:
         os.kill(server.pid, signal.SIGKILL)
         await until(lambda: not link.up)
         assert link.call("GET", "a").done()
-        await until(
-            lambda: server.pid is None
-        )  # its sockets close before it has ended; until then none is started
+        # its sockets close before it has ended; until then none is started
+        await until(lambda: server.pid is None)
         await asyncio.to_thread(server.start)
         await until(lambda: link.up)
         assert await link.call("GET", "a") == b"1"

@@ -208,6 +208,16 @@ async def test_release_gives_back_once(counters: Counters, kept: bool) -> None:
     assert await used(counters, SPEND) == 30_000_000
 
 
+async def test_release_of_what_is_held_leaves_what_is_kept(counters: Counters) -> None:
+    for ping_id in ("p", "q"):
+        await counters.hold(place(ping_id, PER_HOUR), NOW, UNTIL)
+    await counters.keep(place("q", PER_HOUR), NOW)
+    released = [await counters.release_held(place(ping_id, PER_HOUR), NOW) for ping_id in ("p", "q", "none")]
+    assert released == [True, False, False]
+    assert await used(counters, PER_HOUR) == 1
+    assert await counters.sold(place("q", PER_HOUR), NOW, 30_000_000)
+
+
 async def test_no_count_goes_below_0_when_counts_were_lost(counters: Counters) -> None:
     await counters.keep(place("p", PER_HOUR, SPEND), NOW)
     await counters.link.call("DEL", "{buyer:b}:counts")
@@ -259,9 +269,8 @@ async def test_counts_of_windows_long_past_are_forgotten(counters: Counters) -> 
         at_ms = NOW + day * 24 * HOUR
         assert await counters.keep(place(f"p{day}", PER_HOUR), at_ms) == KEPT
         assert await counters.link.call("HLEN", "{buyer:b}:counts") <= 3
-    assert await counters.release(
-        place("p0", PER_HOUR), at_ms
-    )  # its window is forgotten: nothing to give back
+    # its window is forgotten: nothing to give back
+    assert await counters.release(place("p0", PER_HOUR), at_ms)
     assert await used(counters, PER_HOUR, NOW) == 0
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from auction.counters.counters import MARKED_MS, RETURNS, Counters
-from auction.counters.mending import Counted, Mended, Mending, WindowMend, mark_of
+from auction.counters.counters import MARKED_MS, Counters
+from auction.counters.mending import Counted, Mended, Mending, WindowMend
+from auction.counters.naming import RETURNS, mark_name
 from tests.counters.test_mending import LEADS, NAMES, NOW, PRICE, SPEND, UNTIL, place, used, window
 
 DAY_MS = 86_400_000
@@ -51,7 +52,7 @@ async def test_a_look_tells_what_was_given_back(counters: Counters) -> None:
     await sell(counters, "p1")
     await counters.returned(place("p1"), NOW, NOW)
     look = await counters.look("b", [RETURNS, *NAMES], NOW)
-    assert look.returned == {mark_of("p1/o", name) for name in NAMES}
+    assert look.returned == {mark_name("p1/o", name) for name in NAMES}
     assert look.windows[RETURNS] == Counted(1, 0)
 
 
@@ -63,7 +64,7 @@ async def test_what_was_mended_is_not_given_back_again(counters: Counters) -> No
         {},
         [],
         UNTIL,
-        [mark_of("p1/o", NAMES[0])],
+        [mark_name("p1/o", NAMES[0])],
         NOW + MARKED_MS,
     )
     assert plan.changes

@@ -83,9 +83,8 @@ class OwnPostgres:
         server, self._server = self._server, None
         if server is None:
             return
-        server.send_signal(
-            signal.SIGQUIT
-        )  # what was promised is in its log of writes, and nobody will read it
+        # what was promised is in its log of writes, and nobody will read it
+        server.send_signal(signal.SIGQUIT)
         try:
             server.wait(within_s)
         except subprocess.TimeoutExpired:

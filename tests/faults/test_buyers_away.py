@@ -118,9 +118,8 @@ async def test_a_ping_is_answered_by_its_deadline_and_without_the_buyer(away: Aw
     await spoil(away.link, fault)
     for number in range(4):
         answer = await away.ping(f"spoiled-{number}")
-        well = isinstance(
-            fault, HalfClose | Oversize
-        )  # its answer came whole: what follows it is not waited for
+        # its answer came whole: what follows it is not waited for
+        well = isinstance(fault, HalfClose | Oversize)
         assert answer["payout"] in ((30, 20) if well else (20,))
     await away.link.heal()
     await until(lambda number: away.ping(f"healed-{number}"), lambda answer: answer["payout"] == 30)

@@ -95,9 +95,8 @@ async def hold_pings_to_the_rule(house: House, recorder: Recorder, campaign: Cam
         spec.name: digest_of(spec.type, lead[spec.name]) for spec in campaign.fields if spec.hashed_in_ping
     }
     recorder.taken()
-    if (
-        pinged.keys() | hashed.keys() != lead.keys()
-    ):  # what names a person, or comes later, is refused in a ping
+    # what names a person, or comes later, is refused in a ping
+    if pinged.keys() | hashed.keys() != lead.keys():
         status, answer = await house.post("/ping", {"campaign": campaign.id, "lead": lead})
         assert (status, answer["code"]) == (422, "bad_fields")
         assert {mistake["field"] for mistake in answer["errors"]} == {

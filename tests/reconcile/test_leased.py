@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auction.counters.blocks import Block
-from auction.counters.leasing import PingCounts, Raise, name_of
+from auction.counters.leasing import PingCounts, Raise
+from auction.counters.naming import window_name
 from auction.market.model import Per
 from auction.market.windows import FOREVER_MS, CapRule, Window
 from auction.ping_leases import PingLease
@@ -269,7 +270,7 @@ def test_of_two_looks_the_smaller_difference_counts() -> None:
 
 async def test_a_count_is_raised_where_it_is_as_it_was_seen(house: House) -> None:
     counts = PingCounts(house.exchange.link)
-    one, other = name_of("k", 0), name_of("l", 0)
+    one, other = window_name("k", 0), window_name("l", 0)
     both = [Raise(one, NOON_MS + 1, False, 0, 7), Raise(other, NOON_MS + 1, True, 0, 3)]
     assert await counts.raise_to("ann", both, NOON_MS)
     assert not await counts.raise_to("ann", both, NOON_MS)

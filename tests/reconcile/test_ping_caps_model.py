@@ -19,10 +19,10 @@ from auction.clock import MovedClock
 from auction.counters import allowances, scripts
 from auction.counters.allowances import Allowances
 from auction.counters.counters import Counters
-from auction.counters.era import HOUSE
 from auction.counters.faults import CountersUnavailable
 from auction.counters.leasing import PingCounts
 from auction.counters.link import Link
+from auction.counters.naming import HOUSE
 from auction.ledger.engine import open_engine
 from auction.ledger.faults import away
 from auction.ledger.lease_book import LeaseBookOfWorker
@@ -347,9 +347,8 @@ async def test_a_frozen_worker_spends_what_it_had_and_no_more(stage: Stage) -> N
     assert in_hand > 0
     day = "o:w:pings:day", NOON_MS - 12 * HOUR
     async with asyncio.timeout(20):
-        while (
-            stage.spent[day] < 700 - in_hand
-        ):  # it may hear of the loss only now, and is refused for a moment
+        # it may hear of the loss only now, and is refused for a moment
+        while stage.spent[day] < 700 - in_hand:
             await other.spend("w", 100)
     assert await other.spend("w", 100) == 0
     assert await frozen.spend("w", 200) == in_hand

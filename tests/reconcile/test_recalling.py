@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
-from auction.counters.era import HOUSE, RECALLED, RECALLING
+from auction.catalogue.reading import Source, read_catalogue
+from auction.changes.applying import apply_catalogue
+from auction.counters import scripts
+from auction.counters.link import Link
+from auction.counters.naming import HOUSE, RECALLED, RECALLING
+from auction.counters.scripts import Script
+from auction.ledger.engine import open_engine
 from auction.reconcile import recalling
-from tests.house import House
-from tests.ping.test_inbound import BY_HASH, DIGEST, MANNERS, ORDERS, SAME_PHONE, ping, sell
+from tests.api.wired import until
+from tests.house import NOON_MS, House, catalogue
+from tests.ping.test_inbound import BY_HASH, DAY_MS, DIGEST, MANNERS, ORDERS, SAME_PHONE, ping, sell
 
 Open = Callable[..., Any]
 RULED = [{**ORDERS[0], "duplicates": SAME_PHONE}, ORDERS[1]]
@@ -56,20 +63,65 @@ async def sell_to(house: House, phone: str) -> list[str]:
     return list(sold["buyers"])
 
 
-async def test_after_a_rebuild_all_is_told_again(open_sqlite_house: Open) -> None:
+async def test_where_a_rule_reaches_further_back_more_is_told(open_sqlite_house: Open) -> None:
+    """What was sold before that, the counters may have forgotten: also where it reached as far once."""
+    ruled = {**BY_HASH, "duplicates": SAME_PHONE}
+    house: House = await open_sqlite_house(ORDERS, MANNERS, campaign=ruled)
+    await until_told(house)
+    assert (await sell(house, phone=DIGEST))["status"] == "sold"
+    link, recalling = house.exchange.link, house.exchange.recalling
+    await link.call("DEL", *await link.call("KEYS", "*:bought:*"))
+    for days, knows in ((29, False), (30, True)):
+        before = recalling.recalled
+        await apply(house, campaign={**ruled, "duplicates": {**SAME_PHONE, "days": days}})
+        await recalling.look(link)
+
+        async def told(days: int = days) -> bool:
+            reach_ms = max(map(int, await link.call("HVALS", RECALLED)))
+            return reach_ms == days * DAY_MS
+
+        await until(told)
+        assert (recalling.recalled > before) == knows
+        assert (await ping(house, phone=DIGEST, bill=days)).get("reason") == ("duplicate" if knows else None)
+
+
+async def apply(house: House, **changes: Any) -> None:
+    """The house trades on another catalogue."""
+    text = catalogue(ORDERS, mock_url=house.mock.url, **changes)
+    version = house.exchange.floor.market.version
+    engine = open_engine(house.exchange.settings.ledger_url)
+    try:
+        entries = read_catalogue([Source("test.yaml", text)])
+        await asyncio.to_thread(apply_catalogue, engine, entries, NOON_MS, "test")
+    finally:
+        engine.dispose()
+    await until(lambda: house.exchange.floor.market.version > version)
+
+
+async def test_after_a_rebuild_all_is_told_again(
+    open_sqlite_house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     house: House = await open_sqlite_house(ORDERS, MANNERS, campaign={**BY_HASH, "duplicates": SAME_PHONE})
     await until_told(house)
     assert (await sell(house, phone=DIGEST))["status"] == "sold"
     link = house.exchange.link
     rebuilds = house.exchange.rebuilding.rebuilds
-    await link.call(
-        "DEL", HOUSE, *await link.call("KEYS", "*:bought:*")
-    )  # what they are good for is not known
+    run, known = Link.run, []
+
+    def looked(self: Link, script: Script, read: Any, *arguments: Any) -> Any:
+        if script is scripts.SETTLE_ERA:
+            known.append(self.call("EXISTS", RECALLED))
+        return run(self, script, read, *arguments)
+
+    monkeypatch.setattr(Link, "run", looked)
+    # what they are good for is not known
+    await link.call("DEL", HOUSE, *await link.call("KEYS", "*:bought:*"))
     async with asyncio.timeout(20):
         while house.exchange.rebuilding.rebuilds == rebuilds:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         while (await house.get("/readyz"))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    assert {await each for each in known} == {0}, "also where the worker ends right behind the rebuild"
     await until_told(house)
     assert (await ping(house, phone=DIGEST))["reason"] == "duplicate"
 

@@ -53,9 +53,8 @@ def read_received(journals: Iterable[Path], clock_offset_ms: int = 0) -> list[Re
     found = []
     for journal in journals:
         for line in journal.read_bytes().splitlines() if journal.exists() else ():
-            with contextlib.suppress(
-                msgspec.DecodeError
-            ):  # the last line of one that was killed; a spoiled body
+            # the last line of one that was killed; a spoiled body
+            with contextlib.suppress(msgspec.DecodeError):
                 kept = decode(line)
                 body = decode_body(kept.body.encode("latin-1"))
                 answered = "nothing" if kept.outcome is None else kept.outcome
