@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings
 from typing import Any
 
 import aiohttp
@@ -89,6 +90,21 @@ async def test_what_is_no_form_is_400(body: bytes, kind: bytes) -> None:
     with pytest.raises(SellerError) as caught:
         await read_parts(body, kind)
     assert (caught.value.status, caught.value.code) == (400, "bad_form")
+
+
+@pytest.mark.parametrize("named", [b"idna", b"zlib", b"made-up-by-a-sender", b'"utf-8;x"', b"utf\xfc8", b""])
+async def test_no_codec_is_looked_up_that_a_sender_names(named: bytes) -> None:
+    body, kind = in_parts(b'name="a"\r\n\r\nx')
+    with pytest.raises(SellerError) as caught:
+        await read_parts(body, kind + b"; charset=" + named)
+    assert (caught.value.status, caught.value.code) == (400, "bad_form")
+    assert not any("sender" in (name or "") for name in encodings._cache)
+
+
+@pytest.mark.parametrize("named", [b"utf-8", b'"UTF-8"', b"US-ASCII", b"utf-8 "])
+async def test_the_usual_character_sets_are_taken(named: bytes) -> None:
+    body, kind = in_parts(b'name="a"\r\n\r\nx')
+    assert await read_parts(body, kind + b"; charset=" + named) == {"a": "x"}
 
 
 async def test_texts_come_as_they_were_sent() -> None:
