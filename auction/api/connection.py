@@ -5,7 +5,8 @@ another Content-Length, a folded header, a bare LF, a chunk size that is none ar
 see where a request ends. What it lets through and HTTP does not is refused here.
 
 Nothing is without a bound: the bytes and the number of the headers, the time for a head and for a body, requests that
-wait behind another, what of a body is kept that its door does not take, what is read of a body that nobody wants.
+wait behind another and their bodies, what of a body is kept that its door does not take, what is read of a body that
+nobody wants, answers that their client does not take: the next request begins when there is room for its answer.
 Time is kept by one sweep for all connections (`Front`): there is no timer here.
 """
 
@@ -83,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._front.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._unfed or len(data) > _PIECE or len(self._waiting) >= MOST_WAITING:
+        if self._unfed or len(data) > _PIECE or (self._waiting and self._has_enough()):
             self._unfed += data
             self._feed_on()
         else:
@@ -115,6 +116,8 @@ class Connection(asyncio.Protocol):
         self._since_s = self._front.now_s
         if self._running is not None:
             self._running.wake()
+        elif not self._ending:
+            self._next()
 
     # -- what the front tells ------------------------------------------------------------------------
 
@@ -280,7 +283,7 @@ class Connection(asyncio.Protocol):
 
     def _feed_on(self) -> None:
         """Feeds what came at once, in pieces, until so many requests wait that their sender has to."""
-        while self._unfed and len(self._waiting) < MOST_WAITING and not self._is_full():
+        while self._unfed and not self._has_enough() and not self._is_full():
             piece, self._unfed = self._unfed[:_PIECE], self._unfed[_PIECE:]
             self._feed(piece)
             if self._parser is None:
@@ -290,6 +293,11 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
+
+    def _has_enough(self) -> bool:
+        """Whether as many requests wait as may, or requests with as much in their bodies."""
+        waiting = self._waiting
+        return len(waiting) >= MOST_WAITING or sum(one.unread for one in waiting) > HIGH_WATER
 
     def _is_full(self) -> bool:
         """Whether as much of a body waits for its door as may."""
@@ -333,7 +341,10 @@ class Connection(asyncio.Protocol):
     # -- answering -----------------------------------------------------------------------------------
 
     def _next(self) -> None:
-        """Begins with the next request, if there is one; or tells why there is no further one."""
+        """Begins with the next request, if there is one; or tells why there is no further one. Not while the client
+        leaves answers lying: `resume_writing` goes on."""
+        if self.paused:
+            return
         if self._waiting:
             self._running = request = self._waiting.popleft()
             gate = self._front.gate
