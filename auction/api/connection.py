@@ -270,6 +270,7 @@ class Connection(asyncio.Protocol):
             parser.feed_data(data)
         except HttpParserUpgrade as stop:
             self._decline_upgrade(data[stop.args[0] :])
+            data = b""  # what follows was fed, and measured, there
         except HttpParserError as error:
             if not (
                 self._last and self._reading is None

@@ -229,6 +229,14 @@ async def test_a_client_that_offers_another_protocol_is_served_in_this_one(line:
     assert await line.closed()
 
 
+async def test_many_such_offers_at_once_are_no_long_head(line: Wired) -> None:
+    offer = b"GET /%d HTTP/1.1\r\nhost: x\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"
+    wanted = 600
+    line.write(*(offer % number for number in range(wanted)))
+    for number in range(wanted):
+        assert (await line.answer()).json["path"] == f"/{number}"
+
+
 async def test_targets(line: Wired) -> None:
     for target, path, query in (
         (b"/a%20b?c=%20d#e", "/a b", "c=%20d"),
