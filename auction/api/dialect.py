@@ -27,6 +27,8 @@ _USUAL = "application/json, application/x-www-form-urlencoded or multipart/form-
 CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1"})
 """Of forms in parts. Which codec is looked up must not be a sender's to say: Python remembers every name that it was
 asked for, for good, and some codecs (`idna`) take a tenth of a second over a body."""
+MOST_TYPE = 512
+"""Bytes in the content type of a form in parts: a boundary has 70 at most, and to read a long one takes long."""
 MOST_PAIRS = 1_000
 """How many names a form or a query may hold."""
 
@@ -74,6 +76,8 @@ async def read_parts(body: bytes, content_type: bytes) -> dict[str, str]:
     async def pieces() -> AsyncGenerator[bytes, None]:
         yield body
 
+    if len(content_type) > MOST_TYPE:
+        raise SellerError(400, "bad_form", f"The content type is above {MOST_TYPE} bytes.")
     _, told = parse_options_header(content_type)
     if told.get(b"charset", b"utf-8").strip().lower() not in CHARSETS:
         raise SellerError(400, "bad_form", "Send the form as UTF-8.")

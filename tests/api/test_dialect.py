@@ -8,7 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from auction.api.dialect import read_parts
+from auction.api import dialect
+from auction.api.dialect import MOST_TYPE, read_parts
 from auction.errors import SellerError
 from tests.api.conftest import OpenDoors
 from tests.house import KEY, KEY_HASH, House
@@ -89,6 +90,14 @@ async def test_what_is_no_lead_is_told(house: House) -> None:
 async def test_what_is_no_form_is_400(body: bytes, kind: bytes) -> None:
     with pytest.raises(SellerError) as caught:
         await read_parts(body, kind)
+    assert (caught.value.status, caught.value.code) == (400, "bad_form")
+
+
+async def test_a_long_content_type_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each `;` behind a quote that does not end would be another look at all of it."""
+    monkeypatch.setattr(dialect, "parse_options_header", pytest.fail)
+    with pytest.raises(SellerError) as caught:
+        await read_parts(b"x", b'multipart/form-data; a="' + b";" * MOST_TYPE)
     assert (caught.value.status, caught.value.code) == (400, "bad_form")
 
 
