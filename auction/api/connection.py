@@ -18,15 +18,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
-from httptools import (
-    HttpParserError,
-    HttpParserUpgrade,
-    HttpRequestParser,
-)
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from auction.api.heads import bad_http, check_head, fault_of, head_size, head_too_large, split_target
-from auction.api.request import HIGH_WATER, Request, whole_response
-from auction.api.wire import PROBLEM_TYPE, problem
+from auction.api.request import HIGH_WATER, Request, head_without, last_problem
 from auction.errors import ExchangeError, SellerError
 
 if TYPE_CHECKING:
@@ -333,17 +328,13 @@ class Connection(asyncio.Protocol):
         if scope["method"] == "CONNECT":
             self._refuse("bad_http", SellerError(405, "wrong_method", "This is no proxy."))
             return
-        lines = [b"%b: %b\r\n" % pair for pair in scope["headers"] if pair[0] != b"upgrade"]
         self._parser = HttpRequestParser(self)
-        self._feed(
-            b"%b %b HTTP/1.1\r\n%b\r\n%b" % (scope["method"].encode(), self._url, b"".join(lines), rest)
-        )
+        self._feed(head_without(b"upgrade", scope["method"].encode(), self._url, scope["headers"]) + rest)
 
     # -- answering -----------------------------------------------------------------------------------
 
     def _next(self) -> None:
-        """Begins with the next request, if there is one; or tells why there is no further one. Not while the client
-        leaves answers lying: `resume_writing` goes on."""
+        """Begins with the next request, or tells why there is none; not while the client leaves answers lying."""
         if self.paused:
             return
         if self._waiting:
@@ -380,9 +371,7 @@ class Connection(asyncio.Protocol):
     def _tell_refusal(self) -> None:
         error, self._refusal = self._refusal, None
         assert error is not None
-        status, body, headers = problem(error)
-        lines = [(name.encode(), value.encode()) for name, value in (*headers, ("connection", "close"))]
-        self.write(whole_response(status, [PROBLEM_TYPE, *lines], body))
+        self.write(last_problem(error))
         self._end()
 
     def _give_up(self, request: Request) -> None:
