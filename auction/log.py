@@ -16,6 +16,8 @@ import msgspec
 
 _LOGGER = logging.getLogger("auction")
 _LOOP = "asyncio"
+_OF_SENDERS = ("python_multipart",)
+"""Libraries that warn of what strangers send, with bytes of it: a line for each bad form, as many as they like."""
 _WITHOUT_VALUES = re.compile(r"[\n(<]")
 """What asyncio says of a task or a callback goes on with its representation, and in that are arguments and the words of
 errors: somebody's lead, it may be. The traceback says where it was."""
@@ -62,6 +64,8 @@ def set_up(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
     _LOGGER.setLevel(level.upper())
+    for name in _OF_SENDERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
 
 

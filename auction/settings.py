@@ -18,7 +18,7 @@ from msgspec import Meta
 from auction.errors import OperatorError
 
 PREFIX: Final = "AUCTION_"
-SECRETS: Final = frozenset(("secret_key", "database_url", "redis_url"))
+SECRETS: Final = frozenset(("secret_key", "database_url", "redis_url", "metrics_key"))
 """Their values are never shown: a URL may hold a password."""
 
 _FIFTY_YEARS_MS: Final = 1_577_880_000_000
@@ -46,6 +46,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="32 bytes, base64 or hex, that seal personal data (several: newest first, commas between); "
             "else made in the data folder."
+        ),
+    ] = None
+    metrics_key: Annotated[
+        str | None,
+        Meta(
+            description="What whoever asks for /metrics sends as a bearer token; without it everybody who reaches the "
+            "port may read prices and margins there."
         ),
     ] = None
     allow_private_buyers: Annotated[

@@ -82,6 +82,12 @@ def test_of_libraries_only_warnings_come_through_with_their_name(capsys: pytest.
     assert second["logger"] == "py.warnings"
 
 
+def test_a_bad_form_is_its_senders_and_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up("debug")
+    logging.getLogger("python_multipart.multipart").warning("Expected boundary character %r, got %r", 45, 65)
+    assert lines(capsys) == []
+
+
 def test_a_bug_has_its_traceback_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     log.set_up("error")
     try:

@@ -5,7 +5,8 @@ another Content-Length, a folded header, a bare LF, a chunk size that is none ar
 see where a request ends. What it lets through and HTTP does not is refused here.
 
 Nothing is without a bound: the bytes and the number of the headers, the time for a head and for a body, requests that
-wait behind another, what of a body is kept that its door does not take, what is read of a body that nobody wants.
+wait behind another and their bodies, what of a body is kept that its door does not take, what is read of a body that
+nobody wants, answers that their client does not take: the next request begins when there is room for its answer.
 Time is kept by one sweep for all connections (`Front`): there is no timer here.
 """
 
@@ -16,15 +17,10 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
-from httptools import (
-    HttpParserError,
-    HttpParserUpgrade,
-    HttpRequestParser,
-)
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from auction.api.heads import bad_http, check_head, fault_of, head_size, head_too_large, split_target
-from auction.api.request import HIGH_WATER, Request, whole_response
-from auction.api.wire import PROBLEM_TYPE, problem
+from auction.api.request import HIGH_WATER, Request, head_without, last_problem
 from auction.errors import ExchangeError, SellerError
 
 if TYPE_CHECKING:
@@ -72,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._front.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._unfed or len(data) > _PIECE or len(self._waiting) >= MOST_WAITING:
+        if self._unfed or len(data) > _PIECE or (self._waiting and self._has_enough()):
             self._unfed += data
             self._feed_on()
         else:
@@ -104,6 +100,8 @@ class Connection(asyncio.Protocol):
         self._since_s = self._front.now_s
         if self._running is not None:
             self._running.wake()
+        elif not self._ending:
+            self._next()
 
     # -- what the front tells ------------------------------------------------------------------------
 
@@ -256,6 +254,7 @@ class Connection(asyncio.Protocol):
             parser.feed_data(data)
         except HttpParserUpgrade as stop:
             self._decline_upgrade(data[stop.args[0] :])
+            data = b""  # what follows was fed, and measured, there
         except HttpParserError as error:
             # what comes behind the last request is not ours to read
             if not (self._last and self._reading is None):
@@ -268,7 +267,7 @@ class Connection(asyncio.Protocol):
 
     def _feed_on(self) -> None:
         """Feeds what came at once, in pieces, until so many requests wait that their sender has to."""
-        while self._unfed and len(self._waiting) < MOST_WAITING and not self._is_full():
+        while self._unfed and not self._has_enough() and not self._is_full():
             piece, self._unfed = self._unfed[:_PIECE], self._unfed[_PIECE:]
             self._feed(piece)
             if self._parser is None:
@@ -278,6 +277,11 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
+
+    def _has_enough(self) -> bool:
+        """Whether as many requests wait as may, or requests with as much in their bodies."""
+        waiting = self._waiting
+        return len(waiting) >= MOST_WAITING or sum(one.unread for one in waiting) > HIGH_WATER
 
     def _is_full(self) -> bool:
         """Whether as much of a body waits for its door as may."""
@@ -312,16 +316,15 @@ class Connection(asyncio.Protocol):
         if scope["method"] == "CONNECT":
             self._refuse("bad_http", SellerError(405, "wrong_method", "This is no proxy."))
             return
-        lines = [b"%b: %b\r\n" % pair for pair in scope["headers"] if pair[0] != b"upgrade"]
         self._parser = HttpRequestParser(self)
-        self._feed(
-            b"%b %b HTTP/1.1\r\n%b\r\n%b" % (scope["method"].encode(), self._url, b"".join(lines), rest)
-        )
+        self._feed(head_without(b"upgrade", scope["method"].encode(), self._url, scope["headers"]) + rest)
 
     # -- answering -----------------------------------------------------------------------------------
 
     def _next(self) -> None:
-        """Begins with the next request, if there is one; or tells why there is no further one."""
+        """Begins with the next request, or tells why there is none; not while the client leaves answers lying."""
+        if self.paused:
+            return
         if self._waiting:
             self._running = request = self._waiting.popleft()
             gate = self._front.gate
@@ -356,9 +359,7 @@ class Connection(asyncio.Protocol):
     def _tell_refusal(self) -> None:
         error, self._refusal = self._refusal, None
         assert error is not None
-        status, body, headers = problem(error)
-        lines = [(name.encode(), value.encode()) for name, value in (*headers, ("connection", "close"))]
-        self.write(whole_response(status, [PROBLEM_TYPE, *lines], body))
+        self.write(last_problem(error))
         self._end()
 
     def _give_up(self, request: Request) -> None:

@@ -1,6 +1,8 @@
 """The doors that describe the others: `GET /openapi.json` and `GET /docs`.
 
-A document is made when it is first asked for, and kept while its market lasts.
+A document is made when it is first asked for, and kept while its market lasts (the one for everybody while the house is
+called the same). That takes a while, so one is made at a time, and whoever asks for it meanwhile gets it too: strangers
+may ask as often as they like.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from auction.api.document.openapi import document
 from auction.api.document.page import page
 from auction.api.wire import encode_json, headers_of, key_of
 from auction.exchange import Exchange
+from auction.market.market import Market
 from auction.market.model import Campaign, House, Seller
 
 MOST_KEPT = 64
@@ -29,6 +32,8 @@ class DescribingDoor:
         self._exchange = exchange
         self._kept: dict[tuple[str, str | None], bytes] = {}
         self._kept_of = -1
+        self._kept_house: House | None = None
+        self._making = asyncio.Lock()
 
     def routes(self) -> list[Route]:
         """Where it is to be found."""
@@ -56,13 +61,15 @@ class DescribingDoor:
 
     async def _told(self, form: str, seller_id: str | None) -> bytes:
         """Made in a thread: that takes a while, for so many doors."""
-        market = self._exchange.floor.market
-        if self._kept_of != market.version or len(self._kept) >= MOST_KEPT:
-            self._kept.clear()
-            self._kept_of = market.version
-        told = self._kept.get((form, seller_id))
-        if told is None:
-            seller = market.sellers[seller_id] if seller_id is not None else None
+        told = self._kept_for(self._exchange.floor.market).get((form, seller_id))
+        if told is not None:
+            return told
+        async with self._making:
+            market = self._exchange.floor.market
+            told = self._kept_for(market).get((form, seller_id))
+            if told is not None:  # somebody else asked for it
+                return told
+            seller = market.sellers.get(seller_id) if seller_id is not None else None
             open_to = seller.campaigns if seller is not None else ()
             campaigns = [one for one in market.catalogue.campaigns if one.id in open_to]
             told = await asyncio.to_thread(
@@ -71,6 +78,16 @@ class DescribingDoor:
             if self._kept_of == market.version:
                 self._kept[form, seller_id] = told
         return told
+
+    def _kept_for(self, market: Market) -> dict[tuple[str, str | None], bytes]:
+        """What is kept for this market."""
+        if self._kept_of != market.version or len(self._kept) >= MOST_KEPT:
+            house, self._kept_house = self._kept_house, market.house
+            self._kept = {
+                of: told for of, told in self._kept.items() if of[1] is None and house == market.house
+            }
+            self._kept_of = market.version
+        return self._kept
 
 
 def _made(form: str, house: House, campaigns: Sequence[Campaign], seller: Seller | None) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from msgspec.structs import replace
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Receive, Scope
@@ -23,6 +24,11 @@ from auction.market.doors import DoorNames
 FORM = b"application/x-www-form-urlencoded"
 PARTS = b"multipart/form-data"
 _USUAL = "application/json, application/x-www-form-urlencoded or multipart/form-data"
+CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1"})
+"""Of forms in parts. Which codec is looked up must not be a sender's to say: Python remembers every name that it was
+asked for, for good, and some codecs (`idna`) take a tenth of a second over a body."""
+MOST_TYPE = 512
+"""Bytes in the content type of a form in parts: a boundary has 70 at most, and to read a long one takes long."""
 MOST_PAIRS = 1_000
 """How many names a form or a query may hold."""
 
@@ -70,13 +76,18 @@ async def read_parts(body: bytes, content_type: bytes) -> dict[str, str]:
     async def pieces() -> AsyncGenerator[bytes, None]:
         yield body
 
+    if len(content_type) > MOST_TYPE:
+        raise SellerError(400, "bad_form", f"The content type is above {MOST_TYPE} bytes.")
+    _, told = parse_options_header(content_type)
+    if told.get(b"charset", b"utf-8").strip().lower() not in CHARSETS:
+        raise SellerError(400, "bad_form", "Send the form as UTF-8.")
     headers = Headers({"content-type": content_type.decode("latin-1")})
     parser = MultiPartParser(
         headers, pieces(), max_files=MOST_PAIRS, max_fields=MOST_PAIRS, max_part_size=len(body)
     )
     try:
         form = await parser.parse()
-    except (MultiPartException, ValueError):  # some character sets are no text
+    except MultiPartException:
         raise SellerError(400, "bad_form", "The form is not multipart/form-data, or too long.") from None
     pairs, files = [], []
     for name, value in form.multi_items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from auction import log
+from auction.api.wire import headers_of, key_of
+from auction.errors import SellerError
 from auction.exchange import Exchange
 from auction.measures import families_of
 from auction.process import is_alive
@@ -55,7 +58,14 @@ class MetricsDoor:
         return [Route("/metrics", self.metrics, methods=["GET"])]
 
     async def metrics(self, request: Request) -> Response:
-        """All workers' counts together."""
+        """All workers' counts together. Raises `SellerError` 401 where there is a key for them, and it was not sent."""
+        wanted = self._exchange.settings.metrics_key
+        if wanted is not None:
+            given = key_of(headers_of(request.scope)) or ""
+            if not hmac.compare_digest(given.encode("latin-1"), wanted.encode()):
+                raise SellerError(
+                    401, "unknown_key", "Send the key of /metrics as Authorization: Bearer KEY."
+                )
         families = added_up([*self._known(), *self._others()])
         return Response(to_text(families), headers={"content-type": CONTENT_TYPE})
 

@@ -12,6 +12,8 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from auction import log
+from auction.api.wire import PROBLEM_TYPE, problem
+from auction.errors import ExchangeError
 
 Message = MutableMapping[str, Any]
 Served = Callable[
@@ -210,12 +212,20 @@ class Request:
         await self._waiter
 
 
-def whole_response(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
-    """A response of one piece, for what is said where there is no request."""
-    return b"%b\r\n%b" % (head_of(status, headers, body), body)
+def last_problem(error: ExchangeError) -> bytes:
+    """What a connection ends with where there is no request to answer."""
+    status, body, told = problem(error)
+    lines = [(name.encode(), value.encode()) for name, value in (*told, ("connection", "close"))]
+    return b"%b\r\n%b" % (head_of(status, [PROBLEM_TYPE, *lines], body), body)
 
 
 def head_of(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
     """Status and headers, without the blank line."""
     lines = b"".join([b"%b: %b\r\n" % (name, value) for name, value in headers])
     return b"%b%bcontent-length: %d\r\n" % (_STATUS_LINES[status], lines, len(body))
+
+
+def head_without(name: bytes, method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A head of HTTP/1.1 as it came, but for one of its headers."""
+    lines = [b"%b: %b\r\n" % pair for pair in headers if pair[0] != name]
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, b"".join(lines))

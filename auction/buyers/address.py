@@ -3,6 +3,10 @@
 A buyer's URL is another company's text. Without a rule it could point the house at its own network (SSRF),
 also by a name that resolves to a public address when it is checked and to a private one when it is used. So
 the rule is applied to the addresses that a name resolved to, and the very same addresses are connected to.
+
+And it could keep others from being found: the system's resolver may hang for half a minute where a buyer's name server
+does not answer, and a loop asks for a few names at once only (uvloop for two). So a name is asked for in a thread of
+its own, and by one at a time: a name that hangs takes that thread, and no more.
 """
 
 from __future__ import annotations
@@ -10,10 +14,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import threading
+from concurrent.futures import Future
 from typing import Any
 
 import msgspec
 
+MOST_LOOK_UPS = 256
+"""Names that are asked for at one time; for one more there is no answer."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 _REFUSED_V4 = tuple(
@@ -75,12 +83,43 @@ async def resolve(host: str, port: int, *, allow_private: bool, timeout_s: float
 
     Raises `OSError` where there are none, `TimeoutError` (also an `OSError`) where no answer comes in time.
     """
-    loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        found = await asyncio.shield(asyncio.wrap_future(_look_up(host, port)))
     allowed = tuple(
         Address(int(family), sockaddr)
         for family, _, _, _, sockaddr in found
         if allow_private or is_public(str(sockaddr[0]))
     )
     return Resolved(allowed, len(found) - len(allowed))
+
+
+_under_way: dict[tuple[str, int], Future[list[Any]]] = {}
+
+
+def _look_up(host: str, port: int) -> Future[list[Any]]:
+    """What the system says of a name; the same for all who ask while it has not answered yet. Raises `OSError`."""
+    asked = host, port
+    found = _under_way.get(asked)
+    if found is None:
+        if len(_under_way) >= MOST_LOOK_UPS:
+            raise OSError("too many names are being asked for")
+        _under_way[asked] = found = Future()
+        # A daemon: an end of the process does not wait for a name server.
+        thread = threading.Thread(target=_ask, args=(asked, found), name="name", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            del _under_way[asked]
+            raise OSError(str(error)) from None
+    return found
+
+
+def _ask(asked: tuple[str, int], found: Future[list[Any]]) -> None:
+    try:
+        told = socket.getaddrinfo(*asked, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except Exception as error:
+        _under_way.pop(asked, None)
+        found.set_exception(error)
+    else:
+        _under_way.pop(asked, None)
+        found.set_result(told)

@@ -20,6 +20,9 @@ def client_context(ca_file: str | None) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise OperatorError("ca_file", f"ca_file {ca_file!r} is not readable as PEM: {error}") from None
+    # A server that begins a handshake anew (TLS 1.2) and stalls makes writes wait for reads on a socket that can be
+    # written: the loop would go round and round.
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     return context
 

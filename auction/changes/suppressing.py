@@ -48,7 +48,8 @@ def load(
         _, reader = list_in(conn, wanted.list_id)
     form = wanted.hashed or "sha256"
     read = hash_reader(prints, form) if wanted.hashed else value_reader(prints, reader, form)
-    gathered = gather(lines, read)
+    written = value_reader(prints, reader, form, as_written=True)
+    gathered = gather(lines, read, written if wanted.way == "remove" and not wanted.hashed else None)
     if not wanted.nothing_too and (not gathered.lines or gathered.bad == gathered.lines):
         told = Loaded(gathered.lines, gathered.bad, tuple(gathered.bad_lines))
         raise OperatorError("nothing_to_load", f"{source}: {told.told()}; nothing was changed")

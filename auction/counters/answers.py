@@ -81,6 +81,10 @@ class Expired(msgspec.Struct, frozen=True):
     """The offer's time is over."""
 
 
+class Anothers(msgspec.Struct, frozen=True):
+    """The ping is not this seller's."""
+
+
 class Unknown(msgspec.Struct, frozen=True):
     """No ping of this id is known (any more)."""
 
@@ -89,6 +93,7 @@ HELD = Held()
 KEPT = Kept()
 EXPIRED = Expired()
 UNKNOWN = Unknown()
+ANOTHERS = Anothers()
 
 
 def held(reply: int | list[Any]) -> Held | Full:
@@ -106,7 +111,7 @@ def full(reply: list[Any]) -> Full:
     return Full(reply[0].decode(), reply[1], int(reply[2]))
 
 
-def claimed(reply: list[Any]) -> Claimed | Busy | Done | Expired | Unknown:
+def claimed(reply: list[Any]) -> Claimed | Busy | Done | Expired | Unknown | Anothers:
     """The reply of `claim.lua`."""
     kind = reply[0]
     if kind == 0:
@@ -115,4 +120,6 @@ def claimed(reply: list[Any]) -> Claimed | Busy | Done | Expired | Unknown:
         return Busy(same_body=reply[1] == 1, lapsed=reply[2] == 1, claimant=reply[3].decode())
     if kind == 2:
         return Done(reply[2], same_body=reply[1] == 1)
+    if kind == 5:
+        return ANOTHERS
     return EXPIRED if kind == 3 else UNKNOWN

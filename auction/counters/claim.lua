@@ -3,7 +3,10 @@
 --
 -- KEYS  1 ping (its form: open_ping.lua)
 -- ARGV  1 now_ms   2 claimant   3 fingerprint of the post's body   4 lease_ms   5 ms that a claim is kept
+--       6 what the record begins with, behind a head of three bytes at most, if the ping is the claimant's seller's:
+--         nobody else may claim it
 -- reply {0 claimed, record} | {1 busy, same body, lapsed, claimant} | {2 done, same body, answer} | {3 expired} | {4 unknown}
+--       | {5 another's}
 
 local ping = redis.call('HMGET', KEYS[1], 'until', 'record', 'claimant', 'body', 'lease', 'answer')
 local until_ms, record, claimant, body, lease, answer = unpack(ping)
@@ -11,6 +14,9 @@ local now = tonumber(ARGV[1])
 
 if not until_ms then
   return {4}
+end
+if record and not string.find(string.sub(record, 1, #ARGV[6] + 3), ARGV[6], 1, true) then
+  return {5}
 end
 local same_body = body == ARGV[3] and 1 or 0
 if answer then

@@ -18,6 +18,7 @@ import msgspec
 from auction.counters import scripts
 from auction.counters.answers import (
     Admitted,
+    Anothers,
     Busy,
     Claimed,
     Done,
@@ -271,11 +272,30 @@ class Counters:
         return self.link.call("DEL", ping_key(ping_id))
 
     def claim(
-        self, ping_id: str, claimant: str, fingerprint: bytes, now_ms: int, lease_ms: int
-    ) -> Future[Claimed | Busy | Done | Expired | Unknown]:
-        """Take the ping for one post; `claimant` is unique to it, `fingerprint` is of its body."""
+        self,
+        ping_id: str,
+        claimant: str,
+        fingerprint: bytes,
+        now_ms: int,
+        lease_ms: int,
+        begins: bytes = b"",
+    ) -> Future[Claimed | Busy | Done | Expired | Unknown | Anothers]:
+        """Take the ping for one post; `claimant` is unique to it, `fingerprint` is of its body.
+
+        Only a ping whose record `begins` so, behind three bytes at most: another seller's is not claimed for a moment,
+        or whoever knows its id (every buyer that was asked) could keep it from being posted.
+        """
         return self.link.run(
-            scripts.CLAIM, claimed, 1, ping_key(ping_id), now_ms, claimant, fingerprint, lease_ms, DAY_MS
+            scripts.CLAIM,
+            claimed,
+            1,
+            ping_key(ping_id),
+            now_ms,
+            claimant,
+            fingerprint,
+            lease_ms,
+            DAY_MS,
+            begins,
         )
 
     def finish(self, ping_id: str, claimant: str, answer: bytes, keep_ms: int = DAY_MS) -> Future[bool]:

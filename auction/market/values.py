@@ -30,6 +30,8 @@ _EMAIL = re.compile(
 _MOST_LOCAL = 64
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ISO_DATE_LENGTH = 10
+_MOST_MARKS = 30
+"""On one letter, as Unicode's Stream-Safe Text Format has it (UAX #15, 13): to put n marks in order takes n² steps."""
 # Control characters and halves of surrogate pairs.
 _NOT_TEXT = frozenset({"Cc", "Cs"})
 
@@ -39,17 +41,28 @@ class FieldError(ValueError):
 
 
 def read_text(value: object) -> str:
-    """Trimmed, NFC, at least one character, no control characters."""
+    """Trimmed, NFC, at least one character, no control characters, no letter under a heap of marks."""
     if not isinstance(value, str):
         raise FieldError("expected text")
     text = value.strip()
     if not text.isascii():
+        if _has_heap_of_marks(text):
+            raise FieldError(f"expected text with at most {_MOST_MARKS} marks on a letter")
         text = unicodedata.normalize("NFC", text)
     if not text:
         raise FieldError("expected text that is not empty")
     if not text.isprintable() and any(unicodedata.category(char) in _NOT_TEXT for char in text):
         raise FieldError("expected text without control characters")
     return text
+
+
+def _has_heap_of_marks(text: str) -> bool:
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks > _MOST_MARKS:
+            return True
+    return False
 
 
 def read_integer(value: object) -> int:

@@ -80,7 +80,8 @@ class Asking:
             lead=trace.values,
         )
         collecting = Collecting(book, asyncio.get_running_loop(), share_s)
-        adaptive = trace.adaptive = campaign.rules.patience == "adaptive"
+        adaptive = campaign.rules.patience == "adaptive"
+        trace.adaptive = adaptive and not trace.hurried
         most_ms = int(share_s * 1000)
         digests, hashed = trace.hashed.digests, b""
         waits: list[tuple[int, float]] = []

@@ -58,7 +58,8 @@ class Trace:
     """One auction as it happens.
 
     `bought`: who bought leads like this one (see `inbound`). `opens`: its offer is kept for a post that comes later.
-    `adaptive`: its buyers' times are learned.
+    `adaptive`: its buyers' times are learned. `hurried`: its seller, or we, left buyers less than half of the time that
+    the campaign gives them.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class Trace:
         "dropped",
         "eligibility",
         "hashed",
+        "hurried",
         "laps_us",
         "left_out",
         "market_version",
@@ -111,7 +113,7 @@ class Trace:
         self.saved_ms = 0.0
         self.eligibility: Eligibility | None = None
         self.routed: Routed | None = None
-        self.adaptive = False
+        self.adaptive = self.hurried = False
         self.asked: list[TradedOrder] = []
         self.outcomes: list[Outcome] = []
         self.dropped: list[Dropped] = []

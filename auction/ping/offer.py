@@ -174,3 +174,10 @@ encode_open_ping = msgspec.msgpack.Encoder().encode
 decode_open_ping = msgspec.msgpack.Decoder(OpenPing).decode
 encode_kept_answer = msgspec.msgpack.Encoder().encode
 decode_kept_answer = msgspec.msgpack.Decoder(KeptAnswer).decode
+_encode_text = msgspec.msgpack.Encoder().encode
+
+
+def owned_by(ping_id: str, seller_id: str) -> bytes:
+    """What stands first in every encoded open ping of this id and seller, behind MessagePack's head of an array (one
+    byte, or three)."""
+    return _encode_text(ping_id) + _encode_text(seller_id)

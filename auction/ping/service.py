@@ -220,9 +220,12 @@ class PingService:
             book = Auction(terms)
             trace.asked, trace.outcomes = book.asked, book.outcomes
             turns = campaign.turns(eligible, trace.routed.first if trace.routed is not None else 0)
+            fair_s = tier_share_ms(campaign.rules.tmax_ms, len(turns)) / 2000
             for place, mask in enumerate(turns):
                 left_ms = (deadline_s - perf_counter()) * 1000
                 share_s = tier_share_ms(left_ms, len(turns) - place) / 1000
+                if share_s < fair_s:
+                    trace.hurried = True
                 await self._asking.ask_tier(floor, campaign, trace, book, mask, share_s)
                 held = await self.holding.hold_best(
                     floor, campaign, trace, book, print_of, self._clock.now_ms()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from auction.buyers.health import FAILED, Health
+from auction.market.orders import TradedOrder
+from auction.market.reasons import Reason
+from auction.ping.auction import Outcome
 from auction.ping.journal import STAGES, Trace
 from auction.tally import OWN_US, WAIT_US, Histogram, counts
 
@@ -34,7 +37,15 @@ class PingTally:
             reason = outcome.reason
             orders[order.buyer_id, reason] += 1
             if order.live:
-                if reason in FAILED or order.buyer_id in unwell:
+                if (reason in FAILED or order.buyer_id in unwell) and not (
+                    trace.hurried and _is_excused(order, outcome)
+                ):
                     health.note(order.buyer_id, reason)
                 if trace.adaptive:
                     health.time(order.buyer_id, reason, outcome.elapsed_us)
+
+
+def _is_excused(order: TradedOrder, outcome: Outcome) -> bool:
+    """Whether an answer that did not come in a hurried ping tells nothing of its buyer, which had not half of its own
+    time. Or a seller that gives no time could have buyers asked less by all others."""
+    return outcome.reason is Reason.TIMEOUT and outcome.elapsed_us < order.buyer.timeout_ms * 500

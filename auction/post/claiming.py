@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from auction.clock import Clock
-from auction.counters.answers import Busy, Claimed, Expired
+from auction.counters.answers import Anothers, Busy, Claimed, Expired
 from auction.counters.counters import Counters
 from auction.errors import HouseError, SellerError
 from auction.ledger.lead_queries import find_lead_by_key, find_lead_by_ping
@@ -24,7 +24,7 @@ from auction.ledger.pings import find_ping
 from auction.ledger.reader import Reader
 from auction.ledger.records import Lead
 from auction.market.market import TradedSeller
-from auction.ping.offer import OpenPing, decode_open_ping
+from auction.ping.offer import OpenPing, decode_open_ping, owned_by
 from auction.post.answer import Answers, PostRequest
 from auction.post.owed import Owed
 
@@ -64,18 +64,17 @@ class Claiming:
         give_up_s = perf_counter() + self._wait_s
         while True:
             try:
+                now_ms, theirs = self._clock.now_ms(), owned_by(request.ping_id, seller.id)
                 gate = await self._counters.claim(
-                    request.ping_id, lead_id, request.body_hash, self._clock.now_ms(), LEASE_MS
+                    request.ping_id, lead_id, request.body_hash, now_ms, LEASE_MS, theirs
                 )
             except HouseError:
                 self._owe_giving_up(request.ping_id, lead_id)
                 raise
             if isinstance(gate, Claimed):
-                ping = decode_open_ping(gate.record)
-                if ping.seller != seller.id:
-                    await self.give_up(request.ping_id, lead_id)
-                    raise _not_yours()
-                return Opened(ping, gate.record)
+                return Opened(decode_open_ping(gate.record), gate.record)
+            if isinstance(gate, Anothers):
+                raise _not_yours()
             if not isinstance(gate, Busy):
                 return await self._known_answer(seller, request, give_up_s, expired=isinstance(gate, Expired))
             if gate.lapsed or perf_counter() >= give_up_s:

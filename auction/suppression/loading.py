@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from auction.ledger.suppression_store import BUCKETS, ListState, replace_runs, run_of, state_of
 from auction.market.fields import FieldError, Reader
 from auction.suppression.buckets import Buckets, bucket_of, contains, joined, without
-from auction.suppression.prints import Form, Prints
+from auction.suppression.prints import Form, Prints, one_spelling
 
 Way = Literal["replace", "add", "remove"]
 MOST_TOLD = 20
@@ -27,8 +27,11 @@ class Gathered(msgspec.Struct):
     bad_lines: list[int] = msgspec.field(default_factory=list)
 
 
-def gather(lines: Iterable[str], read: Callable[[str], int]) -> Gathered:
-    """The prints of all lines; blank ones are passed over. `read` raises `ValueError` for a bad one."""
+def gather(
+    lines: Iterable[str], read: Callable[[str], int], also: Callable[[str], int] | None = None
+) -> Gathered:
+    """The prints of all lines, with those that `also` makes of them; blank ones are passed over. `read` raises
+    `ValueError` for a bad one."""
     gathered = Gathered(Buckets())
     for number, line in enumerate(lines, start=1):
         text = line.strip()
@@ -37,6 +40,8 @@ def gather(lines: Iterable[str], read: Callable[[str], int]) -> Gathered:
         gathered.lines += 1
         try:
             gathered.buckets.add(read(text))
+            if also is not None:
+                gathered.buckets.add(also(text))
         except ValueError:
             gathered.bad += 1
             if len(gathered.bad_lines) < MOST_TOLD:
@@ -44,14 +49,17 @@ def gather(lines: Iterable[str], read: Callable[[str], int]) -> Gathered:
     return gathered
 
 
-def value_reader(prints: Prints, normal: Reader, form: Form) -> Callable[[str], int]:
-    """Reads values: each is normalised as the field is. What is no such value raises `FieldError`."""
+def value_reader(
+    prints: Prints, normal: Reader, form: Form, *, as_written: bool = False
+) -> Callable[[str], int]:
+    """Reads values: each is normalised as the field is, and printed in one spelling. What is no such value raises
+    `FieldError`. `as_written`: printed with its capitals, as lists that were loaded long ago have it."""
 
     def read(text: str) -> int:
         value = normal(text)
         if not isinstance(value, str):
             raise FieldError("expected text")
-        return prints.of_value(value, form)
+        return prints.of_value(value if as_written else one_spelling(value), form)
 
     return read
 
@@ -62,12 +70,13 @@ def hash_reader(prints: Prints, form: Form) -> Callable[[str], int]:
 
 
 def holds(conn: Connection, list_id: str, prints: Prints, value: str) -> bool:
-    """Whether a normalised value stands in a list; looks at one run of it."""
+    """Whether a normalised value stands in a list, in one spelling or as it is written; looks at a run or two of it."""
     state = state_of(conn, list_id)
     if state is None:
         return False
-    wanted = prints.of_value(value, cast(Form, state.form))
-    return contains(run_of(conn, state, bucket_of(wanted)), wanted)
+    spellings = dict.fromkeys((value, one_spelling(value)))
+    wanted = (prints.of_value(each, cast(Form, state.form)) for each in spellings)
+    return any(contains(run_of(conn, state, bucket_of(each)), each) for each in wanted)
 
 
 def store(engine: Engine, list_id: str, form: Form, gathered: Gathered, way: Way, at_ms: int) -> ListState:

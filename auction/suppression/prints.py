@@ -20,6 +20,13 @@ _HEX: dict[Form, re.Pattern[str]] = {
 }
 
 
+def one_spelling(value: str) -> str:
+    """How a normalised value is printed where it came as a value: an email or a text in lower case with single spaces,
+    as the trade hashes them and `market.hashing` does, so that capitals lead nobody past a list. A URL stays as it is.
+    """
+    return value if "://" in value else " ".join(value.split()).lower()
+
+
 class Prints:
     """Makes prints under one key (32 bytes, the house's own)."""
 

@@ -19,7 +19,7 @@ from auction.ledger.reader import Reader
 from auction.ledger.suppression_store import ListState, runs, states
 from auction.market.model import FieldValue, SuppressionList
 from auction.suppression.buckets import PrintFile, write_file
-from auction.suppression.prints import Form, Prints
+from auction.suppression.prints import Form, Prints, one_spelling
 
 
 class Shelf:
@@ -96,10 +96,10 @@ class Shelf:
         return bool(stale)
 
     def _stands_in(self, value: str, form: Form, file: PrintFile) -> bool:
-        """As it is spelled; an email also in lower case, for so the trade hashes them."""
+        """As it is written, and in one spelling."""
         if self._prints.of_value(value, form) in file:
             return True
-        low = value.lower() if "@" in value else value
+        low = one_spelling(value)
         return low != value and self._prints.of_value(low, form) in file
 
     def close(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import uvloop
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 from auction.api.connection import MOST_WAITING
 from auction.api.front import FrontLimits
-from tests.api.fronted import Fronted, Shut, echo, fronted
+from auction.api.request import HIGH_WATER
+from tests.api.fronted import Fronted, Shut, answer, echo, fronted
 from tests.api.wired import Wired, until
 
 HEAD = b"POST /ping HTTP/1.1\r\nhost: x\r\n"
@@ -175,6 +178,46 @@ async def test_so_many_requests_wait_and_then_their_sender_does() -> None:
             assert (await line.answer()).json == f"/{number}"
 
 
+async def test_no_request_begins_while_its_client_takes_no_answers() -> None:
+    """Or a few bytes of requests would be as many megabytes of answers as one likes."""
+    wanted, asked = 60, 0
+
+    async def much(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await answer(send, b'"%b"' % (b"x" * 500_000))
+
+    async with fronted(much) as served, served.line() as line:
+        line.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        line.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        line.write(GET * wanted)
+        await until(lambda: any(connection.paused for connection in served.front._connections))
+        for _ in range(1_000):  # turns in which all of them could be answered
+            await asyncio.sleep(0)
+        assert asked < wanted
+        line.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        for _ in range(wanted):
+            assert len((await line.answer()).json) == 500_000
+        assert asked == wanted
+
+
+async def test_what_waits_has_no_more_in_its_bodies_than_one_may_have() -> None:
+    gate, wanted = Shut(), 30
+    async with fronted(gate) as served, served.line() as line:
+        line.write(
+            GET, *(b"%bcontent-length: 60000\r\n\r\n%b" % (HEAD, b"x" * 60_000) for _ in range(wanted))
+        )
+        await until(lambda: gate.asked == ["/one"])
+        (connection,) = served.front._connections
+        await until(lambda: not connection._transport.is_reading())
+        assert sum(one.unread for one in connection._waiting) <= HIGH_WATER + 60_000
+        assert len(connection._waiting) < wanted
+        gate.open.set()
+        assert (await line.answer()).json == "/one"
+        for _ in range(wanted):
+            assert (await line.answer()).json == "/ping"
+
+
 async def test_a_client_that_offers_another_protocol_is_served_in_this_one(line: Wired) -> None:
     offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
     line.write(HEAD, offer, b"content-length: 4\r\n\r\nbody", GET)
@@ -184,6 +227,14 @@ async def test_a_client_that_offers_another_protocol_is_served_in_this_one(line:
     line.write(b"CONNECT y:1 HTTP/1.1\r\nhost: y\r\n\r\n")
     assert (await line.answer()).status == 405
     assert await line.closed()
+
+
+async def test_many_such_offers_at_once_are_no_long_head(line: Wired) -> None:
+    offer = b"GET /%d HTTP/1.1\r\nhost: x\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"
+    wanted = 600
+    line.write(*(offer % number for number in range(wanted)))
+    for number in range(wanted):
+        assert (await line.answer()).json["path"] == f"/{number}"
 
 
 async def test_targets(line: Wired) -> None:

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
+import pytest
 
+from auction.api import describing
+from auction.api.describing import DescribingDoor
 from auction.catalogue.reading import Source, read_catalogue
 from auction.changes.applying import apply_catalogue
 from auction.ledger.engine import open_engine
@@ -51,3 +56,30 @@ async def test_a_document_is_made_once_for_each_market(house: House) -> None:
         return "wind" in str(after)
 
     await until(follows)
+
+
+async def test_so_many_as_may_ask_at_once_it_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For everybody once for the house, for a seller once for each market."""
+    made: list[str | None] = []
+
+    def make(form: str, house: str, campaigns: list[Any], seller: str | None) -> bytes:
+        made.append(seller)
+        return f"{form} of {house} for {seller}".encode()
+
+    monkeypatch.setattr(describing, "_made", make)
+    acme = SimpleNamespace(seller="acme", campaigns=())
+    catalogue = SimpleNamespace(campaigns=())
+    market = SimpleNamespace(version=1, house="Test", sellers={"acme": acme}, catalogue=catalogue)
+    exchange: Any = SimpleNamespace(floor=SimpleNamespace(market=market))
+    door = DescribingDoor(exchange)
+
+    async def told(seller: str | None) -> set[bytes]:
+        return set(await asyncio.gather(*(door._told("json", seller) for _ in range(20))))
+
+    for version in (1, 2):
+        market.version = version
+        assert await told(None) == {b"json of Test for None"}
+        assert await told("acme") == {b"json of Test for acme"}
+    assert made == [None, "acme", "acme"]
+    market.version, market.house = 3, "Another"
+    assert await told(None) == {b"json of Another for None"}

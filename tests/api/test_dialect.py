@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import encodings
 from typing import Any
 
 import aiohttp
 import pytest
 
-from auction.api.dialect import read_parts
+from auction.api import dialect
+from auction.api.dialect import MOST_TYPE, read_parts
 from auction.errors import SellerError
 from tests.api.conftest import OpenDoors
 from tests.house import KEY, KEY_HASH, House
@@ -89,6 +91,29 @@ async def test_what_is_no_form_is_400(body: bytes, kind: bytes) -> None:
     with pytest.raises(SellerError) as caught:
         await read_parts(body, kind)
     assert (caught.value.status, caught.value.code) == (400, "bad_form")
+
+
+async def test_a_long_content_type_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each `;` behind a quote that does not end would be another look at all of it."""
+    monkeypatch.setattr(dialect, "parse_options_header", pytest.fail)
+    with pytest.raises(SellerError) as caught:
+        await read_parts(b"x", b'multipart/form-data; a="' + b";" * MOST_TYPE)
+    assert (caught.value.status, caught.value.code) == (400, "bad_form")
+
+
+@pytest.mark.parametrize("named", [b"idna", b"zlib", b"made-up-by-a-sender", b'"utf-8;x"', b"utf\xfc8", b""])
+async def test_no_codec_is_looked_up_that_a_sender_names(named: bytes) -> None:
+    body, kind = in_parts(b'name="a"\r\n\r\nx')
+    with pytest.raises(SellerError) as caught:
+        await read_parts(body, kind + b"; charset=" + named)
+    assert (caught.value.status, caught.value.code) == (400, "bad_form")
+    assert not any("sender" in (name or "") for name in encodings._cache)
+
+
+@pytest.mark.parametrize("named", [b"utf-8", b'"UTF-8"', b"US-ASCII", b"utf-8 "])
+async def test_the_usual_character_sets_are_taken(named: bytes) -> None:
+    body, kind = in_parts(b'name="a"\r\n\r\nx')
+    assert await read_parts(body, kind + b"; charset=" + named) == {"a": "x"}
 
 
 async def test_texts_come_as_they_were_sent() -> None:

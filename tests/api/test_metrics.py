@@ -101,6 +101,20 @@ async def test_every_name_is_there_and_no_other(house: House) -> None:
     assert {family.name for family in families} == NAMES
 
 
+async def test_a_house_that_asks_for_a_key_tells_its_money_to_nobody_else(open_doors: OpenDoors) -> None:
+    theirs = "für-prometheus-1"
+    house = await open_doors(settings={"metrics_key": theirs})
+    async with aiohttp.ClientSession() as session:
+        for given in (None, "", KEY, theirs + "x", theirs[:-1], "\xff"):
+            sent = {} if given is None else {"authorization": f"Bearer {given}"}
+            async with session.get(f"{house.url}/metrics", headers=sent) as answer:
+                assert answer.status == 401
+                assert "auction_money" not in await answer.text()
+        for name, given in (("authorization", f"Bearer {theirs}"), ("x-api-key", theirs)):
+            async with session.get(f"{house.url}/metrics", headers={name: given}) as answer:
+                assert answer.status == 200
+
+
 async def test_each_buyers_part_is_told_apart(open_doors: OpenDoors) -> None:
     """Asked; bid and won, bid and lost, no bid, late, error: each buyer is one of these."""
     house = await open_doors(ORDERS, MANNERS, buyers={"gone": {"ping_url": "http://127.0.0.1:1/ping"}})

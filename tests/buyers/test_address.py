@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auction.buyers import address
 from auction.buyers.address import Address, is_public, resolve
 
 
@@ -48,11 +52,11 @@ def test_an_address_inside_an_address_is_no_way_round(number: int) -> None:
         assert is_public(spelled) == is_public(str(inner))
     for spelled in (f"::{inner}", f"::ffff:0:{inner}", f"64:ff9b:1::{inner}", f"2002:{number & 0xFFFF:x}::1"):
         assert not is_public(spelled)
-    for address in (inner, ipaddress.IPv6Address(number)):
-        if is_public(str(address)) and getattr(address, "ipv4_mapped", None) is None:
-            assert not address.is_private
-            assert not address.is_link_local
-            assert not address.is_multicast
+    for one in (inner, ipaddress.IPv6Address(number)):
+        if is_public(str(one)) and getattr(one, "ipv4_mapped", None) is None:
+            assert not one.is_private
+            assert not one.is_link_local
+            assert not one.is_multicast
 
 
 async def test_a_private_name_is_refused_by_its_addresses() -> None:
@@ -60,7 +64,7 @@ async def test_a_private_name_is_refused_by_its_addresses() -> None:
     assert refused.addresses == ()
     assert refused.refused > 0
     allowed = await resolve("127.0.0.1", 80, allow_private=True, timeout_s=5)
-    assert [address.sockaddr for address in allowed.addresses] == [("127.0.0.1", 80)]
+    assert [one.sockaddr for one in allowed.addresses] == [("127.0.0.1", 80)]
 
 
 @pytest.mark.parametrize("spelled", ["127.1", "0x7f.0.0.1", "2130706433", "0177.0.0.1", "::ffff:7f00:1"])
@@ -73,6 +77,51 @@ async def test_no_spelling_of_loopback_gets_through(spelled: str) -> None:
 async def test_a_name_that_is_none() -> None:
     with pytest.raises(socket.gaierror):
         await resolve("nowhere.invalid", 80, allow_private=True, timeout_s=5)
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Names below `hangs.example` are not answered until the end of the test, others at once; which were asked for."""
+    asked: list[str] = []
+    over = threading.Event()
+
+    def getaddrinfo(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        asked.append(host)
+        if host.endswith("hangs.example"):
+            over.wait(60)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.31.196.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(address, "_under_way", {})
+    yield asked
+    over.set()
+    for thread in threading.enumerate():
+        if thread.name == "name":
+            thread.join()
+
+
+async def test_a_name_that_hangs_keeps_no_other_from_being_found(hanging: list[str]) -> None:
+    """However often, and by however many, it is asked for."""
+    for name in ("hangs.example", "too.hangs.example"):
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                await resolve(name, 80, allow_private=False, timeout_s=0.001)
+    found = await resolve("quick.example", 80, allow_private=False, timeout_s=30)
+    assert [one.sockaddr for one in found.addresses] == [("192.31.196.1", 80)]
+    assert len(hanging) == len(set(hanging)), "a name that was not answered yet is not asked for again"
+
+
+async def test_so_many_names_are_asked_for_at_one_time(
+    hanging: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address, "MOST_LOOK_UPS", 3)
+    for number in range(3):
+        with pytest.raises(TimeoutError):
+            await resolve(f"{number}.hangs.example", 80, allow_private=False, timeout_s=0.001)
+    with pytest.raises(OSError, match="too many names"):
+        await resolve("3.hangs.example", 80, allow_private=False, timeout_s=30)
+    with pytest.raises(TimeoutError):
+        await resolve("0.hangs.example", 80, allow_private=False, timeout_s=0.001)
 
 
 def test_addresses_can_be_told_apart() -> None:

@@ -9,7 +9,7 @@ import ssl
 import pytest
 
 from auction.buyers.fanout import Fanout, Target
-from auction.buyers.tls import calls_of
+from auction.buyers.tls import calls_of, client_context
 from auction.market.reasons import Reason
 from tests.buyers.authority import Authority
 from tests.buyers.served import OK, Fanouts, Line, Serve, Told, until
@@ -217,3 +217,8 @@ def test_what_a_socket_is_called_by() -> None:
         assert receive not in (tls.recv, tls.read)
         tls._sslobj = None  # type: ignore[attr-defined]
         assert calls_of(tls) == (tls.send, tls.recv)
+
+
+def test_no_server_begins_a_handshake_anew(authority: Authority) -> None:
+    assert client_context(authority.ca_file).options & ssl.OP_NO_RENEGOTIATION
+    assert client_context(None).options & ssl.OP_NO_RENEGOTIATION

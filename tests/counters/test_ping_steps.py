@@ -5,8 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from auction.counters.answers import EXPIRED, UNKNOWN, Busy, Claimed, Done, Expired, Unknown
+from auction.counters.answers import (
+    ANOTHERS,
+    EXPIRED,
+    UNKNOWN,
+    Anothers,
+    Busy,
+    Claimed,
+    Done,
+    Expired,
+    Unknown,
+)
 from auction.counters.counters import DAY_MS, Counters
+from auction.ping.offer import OpenPing, owned_by
 
 NOW = 1_700_000_000_000
 UNTIL = NOW + 60_000
@@ -15,7 +26,7 @@ RECORD = bytes(range(256))
 
 async def claim(
     counters: Counters, claimant: str, body: bytes = b"body", at_ms: int = NOW
-) -> Claimed | Busy | Done | Expired | Unknown:
+) -> Claimed | Busy | Done | Expired | Unknown | Anothers:
     return await counters.claim("p", claimant, body, at_ms, lease_ms=1_000)
 
 
@@ -27,6 +38,21 @@ async def test_a_ping_is_claimed_once(counters: Counters) -> None:
     assert await claim(counters, "b", b"other", at_ms=UNTIL) == Busy(
         same_body=False, lapsed=False, claimant="a"
     )
+
+
+async def test_another_sellers_ping_is_not_claimed_for_a_moment(counters: Counters) -> None:
+    mine, theirs = owned_by("p", "acme"), owned_by("p", "acm")
+    for head in (b"", b"\x9f", b"\xdc\x00\x10"):
+        await counters.open_ping("p", head + mine + RECORD, NOW, UNTIL)
+        for begins in (theirs, owned_by("q", "acme"), owned_by("p", "acme2"), b"x" * 400):
+            assert await counters.claim("p", "thief", b"body", NOW, 1_000, begins) == ANOTHERS
+        assert await counters.claim("p", "a", b"body", NOW, 1_000, mine) == Claimed(head + mine + RECORD)
+        assert await counters.claim("p", "thief", b"body", NOW, 1_000, theirs) == ANOTHERS
+        assert await counters.unclaim("p", "a")
+
+
+def test_an_open_ping_begins_with_its_id_and_its_seller() -> None:
+    assert OpenPing.__struct_fields__[:2] == ("ping_id", "seller")
 
 
 async def test_a_lapsed_claim_stays_for_whoever_settles_it(counters: Counters) -> None:

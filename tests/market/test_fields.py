@@ -53,6 +53,7 @@ GOOD: list[tuple[FieldType, object, object]] = [
     ("text", "Zoe\u0308", "Zo\u00eb"),
     ("text", "\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e"),  # a joiner is no control character
     ("text", "x" * 256, "x" * 256),
+    ("text", "a\u0323" + "\u0300" * 29 + "b\u0300", "\u1ea1" + "\u0300" * 29 + "b\u0300"),
     ("integer", 7, 7),
     ("integer", 7.0, 7),
     ("integer", " -12 ", -12),
@@ -89,6 +90,7 @@ BAD: list[tuple[FieldType, object]] = [
     ("text", "a\x00b"),
     ("text", "\ud800"),
     ("text", "x" * 257),
+    ("text", "a" + "\u0300\u0316" * 15 + "\u0300"),  # 31 marks on one letter
     ("text", 5),
     ("integer", True),
     ("integer", 7.5),

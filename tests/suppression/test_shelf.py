@@ -13,7 +13,7 @@ from auction.ledger.reader import Reader
 from auction.market.fields import compile_field
 from auction.market.model import FieldSpec, SuppressionList
 from auction.suppression.loading import Way, gather, hash_reader, holds, store, value_reader
-from auction.suppression.prints import Prints
+from auction.suppression.prints import Prints, one_spelling
 from auction.suppression.shelf import Shelf
 
 PRINTS = Prints(b"k" * 32)
@@ -138,3 +138,48 @@ async def test_an_email_is_found_by_the_hash_of_its_lower_case(
     assert shelf.look_by_digest(mail, {"email": digest}) is not None
     assert shelf.look_by_digest(mail, {"phone": digest}) is None
     shelf.close()
+
+
+@pytest.mark.parametrize("listed", ["Ann.Baker@Example.com", "ann.baker@example.com"])
+@pytest.mark.parametrize("sent", ["ann.baker@example.com", "ANN.BAKER@example.com", "Ann.Baker@example.com"])
+async def test_capitals_lead_nobody_past_a_list(
+    engine: Engine, reader: Reader, tmp_path: Path, listed: str, sent: str
+) -> None:
+    """Neither those of whoever asked not to be written to, nor those of a seller."""
+    shelf = Shelf(reader, tmp_path, PRINTS)
+    mail = [SuppressionList(id="dnc", fields=("email",))]
+    read = value_reader(PRINTS, compile_field(FieldSpec(name="value", type="email")), "sha256")
+    store(engine, "dnc", "sha256", gather([listed], read), "replace", 1)
+    await shelf.refresh()
+    assert shelf.look(mail, {"email": sent}) is not None
+    assert shelf.look(mail, {"email": "x" + sent}) is None
+    digest = sha256(sent.lower().encode()).hexdigest()
+    assert shelf.look_by_digest(mail, {"email": digest}) is not None
+    with engine.connect() as conn:
+        assert holds(conn, "dnc", PRINTS, sent)
+    shelf.close()
+
+
+def test_what_was_loaded_with_its_capitals_is_found_and_removed(engine: Engine) -> None:
+    normal = compile_field(FieldSpec(name="value", type="email"))
+    read = value_reader(PRINTS, normal, "sha256")
+    written = value_reader(PRINTS, normal, "sha256", as_written=True)
+    store(engine, "dnc", "sha256", gather(["Ann@example.com"], written), "replace", 1)
+    with engine.connect() as conn:
+        assert holds(conn, "dnc", PRINTS, "Ann@example.com")
+    store(engine, "dnc", "sha256", gather(["Ann@example.com"], read, written), "remove", 2)
+    with engine.connect() as conn:
+        assert not holds(conn, "dnc", PRINTS, "Ann@example.com")
+
+
+@pytest.mark.parametrize(
+    ("value", "spelled"),
+    [
+        ("Ann@example.com", "ann@example.com"),
+        ("Ann  Lee", "ann lee"),
+        ("+15125550142", "+15125550142"),
+        ("https://x.example/A", "https://x.example/A"),
+    ],
+)
+def test_one_spelling(value: str, spelled: str) -> None:
+    assert one_spelling(value) == spelled

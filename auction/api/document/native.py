@@ -194,5 +194,5 @@ def _metrics() -> Schema:
                 "content": {"text/plain": {"schema": {"type": "string"}}},
             }
         }
-        | problems((431, 500)),
+        | problems((401, 431, 500)),
     }
