@@ -9,9 +9,14 @@ throughput: while somebody waits, the next turn follows at once.
 Whether the house is overloaded is told by that queue, as in CoDel and "Fail at Scale" (B. Maurer, ACM Queue 2015). A
 burst, or what came during one slow turn, is worked off, and the queue is empty again. If it was never empty for
 `lasting_s` and the oldest waits longer than `late_s`, more comes than can be done. From then on as many may wait as
-begin within `kept_s`; others are refused on arrival, and who waited longer than `late_s` all the same is refused in the
-next turn. An overload is over when more could have begun in several turns in a row, or when nobody was refused
-for `lasting_s`. One that comes back soon is believed at once.
+begin within `kept_s`; one more, and whoever would be the last to begin is refused; who waited longer than `late_s` all
+the same is refused in the next turn. An overload is over when more could have begun in several turns in a row, or when
+nobody was refused for `lasting_s`. One that comes back soon is believed at once.
+
+Who begins next, and who would be the last, is told by `lines`: turns go round the callers. Whoever sends more than his
+share waits behind himself, and it is his own that are refused: in an overload only they should see errors who bring it
+about ("Handling Overload", Site Reliability Engineering, O'Reilly 2016, chapter 21). One lane goes first, but
+`LEAST_SHARE` of a turn is for those behind it, or whoever floods it would shut all others out.
 
 A wait is counted on a clock of our own, on which a turn takes `MOST_TURN_S` at most: a market that is swapped in, or a
 machine that stood still, is no overload. While nobody waits there need be no turns for hours; that time counts whole.
@@ -19,11 +24,12 @@ machine that stood still, is no overload. While nobody waits there need be no tu
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
 import msgspec
+
+from auction.api.lines import Caller, Lines
 
 T = TypeVar("T")
 
@@ -33,6 +39,8 @@ MOST_PER_TURN: Final = 32
 REFUSALS_EACH: Final = 20
 """For so many that were refused one more begins, up to `MOST_PER_TURN`: that costs about what their refusals cost. So
 half of a turn is for pings, however many are refused in it."""
+LEAST_SHARE: Final = 4
+"""The fourth part of a turn is for the lanes behind the first, where somebody waits in them."""
 MOST_TURN_S: Final = 0.05
 AGAIN_S: Final = 2.0
 """For so long after somebody was refused, an overload needs not last to be believed."""
@@ -60,76 +68,83 @@ LASTING, FULL = "lasting", "full"
 
 
 class Lane(Generic[T]):
-    """Those of one kind who wait, the oldest first. `shedding`: more of them come than can be done.
+    """Those of one kind who wait, in the `lines` of their callers. `shedding`: more of them come than can be done.
 
-    Counts who was `refused`, by reason, and who began after a wait (`waited`).
+    Counts who was `refused`, by reason, and who began after a wait (`waited`); who was since the last turn is `away`.
     """
 
     def __init__(self, name: str, bounds: Bounds) -> None:
         self.name = name
         self.bounds = bounds
-        self.queue: deque[tuple[float, T]] = deque()
+        self.lines: Lines[T] = Lines()
+        self.away: list[T] = []
         self.shedding = False
         self.refused = {LASTING: 0, FULL: 0}
         self.waited = 0
-        self._since_s = 0.0  # when the queue was empty last
+        self._since_s = 0.0  # when nobody waited last
         self._refused_s = -AGAIN_S  # when somebody was refused last
+        self._late_s = -AGAIN_S  # when somebody was because of how long he waited
         self._calm = 0  # turns in a row in which more could have begun
         self._per_s = 0.0  # how many begin in a second, while some wait
         self._begun = 0
         self._begun_since_s = 0.0
 
-    def put(self, item: T, now_s: float) -> bool:
-        """One more: whether it may wait, or is refused."""
-        waiting, bounds = len(self.queue), self.bounds
+    def put(self, caller: Caller, item: T, now_s: float) -> None:
+        """One more; if that is one too many, the one who would be the last is refused."""
+        lines, bounds = self.lines, self.bounds
+        waiting = len(lines)
         if not waiting:
             self._since_s = self._begun_since_s = now_s
             self._begun = 0
             self.lull(now_s)
         if waiting >= bounds.most_waiting:
-            self._refuse(FULL, 1, now_s)
-            return False
-        if self.shedding and waiting >= max(PER_TURN, self._per_s * bounds.kept_s):
-            self._refuse(LASTING, 1, now_s)
-            return False
-        self.queue.append((now_s, item))
-        return True
+            why = FULL
+        elif self.shedding and waiting >= max(PER_TURN, self._per_s * bounds.kept_s):
+            why = LASTING
+        else:
+            lines.put(caller, item, now_s)
+            return
+        if lines.would_be_last(caller):
+            self._refuse(why, [item], now_s)
+        else:
+            lines.put(caller, item, now_s)
+            self._refuse(why, [lines.last()], now_s)
 
-    def turn(self, room: int, now_s: float) -> tuple[list[T], list[T]]:
-        """Those who begin now, at most `room`; and those who are refused, for they have waited too long."""
-        queue = self.queue
-        late = self._late(now_s) if queue else []
-        begin = [queue.popleft()[1] for _ in range(min(room, len(queue)))]
+    def turn(self, room: int, now_s: float) -> list[T]:
+        """Those who begin now, at most `room`."""
+        lines = self.lines
+        begin = [lines.first() for _ in range(min(room, len(lines)))]
         self.waited += len(begin)
         self._begun += len(begin)
         if now_s - self._begun_since_s >= _MEASURED_OVER_S:
             self._measure(now_s)
-        self._calm = self._calm + 1 if len(begin) < room and not late else 0
+        self._calm = self._calm + 1 if len(begin) < room and self._late_s < now_s else 0
         if self._calm >= CALM_TURNS:
             self.shedding = False
-        return begin, late
+        return begin
 
-    def _late(self, now_s: float) -> list[T]:
-        queue, bounds = self.queue, self.bounds
+    def give_up(self, now_s: float) -> None:
+        """Refuses who has waited too long, if more come than can be done."""
+        lines, late_s = self.lines, now_s - self.bounds.late_s
         if self.shedding:
             self.lull(now_s)
-        elif now_s - queue[0][0] > bounds.late_s:
-            lasts = now_s - self._since_s >= bounds.lasting_s
-            self.shedding = lasts or now_s - self._refused_s < AGAIN_S
-        late: list[T] = []
-        while self.shedding and queue and now_s - queue[0][0] > bounds.late_s:
-            late.append(queue.popleft()[1])
+        elif len(lines) and (
+            now_s - self._since_s >= self.bounds.lasting_s or now_s - self._refused_s < AGAIN_S
+        ):
+            self.shedding = lines.oldest_s < late_s
+        late = lines.before(late_s) if self.shedding and len(lines) else []
         if late:
-            self._refuse(LASTING, len(late), now_s)
-        return late
+            self._late_s = now_s
+            self._refuse(LASTING, late, now_s)
 
     def lull(self, now_s: float) -> None:
         """An overload in which nobody was refused for some time is over."""
         if now_s - self._refused_s >= self.bounds.lasting_s:
             self.shedding = False
 
-    def _refuse(self, why: str, times: int, now_s: float) -> None:
-        self.refused[why] += times
+    def _refuse(self, why: str, items: list[T], now_s: float) -> None:
+        self.away += items
+        self.refused[why] += len(items)
         self._refused_s = now_s
 
     def _measure(self, now_s: float) -> None:
@@ -147,17 +162,22 @@ class Turn(msgspec.Struct, Generic[T]):
 
 class Admission(Generic[T]):
     """The lanes of one worker, and how many more may begin before the next turn (`free`). Lanes go by their order:
-    those of the next one begin when nobody of the last one waits.
+    those of the next one begin when nobody of the last one waits, but for `LEAST_SHARE` of a turn.
 
-    Everybody is told to `enter`. Whenever `free` is 0, a `turn` is due: on the next turn of the loop, or a
-    while later where nobody began in the last one. Times are of one clock that never goes back.
+    Everybody begins at once, if he may, or else has to `wait`. Whenever `free` is 0, a `turn` is due: on the next turn
+    of the loop, or a while later where there was nothing to do in the last one (`restless`). Times are of one clock
+    that never goes back.
     """
 
     def __init__(self, lanes: Sequence[Lane[T]]) -> None:
         self.lanes = lanes
         self.free = PER_TURN
         self._now_s = self._seen_s = 0.0
-        self._refused = 0  # since the last turn
+
+    @property
+    def restless(self) -> bool:
+        """Whether somebody was refused, and is not told yet."""
+        return any(lane.away for lane in self.lanes)
 
     def shedding(self, now_s: float) -> bool:
         """Whether the house is overloaded."""
@@ -166,35 +186,40 @@ class Admission(Generic[T]):
             lane.lull(now_s)
         return any(lane.shedding for lane in self.lanes)
 
-    def enter(self, lane: Lane[T], item: T, now_s: float) -> bool | None:
-        """Whether it begins at once (True), waits for a turn (False), or is refused (None)."""
+    def begins(self) -> bool:
+        """Whether one who comes begins at once: nobody waits, and not too many have begun in this turn."""
         if self.free:
             self.free -= 1
             return True
-        if lane.put(item, self._clock(now_s)):
-            return False
-        self._refused += 1
-        return None
+        return False
+
+    def wait(self, lane: Lane[T], caller: Caller, item: T, now_s: float) -> None:
+        """He may not: some turn will tell that he begins, or is refused."""
+        lane.put(caller, item, self._clock(now_s))
 
     def turn(self, now_s: float, calls: int) -> Turn[T]:
         """A turn of the loop; so many `calls` to the counters are open."""
-        room = min(MOST_PER_TURN, PER_TURN + self._refused // REFUSALS_EACH)
         now_s = self._clock(now_s)
         turn: Turn[T] = Turn([], [])
         for lane in self.lanes:
+            lane.give_up(now_s)
+            turn.refuse += lane.away
+            lane.away = []
+        room = min(MOST_PER_TURN, PER_TURN + len(turn.refuse) // REFUSALS_EACH)
+        behind = [len(lane.lines) if calls < lane.bounds.most_calls else 0 for lane in self.lanes]
+        for place, lane in enumerate(self.lanes):
             if calls >= lane.bounds.most_calls:
                 room = 0
-            begin, late = lane.turn(room, now_s)
+            kept = min(room // LEAST_SHARE, sum(behind[place + 1 :]))
+            begin = lane.turn(room - kept, now_s)
             turn.begin += begin
-            turn.refuse += late
             room -= len(begin)
         self.free = min(room, PER_TURN)
-        self._refused = len(turn.refuse)
         return turn
 
     def _clock(self, now_s: float) -> float:
         past_s = max(0.0, now_s - self._seen_s)
-        if past_s > MOST_TURN_S and any(lane.queue for lane in self.lanes):
+        if past_s > MOST_TURN_S and any(len(lane.lines) for lane in self.lanes):
             past_s = MOST_TURN_S
         self._now_s += past_s
         self._seen_s = now_s

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from auction.api import leads, router
 from auction.api.admin.door import AdminDoor
 from auction.api.admission import LEADS, PINGS, Lane
+from auction.api.callers import caller_of
 from auction.api.describing import DescribingDoor
 from auction.api.distro import DistroDoor
 from auction.api.gate import REFUSED, Gate, Refusal
@@ -126,7 +127,15 @@ class App:
         leads: Lane[Request] = Lane("leads", LEADS)
         pings: Lane[Request] = Lane("pings", PINGS)
         lanes = {path: pings if path in _PINGS else leads for path in self._hot}
-        return Gate(leads, pings, lanes, self._refusal, self.traffic.answered, lambda: exchange.link.waiting)
+        return Gate(
+            leads,
+            pings,
+            lanes,
+            lambda scope: caller_of(scope, exchange.floor.market),
+            self._refusal,
+            self.traffic.answered,
+            lambda: exchange.link.waiting,
+        )
 
     def _refusal(self, path: str) -> Refusal:
         """What a door says while the house is overloaded."""

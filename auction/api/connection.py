@@ -168,6 +168,16 @@ class Connection(asyncio.Protocol):
         else:
             self._task = self._front.loop.create_task(request.run(self._front.app))
 
+    def abort(self) -> None:
+        """Nobody knows any more how it stands with it: it ends, with all that wait in it."""
+        if self._running is not None:
+            self._give_up(self._running)
+            self._running = None
+        if self._lost:
+            self._front.closed(self)
+        else:
+            self._transport.abort()
+
     def ran(self, request: Request) -> None:
         """Its door is done with it. What is still to come of its body is dropped."""
         self._running = self._task = None

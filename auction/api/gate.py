@@ -1,7 +1,7 @@
 """The gate: whoever comes in by a door of the hot path begins, waits for its turn, or is refused, by `admission`.
 
-A refusal is made once for each door and written as it is: no body is read and no key looked up, no task is made, no
-store is asked. Doors that are in no lane are always open.
+A refusal is made once for each door and written as it is: no body is read, no task is made, no store is asked. Who has
+to wait is looked for by the key in its head, for turns go round the callers. Doors that are in no lane are always open.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from auction import log
 from auction.api.admission import Admission, Lane
+from auction.api.lines import Caller
 from auction.tally import Family, Labels, counter, gauge
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class Refusal(msgspec.Struct, frozen=True):
 class Gate:
     """One per worker, on the loop that serves. `lanes` are those of the doors, by path.
 
-    `refusal` gives what a door says, `refused` is told of each path and status; `calls` are open at the counters.
+    `caller` tells whose a request is, by its scope; `refusal` gives what a door says, `refused` is told of each path and
+    status; `calls` are open at the counters.
     """
 
     def __init__(
@@ -52,17 +55,18 @@ class Gate:
         favoured: Lane[Request],
         others: Lane[Request],
         lanes: Mapping[str, Lane[Request]],
+        caller: Callable[[Mapping[str, Any]], Caller],
         refusal: Callable[[str], Refusal],
         refused: Callable[[str, int], None],
         calls: Callable[[], int],
     ) -> None:
         self.admission = Admission([favoured, others])
         self._lanes = lanes
+        self._caller = caller
         self._refusal = refusal
         self._told = refused
         self._calls = calls
         self._refusals: dict[str, Refusal] = {}
-        self._turned_away: list[Request] = []
         self._due: asyncio.Handle | None = None
 
     def lets_in(self, request: Request) -> bool:
@@ -73,15 +77,12 @@ class Gate:
             return True
         scope[ARRIVED_S] = now_s = perf_counter()
         admission = self.admission
-        begins = admission.enter(lane, request, now_s)
-        if not admission.free:
-            if (
-                begins is None
-            ):  # told in the next turn: its connection may have more at hand, and they as well
-                self._turned_away.append(request)
-            if self._due is None:
-                self._due = asyncio.get_running_loop().call_soon(self._turn)
-        return begins is True
+        begins = admission.begins()
+        if not begins:
+            admission.wait(lane, self._caller(scope), request, now_s)
+        if self._due is None and not admission.free:
+            self._due = asyncio.get_running_loop().call_soon(self._turn)
+        return begins
 
     def families(self) -> list[Family]:
         """What was counted, for `/metrics`."""
@@ -107,24 +108,37 @@ class Gate:
             gauge(
                 "auction_gate_waiting",
                 "Pings and whole leads that wait for their turn",
-                sum(len(lane.queue) for lane in admission.lanes),
+                sum(len(lane.lines) for lane in admission.lanes),
+            ),
+            gauge(
+                "auction_gate_callers",
+                "Callers, by lane, who wait for their turn; those without a known key are one",
+                sum(lane.lines.callers for lane in admission.lanes),
             ),
         ]
 
     def _turn(self) -> None:
         self._due = None
-        turned_away, self._turned_away = self._turned_away, []
         turn = self.admission.turn(perf_counter(), self._calls())
         for request in turn.begin:
-            request.begin()
+            self._settle(request, begins=True)
         for request in turn.refuse:
-            self._refuse(request)
-        for request in turned_away:
-            self._refuse(request)
+            self._settle(request, begins=False)
         if self._due is None and not self.admission.free:
             loop = asyncio.get_running_loop()
-            at_once = turn.begin or self._turned_away
+            at_once = turn.begin or self.admission.restless
             self._due = loop.call_soon(self._turn) if at_once else loop.call_later(HELD_S, self._turn)
+
+    def _settle(self, request: Request, *, begins: bool) -> None:
+        """A bug that one request meets is its own: the others of the turn have theirs to come."""
+        try:
+            if begins:
+                request.begin()
+            else:
+                self._refuse(request)
+        except Exception:
+            log.bug("gate_broke")
+            request.abandon()
 
     def _refuse(self, request: Request) -> None:
         scope = request.scope

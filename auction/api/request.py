@@ -112,6 +112,11 @@ class Request:
             self._connection.write(head + end + body)
         self._connection.ran(self)
 
+    def abandon(self) -> None:
+        """It could neither be begun nor refused: its connection ends."""
+        self.gone = True
+        self._connection.abort()
+
     def take(self, part: bytes) -> None:
         """A piece of the body came."""
         self.size += len(part)

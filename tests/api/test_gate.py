@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 from collections import Counter
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 
 from auction.api.admission import FULL, LEADS, MOST_PER_TURN, PER_TURN, PINGS, Bounds, Lane
 from auction.api.gate import Gate, Refusal, arrived
+from auction.api.lines import Caller
 from auction.api.request import Request
+from auction.api.wire import headers_of, key_of
 from tests.api.conftest import OpenDoors
 from tests.api.fronted import answer, echo, fronted
 from tests.api.test_metrics import scraped
@@ -33,17 +36,23 @@ class Doors:
     """A gate of a test: `calls` are open at the counters, `told` are the refusals."""
 
     def __init__(self, bounds: Bounds = PINGS) -> None:
-        self.calls = 0
+        self.calls = self.looked_up = 0
         self.told: Counter[tuple[str, int]] = Counter()
         leads, self.pings = Lane[Request]("leads", LEADS), Lane[Request]("pings", bounds)
         self.gate = Gate(
             leads,
             self.pings,
             {"/ping": self.pings, "/post": leads},
+            self.caller,
             lambda path: Refusal(503, HEAD, BODY),
             lambda path, status: self.told.update([(path, status)]),
             lambda: self.calls,
         )
+
+    def caller(self, scope: Mapping[str, Any]) -> Caller:
+        """By the key as it is."""
+        self.looked_up += 1
+        return (key_of(headers_of(scope)) or "",)
 
     def hold(self) -> None:
         """From now on nobody begins."""
@@ -156,10 +165,10 @@ async def test_whoever_waits_begins_in_turn_and_its_wait_is_part_of_its_time() -
     async with fronted(timed, gate=doors.gate) as served, served.line() as one, served.line() as two:
         began_s = perf_counter()
         one.write(ONE)
-        await until(lambda: len(doors.pings.queue) == 1)
+        await until(lambda: len(doors.pings.lines) == 1)
         came_s = perf_counter()
         two.write(b"POST /post HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
-        await until(lambda: len(doors.gate.admission.lanes[0].queue) == 1)
+        await until(lambda: len(doors.gate.admission.lanes[0].lines) == 1)
         assert not waits_s
         doors.calls = LEADS.most_calls - 1
         assert (await two.answer()).status == 200, "whole leads go on for longer"
@@ -182,13 +191,13 @@ async def test_who_has_gone_meanwhile_never_begins() -> None:
     async with fronted(noting, gate=doors.gate) as served:
         async with served.line() as gone:
             gone.write(ONE)
-            await until(lambda: len(doors.pings.queue) == 1)
+            await until(lambda: len(doors.pings.lines) == 1)
             sock = gone.writer.get_extra_info("socket")
             # it ends with a reset
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         async with served.line() as line:
             line.write(ONE)
-            await until(lambda: len(doors.pings.queue) == 2)
+            await until(lambda: len(doors.pings.lines) == 2)
             await until(lambda: any(one._lost for one in served.front._connections))
             doors.calls = 0
             assert (await line.answer()).status == 200
@@ -201,7 +210,7 @@ async def test_a_house_that_closes_answers_those_who_wait() -> None:
     doors.hold()
     async with fronted(echo, gate=doors.gate) as served, served.line() as line:
         line.write(ONE)
-        await until(lambda: len(doors.pings.queue) == 1)
+        await until(lambda: len(doors.pings.lines) == 1)
         ending = asyncio.create_task(served.front.stop(10))
         await until(lambda: served.front.stopping)
         doors.calls = 0
@@ -266,7 +275,7 @@ async def test_a_ping_whose_time_is_up_when_its_turn_comes_is_refused(house: Hou
     gate._calls, gate.admission.free = lambda: HELD, 0
     line.write(b"")
     sent = asyncio.create_task(house.post("/ping", {**PING, "tmax": 50}))
-    await until(lambda: len(gate.admission.lanes[1].queue) == 1)
+    await until(lambda: len(gate.admission.lanes[1].lines) == 1)
     await asyncio.sleep(0.06)
     gate._calls = lambda: 0
     status, told = await sent
@@ -282,7 +291,7 @@ async def test_a_post_that_waited_is_sold(house: House) -> None:
     sent = asyncio.create_task(
         house.post("/post", {"ping_id": offer["ping_id"], "lead": {**PING["lead"], **PERSON}})
     )
-    await until(lambda: len(gate.admission.lanes[0].queue) == 1)
+    await until(lambda: len(gate.admission.lanes[0].lines) == 1)
     gate._calls = lambda: 0
     assert (await sent)[1]["status"] == "sold"
 
