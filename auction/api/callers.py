@@ -11,8 +11,9 @@ proxy all have one address, for what a header says of it anybody can make up; th
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
+
+from starlette.types import Scope
 
 from auction.api.lines import Caller
 from auction.api.wire import headers_of, key_of
@@ -24,7 +25,7 @@ _MAPPED: Final = "::ffff:"
 """An IPv4 address on a socket for both."""
 
 
-def caller_of(scope: Mapping[str, Any], market: Market) -> Caller:
+def caller_of(scope: Scope, market: Market) -> Caller:
     """The seller by its id, or the unknown by the network that they call from."""
     key = key_of(headers_of(scope))
     seller = market.seller_of_key(key) if key else None

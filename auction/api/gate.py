@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from starlette.types import Scope
 
 from auction import log
 from auction.api.admission import Admission, Lane
@@ -46,8 +47,8 @@ class Refusal(msgspec.Struct, frozen=True):
 class Gate:
     """One per worker, on the loop that serves. `lanes` are those of the doors, by path.
 
-    `caller` tells whose a request is, by its scope; `refusal` gives what a door says, `refused` is told of each path and
-    status; `calls` are open at the counters.
+    `caller` tells whose a request is, by its scope. `refusal` gives what a door says, `refused` is told of each path
+    and status; `calls` are open at the counters.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Gate:
         favoured: Lane[Request],
         others: Lane[Request],
         lanes: Mapping[str, Lane[Request]],
-        caller: Callable[[Mapping[str, Any]], Caller],
+        caller: Callable[[Scope], Caller],
         refusal: Callable[[str], Refusal],
         refused: Callable[[str, int], None],
         calls: Callable[[], int],

@@ -28,8 +28,8 @@ Caller: TypeAlias = tuple[str, ...]
 """A name; or that of a group, and the name within it."""
 
 AHEAD: Final = 32
-"""Of a caller who sends at 80 % of its share, ten in a model with nine that flood, 99.4 % began with 8, all with 16; where
-four come at once at half of its share 95 and 99.7 %, all with 32."""
+"""In a model, beside nine that flood: of a caller at 80 % of its share 99.4 % began with 8, all with 16; of one at half
+of its share whose requests come four at once 95 % with 8, 99.7 % with 16, all with 32."""
 MOST_REMEMBERED: Final = 1_000
 
 

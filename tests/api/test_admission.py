@@ -227,6 +227,22 @@ def test_whole_leads_go_first_and_are_refused_last() -> None:
     assert leads.refused[LASTING] > 0, "alone they may be too many as well"
 
 
+def test_of_each_turn_something_is_for_those_behind_the_first_lane() -> None:
+    """Or whoever floods the doors of whole leads, with keys or without, would shut out all pings."""
+    least = PER_TURN // LEAST_SHARE
+    admission, leads, pings = made()
+    for number in range(60):
+        enter(admission, leads, number, 5.0)
+    for number in range(100, 100 + least + 1):
+        enter(admission, pings, number, 5.0)
+    begun = admission.turn(5.001, 0).begin
+    assert begun == [*range(PER_TURN, 2 * PER_TURN - least), *range(100, 100 + least)]
+    assert admission.turn(5.002, PINGS.most_calls).begin == list(range(14, 14 + PER_TURN)), "if it may begin"
+    assert len(admission.turn(5.003, 0).begin) == PER_TURN
+    assert not pings.lines
+    assert admission.turn(5.004, 0).begin == list(range(29, 29 + PER_TURN)), "and if there is somebody"
+
+
 def test_a_lane_is_full_some_time() -> None:
     admission, _, pings = made()
     came = [enter(admission, pings, number, 5.0) for number in range(PER_TURN + PINGS.most_waiting + 3)]
@@ -263,5 +279,3 @@ def test_while_the_counters_are_slow_none_begins() -> None:
     enter(admission, leads, 99, 5.002)
     assert admission.turn(5.003, PINGS.most_calls).begin == [99], "whole leads have a bound of their own"
     assert admission.turn(5.004, PINGS.most_calls - 1).begin == list(range(PER_TURN, 2 * PER_TURN))
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auction.api import lines as module
@@ -74,35 +74,48 @@ def test_each_comes_out_once_and_of_a_caller_the_oldest_first(
             assert turns.total() == len(lines)
             assert turns.keys() == groups
         else:
-            assert not (lines._callers or lines._rounds or lines._unused)
+            assert not any((lines._callers, lines._rounds, lines._unused))
 
 
+@settings(max_examples=300)
 @given(
-    st.lists(
-        st.tuples(st.booleans(), st.sampled_from([A, B, C, ("d",)]), st.integers(1, 4 * AHEAD)), max_size=60
-    )
+    st.integers(0, 3),
+    st.lists(st.tuples(st.booleans(), st.sampled_from([A, B, C]), st.integers(1, 12)), max_size=60),
 )
 def test_while_a_caller_waits_no_other_has_many_more_turns(
-    sequence: list[tuple[bool, Caller, int]],
+    ahead: int, sequence: list[tuple[bool, Caller, int]]
 ) -> None:
-    """So one that has `ahead` of it in its own line begins before any other has had `ahead` + `AHEAD` + 3 turns."""
-    lines = Lines[Caller]()
-    waiting = Counter[Caller]()
-    since: dict[Caller, Counter[Caller]] = {}  # of each who waits: who began since then
-    for puts, caller, times in sequence:
-        for _ in range(times):
-            if puts:
-                lines.put(caller, caller, 0.0)
-                waiting[caller] += 1
-                since.setdefault(caller, Counter())
-            elif len(lines):
-                first = lines.first()
-                waiting[first] -= 1
-                for who, turns in since.items():
-                    turns[first] += 1
-                    assert turns[first] <= turns[who] + AHEAD + 2, (who, first)
-                if not waiting[first]:
-                    del since[first]
+    """So one with so many before it in its own line begins before any other has had as many, and `AHEAD` + 3, turns."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "AHEAD", ahead)
+        lines = Lines[Caller]()
+        waiting = Counter[Caller]()
+        since: dict[Caller, Counter[Caller]] = {}  # of each who waits: who began since then
+        for puts, caller, times in sequence:
+            for _ in range(times):
+                if puts:
+                    lines.put(caller, caller, 0.0)
+                    waiting[caller] += 1
+                    since.setdefault(caller, Counter())
+                elif len(lines):
+                    first = lines.first()
+                    waiting[first] -= 1
+                    for who, turns in since.items():
+                        turns[first] += 1
+                        assert turns[first] <= turns[who] + ahead + 2, (who, first)
+                    if not waiting[first]:
+                        del since[first]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 7, 60])
+def test_whoever_comes_back_when_his_line_is_empty_has_no_more_turns_for_that(at_once: int) -> None:
+    lines, turns = filled(*[A] * 1_000), Counter[str]()
+    while turns["a"] < 300:
+        for _ in range(at_once):
+            lines.put(B, "b", 0.0)
+        while lines.callers > 1:
+            turns[lines.first()[0]] += 1
+        assert turns["b"] <= turns["a"] + AHEAD + at_once
 
 
 @given(st.lists(st.sampled_from([A, B, C, ("", "x"), ("", "y")]), max_size=300), st.integers(1, 40))
@@ -117,7 +130,7 @@ def test_where_there_is_no_room_those_go_who_have_the_most(sent: list[Caller], r
     left = Counter(lines.first()[0] for _ in range(len(lines)))
     for name in lost:
         assert max(left.values(), default=0) <= left[name] + 1
-    for whole in set(name for name, *_ in sent) - lost.keys():
+    for whole in {name for name, *_ in sent} - lost.keys():
         assert left[whole] == sum(caller[0] == whole for caller in sent)
 
 

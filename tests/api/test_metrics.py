@@ -66,6 +66,7 @@ NAMES = {
     *("auction_postbacks_waiting", "auction_postbacks_oldest_seconds"),
     *("auction_http_connected", "auction_http_connections", "auction_http_refused"),
     *("auction_overloaded", "auction_overload_refused", "auction_gate_waited", "auction_gate_waiting"),
+    "auction_gate_callers",
     *("auction_admin_changes", "auction_admin_keyed_requests"),
     *("auction_list_uploads", "auction_list_uploads_running"),
     *("auction_http_responses", "auction_http_bodies_refused", "auction_bugs", "auction_metrics_unreadable"),
