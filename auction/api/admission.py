@@ -83,7 +83,6 @@ class Lane(Generic[T]):
         self.waited = 0
         self._since_s = 0.0  # when nobody waited last
         self._refused_s = -AGAIN_S  # when somebody was refused last
-        self._late_s = -AGAIN_S  # when somebody was because of how long he waited
         self._calm = 0  # turns in a row in which more could have begun
         self._per_s = 0.0  # how many begin in a second, while some wait
         self._begun = 0
@@ -118,13 +117,16 @@ class Lane(Generic[T]):
         self._begun += len(begin)
         if now_s - self._begun_since_s >= _MEASURED_OVER_S:
             self._measure(now_s)
-        self._calm = self._calm + 1 if len(begin) < room and self._late_s < now_s else 0
+        self._calm = self._calm + 1 if len(begin) < room else 0
         if self._calm >= CALM_TURNS:
             self.shedding = False
         return begin
 
-    def give_up(self, now_s: float) -> None:
-        """Refuses who has waited too long, if more come than can be done."""
+    def give_up(self, now_s: float) -> int:
+        """Refuses who has waited too long, if more come than can be done; how many.
+
+        After others have begun: whoever comes in a turn that is slow would else be refused when it is his.
+        """
         lines, late_s = self.lines, now_s - self.bounds.late_s
         if self.shedding:
             self.lull(now_s)
@@ -134,8 +136,8 @@ class Lane(Generic[T]):
             self.shedding = lines.oldest_s < late_s
         late = lines.before(late_s) if self.shedding and len(lines) else []
         if late:
-            self._late_s = now_s
             self._refuse(LASTING, late, now_s)
+        return len(late)
 
     def lull(self, now_s: float) -> None:
         """An overload in which nobody was refused for some time is over."""
@@ -173,6 +175,9 @@ class Admission(Generic[T]):
         self.lanes = lanes
         self.free = PER_TURN
         self._now_s = self._seen_s = 0.0
+        self._late = 0  # who was given up in the last turn
+        self._quiet = True  # nobody waits, nobody is refused, and no overload is to be seen to its end
+        self._least_calls = min(lane.bounds.most_calls for lane in lanes)
 
     @property
     def restless(self) -> bool:
@@ -195,17 +200,18 @@ class Admission(Generic[T]):
 
     def wait(self, lane: Lane[T], caller: Caller, item: T, now_s: float) -> None:
         """He may not: some turn will tell that he begins, or is refused."""
+        self._quiet = False
         lane.put(caller, item, self._clock(now_s))
 
     def turn(self, now_s: float, calls: int) -> Turn[T]:
         """A turn of the loop; so many `calls` to the counters are open."""
-        now_s = self._clock(now_s)
         turn: Turn[T] = Turn([], [])
-        for lane in self.lanes:
-            lane.give_up(now_s)
-            turn.refuse += lane.away
-            lane.away = []
-        room = min(MOST_PER_TURN, PER_TURN + len(turn.refuse) // REFUSALS_EACH)
+        if self._quiet and calls < self._least_calls:
+            self.free = PER_TURN
+            return turn
+        now_s = self._clock(now_s)
+        refused = self._late + sum(len(lane.away) for lane in self.lanes)
+        room = min(MOST_PER_TURN, PER_TURN + refused // REFUSALS_EACH)
         behind = [len(lane.lines) if calls < lane.bounds.most_calls else 0 for lane in self.lanes]
         for place, lane in enumerate(self.lanes):
             if calls >= lane.bounds.most_calls:
@@ -215,6 +221,11 @@ class Admission(Generic[T]):
             turn.begin += begin
             room -= len(begin)
         self.free = min(room, PER_TURN)
+        self._late = sum(lane.give_up(now_s) for lane in self.lanes)
+        for lane in self.lanes:
+            turn.refuse += lane.away
+            lane.away = []
+        self._quiet = not any(len(lane.lines) or lane.shedding for lane in self.lanes)
         return turn
 
     def _clock(self, now_s: float) -> float:

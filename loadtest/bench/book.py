@@ -32,6 +32,8 @@ from auction.market.money import MICROS, Micros
 from loadtest.bench.requests import HOLE
 
 KEY = "bench-key"
+OTHER_KEY = "bench-other-key"
+"""Of a second seller, on the same terms."""
 LEAD_POOL = 997
 TMAX_MS = 400
 SHORT_TMAX_MS = 200
@@ -86,11 +88,14 @@ def catalogue(lines: Sequence[Line], ports: Ports, ca_file: str | None, seed: in
     """A campaign for each line: one order of each of its buyers, the others of orders that do not match."""
     rng = Random(seed)
     buyers = _buyers(ports, ca_file)
-    seller = Seller(
-        id="bench",
-        keys=("sha256:" + sha256(KEY.encode()).hexdigest(),),
-        margin="20%",
-        rate_limit="900000000/hour",
+    sellers = tuple(
+        Seller(
+            id=name,
+            keys=("sha256:" + sha256(key.encode()).hexdigest(),),
+            margin="20%",
+            rate_limit="900000000/hour",
+        )
+        for name, key in (("bench", KEY), ("bench-other", OTHER_KEY))
     )
     orders: list[Order] = []
     for line in lines:
@@ -104,7 +109,7 @@ def catalogue(lines: Sequence[Line], ports: Ports, ca_file: str | None, seed: in
         orders += [_other(rng, line.id, buyers["elsewhere"], number) for number in range(others)]
     return Catalogue(
         campaigns=tuple(_campaign(line.id) for line in lines),
-        sellers=(seller,),
+        sellers=sellers,
         buyers=tuple(buyer for group in buyers.values() for buyer in group),
         orders=tuple(orders),
     )

@@ -32,11 +32,17 @@ class Contender(msgspec.Struct, frozen=True):
     watch: dict[str, int]
 
     def pings(
-        self, campaign: str, buyers: int, *, tls: bool = False, tmax_ms: int = book.TMAX_MS
+        self,
+        campaign: str,
+        buyers: int,
+        *,
+        tls: bool = False,
+        tmax_ms: int = book.TMAX_MS,
+        key: str = book.KEY,
     ) -> Iterator[bytes]:
         """Requests for one ping each: of `campaign` for us, to as many buyers for the others; the same body."""
         if self.name == OURS:
-            path, headers = "/ping", {"Authorization": f"Bearer {book.KEY}"}
+            path, headers = "/ping", {"Authorization": f"Bearer {key}"}
         else:
             path, headers = f"/tls/{buyers}" if tls else f"/{buyers}", {}
         return numbered(path, headers, book.pings(campaign, tmax_ms))

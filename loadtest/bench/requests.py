@@ -14,21 +14,29 @@ _numbers = count(1)
 """Over all requests of a run: no two pings are ever equal, or a repeat of an answer would be measured."""
 
 
-def numbered(path: str, headers: Mapping[str, str], bodies: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """POSTs of these bodies, over and over; each has `HOLE` in one of its texts. Never ends."""
-    return _filled(cycle([_split(post(path, headers, body)) for body in bodies]))
+def numbered(
+    path: str,
+    headers: Mapping[str, str],
+    bodies: Iterable[Mapping[str, Any]],
+    numbers: Iterator[int] = _numbers,
+) -> Iterator[bytes]:
+    """POSTs of these bodies, over and over; each has `HOLE` in one of its texts. Never ends.
+
+    `numbers` are for a process that sends beside the one that measures.
+    """
+    return _filled(cycle([_split(post(path, headers, body)) for body in bodies]), numbers)
 
 
 def numbered_once(
     path: str, headers: Mapping[str, str], bodies: Iterable[Mapping[str, Any]]
 ) -> Iterator[bytes]:
     """The same, each body once."""
-    return _filled([_split(post(path, headers, body)) for body in bodies])
+    return _filled([_split(post(path, headers, body)) for body in bodies], _numbers)
 
 
-def _filled(templates: Iterable[Sequence[bytes]]) -> Iterator[bytes]:
+def _filled(templates: Iterable[Sequence[bytes]], numbers: Iterator[int]) -> Iterator[bytes]:
     for start, end in templates:
-        yield b"%b%010d%b" % (start, next(_numbers), end)
+        yield b"%b%010d%b" % (start, next(numbers), end)
 
 
 def post(path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> bytes:

@@ -227,6 +227,32 @@ def test_whole_leads_go_first_and_are_refused_last() -> None:
     assert leads.refused[LASTING] > 0, "alone they may be too many as well"
 
 
+def test_who_comes_in_a_slow_turn_of_an_overload_begins_all_the_same() -> None:
+    admission, _, pings = made()
+    now_s = overloaded(admission, pings, 5.0, 2.0)
+    assert admission.shedding(now_s)
+    enter(admission, pings, 99, now_s, ("other",))
+    for _ in range(3):  # a look at the clock each
+        now_s += 0.04
+        enter(admission, pings, 1, now_s)
+    turn = admission.turn(now_s, 0)
+    assert 99 in turn.begin
+    assert pings.refused[LASTING] > 0
+    assert not len(pings.lines) or admission._now_s - pings.lines.oldest_s <= PINGS.late_s
+
+
+def test_a_caller_with_few_waiting_pushes_out_one_of_a_flood() -> None:
+    admission, _, pings = made()
+    for number in range(PER_TURN + PINGS.most_waiting):
+        enter(admission, pings, number, 5.0)
+    enter(admission, pings, -1, 5.0, ("other",))
+    enter(admission, pings, -2, 5.0)
+    turn = admission.turn(5.001, 0)
+    assert turn.refuse == [PER_TURN + PINGS.most_waiting - 1, -2]
+    assert turn.begin == [PER_TURN, -1, *range(PER_TURN + 1, 2 * PER_TURN - 1)]
+    assert len(pings.lines) == PINGS.most_waiting - PER_TURN
+
+
 def test_of_each_turn_something_is_for_those_behind_the_first_lane() -> None:
     """Or whoever floods the doors of whole leads, with keys or without, would shut out all pings."""
     least = PER_TURN // LEAST_SHARE
