@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import msgspec
@@ -31,6 +31,11 @@ def test_a_post_is_a_whole_request() -> None:
     assert head.startswith(b"POST /ping HTTP/1.1\r\nHost: ")
     assert b"\r\nAuthorization: Bearer k" in head
     assert body == {"a": "ü"}
+
+
+def test_a_process_beside_the_one_that_measures_has_numbers_of_its_own() -> None:
+    requests = [parsed(request)[1] for request in islice(numbered("/ping", {}, BODIES, count(7)), 2)]
+    assert [request["sub_id"] for request in requests] == ["feed-0000000007", "feed-0000000008"]
 
 
 def test_every_numbered_request_is_another() -> None:

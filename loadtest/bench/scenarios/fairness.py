@@ -1,7 +1,7 @@
 """One caller sends far more than the server can do, a seller a tenth of that: what becomes of the seller's pings.
 
 The flood comes from a process of its own. It is one of three: of another seller's pings, of pings with a wrong key, and
-of whole leads with a wrong key, which go ahead of pings.
+of another seller's posts that name no ping, which go ahead of pings.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ WARM_S = 1.5
 WITHIN_S = 20.0
 FLOODS = {
     "pings": ("/ping", book.KEY, 2.0),
-    "wrong_keys": ("/ping", "a-wrong-key", 6.0),
-    "leads": ("/post", "a-wrong-key", 6.0),
+    "wrong_keys": ("/ping", "a-wrong-key", 8.0),
+    "leads": ("/post", book.KEY, 6.0),
 }
-"""Path, key, and times the capacity for pings: what ends with its key costs a fraction of one."""
+"""Path, key, and times the capacity for pings: what ends with its key, or as a post of no ping, costs a fraction."""
 BESIDE = {
     "alone": "a tenth of capacity",
     "pings": "beside twice capacity of another seller",
-    "wrong_keys": "beside six times, of wrong keys",
-    "leads": "beside six times, of leads with wrong keys",
+    "wrong_keys": "beside eight times, of wrong keys",
+    "leads": "beside six times, of posts without a ping",
 }
 FIRST = 1_000_000_000
 """Where the numbers of a flood begin: no ping of it may be a repeat of one that was sent before it."""
