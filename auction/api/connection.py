@@ -116,11 +116,14 @@ class Connection(asyncio.Protocol):
         if self._running is None and not self._waiting and not self._ending:
             self._end()
 
-    def cancel(self) -> None:
-        """The house closes, and has waited long enough."""
-        if self._task is not None:
-            self._task.cancel()
+    def abort(self) -> None:
+        """It ends at once, unanswered: too many are told already, or nobody knows any more how it stands with it."""
+        if self._running is not None:
+            self._give_up(self._running)
+            self._running = None
         self._transport.abort()
+        if self._lost:
+            self._front.closed(self)
 
     def sweep(self, now_s: float) -> None:
         """Ends what takes too long."""
@@ -167,16 +170,6 @@ class Connection(asyncio.Protocol):
             self.ran(request)
         else:
             self._task = self._front.loop.create_task(request.run(self._front.app))
-
-    def abort(self) -> None:
-        """Nobody knows any more how it stands with it: it ends, with all that wait in it."""
-        if self._running is not None:
-            self._give_up(self._running)
-            self._running = None
-        if self._lost:
-            self._front.closed(self)
-        else:
-            self._transport.abort()
 
     def ran(self, request: Request) -> None:
         """Its door is done with it. What is still to come of its body is dropped."""

@@ -118,7 +118,7 @@ class Front:
             if others < 2 * most:
                 connection.turn_away(_FULL)
             else:
-                connection.cancel()
+                connection.abort()
 
     def closed(self, connection: Connection) -> None:
         """It is gone, and nothing runs for it any more."""
