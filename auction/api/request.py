@@ -50,6 +50,9 @@ class Carrier(Protocol):
     def ran(self, request: Request) -> None:
         """Its door is done with it."""
 
+    def abort(self) -> None:
+        """It ends at once, unanswered."""
+
 
 class Request:
     """A request whose head is whole. `whole`: so is its body. `gone`: nobody hears an answer any more.
