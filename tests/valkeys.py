@@ -6,10 +6,9 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ import hiredis
 from auction.counters.address import parse
 from auction.counters.embedded import EmbeddedValkey, _binary
 from loadtest.processes import Process
+from tests.ports import held_port
 
 # the stub of hiredis asks for a tuple of one
 _pack = cast("Callable[[tuple[str | int, ...]], bytes]", hiredis.pack_command)
@@ -91,30 +91,16 @@ class OwnValkey:
 
 @contextmanager
 def running_valkey(folder: Path, *settings: str, port: int | None = None) -> Iterator[str]:
-    """A server on loopback with these settings (`--name`, `value`, …), as an operator would run his own: its URL."""
-    port = port or free_port()
+    """A server on loopback with these settings (`--name`, `value`, …), as an operator would run his own: its URL.
+
+    `port` is one that its caller holds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        _binary(),
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--dir",
-        str(folder),
-        "--save",
-        "",
-        *settings,
-    ]
-    with Process(command, folder / "valkey.log") as server:
-        server.wait_for_line("Ready to accept connections")
-        yield f"redis://127.0.0.1:{port}"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    with nullcontext(port) if port else held_port() as port:
+        command = [_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+        with Process([*command, *settings], folder / "valkey.log") as server:
+            server.wait_for_line("Ready to accept connections", 60)
+            yield f"redis://127.0.0.1:{port}"
 
 
 async def tell(url: str, *command: str | int) -> Any:

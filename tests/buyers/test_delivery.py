@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from auction.buyers.protocol import Accepted, NotSent, Rejected, Unknown
 from auction.market.reasons import Reason
 from tests.buyers.authority import Authority
 from tests.buyers.served import Line, Manner, Serve, Served, until
+from tests.ports import held_port
 
 Deliveries = Callable[..., Delivery]
 
@@ -130,7 +130,7 @@ async def test_once_it_was_sent_silence_is_unknown(
     serve: Serve, deliveries: Deliveries, answer: bytes, then_close: bool
 ) -> None:
     served = await serve(saying(answer, then_close=then_close))
-    outcome = await deliveries().post(to(served, timeout_ms=5_000 if then_close else 300))
+    outcome = await deliveries().post(to(served, timeout_ms=5_000 if then_close else 600))
     assert isinstance(outcome, Unknown)
     assert len(served.requests) == 1, "never sent again by the client itself"
 
@@ -297,11 +297,11 @@ async def test_a_cancelled_post_leaves_no_connection(serve: Serve, deliveries: D
 async def test_closing_waits_for_no_buyer(serve: Serve, deliveries: Deliveries) -> None:
     """What was sent is unknown then, and what still waits for its turn was not sent."""
     served, delivery = await serve(saying(b"")), deliveries(connections=1)
-    first = asyncio.create_task(delivery.post(to(served)))
+    first = asyncio.create_task(delivery.post(to(served, timeout_ms=60_000)))
     await until(lambda: len(served.requests) == 1)
-    second = asyncio.create_task(delivery.post(to(served)))
+    second = asyncio.create_task(delivery.post(to(served, timeout_ms=60_000)))
     await until(lambda: delivery.in_flight == 2)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await delivery.close()
         assert isinstance(await first, Unknown)
         assert isinstance(await second, NotSent)
@@ -318,11 +318,10 @@ async def test_headers_of_ours_are_sent_once(serve: Serve, deliveries: Deliverie
 
 
 async def test_nobody_listens(deliveries: Deliveries) -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    request = PostRequest(url=f"http://127.0.0.1:{port}", body=b"{}", idempotency_key="k", timeout_ms=5_000)
-    outcome = await deliveries().post(request)
+    with held_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        request = PostRequest(url=url, body=b"{}", idempotency_key="k", timeout_ms=5_000)
+        outcome = await deliveries().post(request)
     assert isinstance(outcome, NotSent)
     assert outcome.reason is Reason.CONNECT_FAILED
 
@@ -411,10 +410,11 @@ async def test_posts_in_flight_are_bounded(serve: Serve, deliveries: Deliveries)
 
 async def test_waiting_for_a_connection_sends_nothing(serve: Serve, deliveries: Deliveries) -> None:
     served, delivery = await serve(saying(b"")), deliveries(connections=1)
-    first = asyncio.create_task(delivery.post(to(served, timeout_ms=600)))
+    first = asyncio.create_task(delivery.post(to(served, timeout_ms=60_000)))
     await until(lambda: len(served.requests) == 1)
     second = await delivery.post(to(served, timeout_ms=100))
     assert isinstance(second, NotSent)
     assert second.reason is Reason.TIMEOUT
+    await delivery.close()
     assert isinstance(await first, Unknown)
     assert len(served.requests) == 1

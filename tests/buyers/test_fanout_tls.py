@@ -116,7 +116,7 @@ async def test_a_handshake_that_hangs_or_is_none(
         await line.write(greeting)
         await line.reader.readuntil(b"never")
 
-    served, fanout = await serve(manner), fanouts(connect_timeout_s=0.15)
+    served, fanout = await serve(manner), fanouts(connect_timeout_s=0.4)
     served.scheme = "https"
     target = served.target(ca_file=authority.ca_file)
     await fanout.prepare([target])

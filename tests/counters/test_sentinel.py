@@ -22,7 +22,8 @@ from auction.counters.sentinel import Place, Sentinels
 from auction.counters.tls import client_context
 from auction.errors import HouseError
 from tests.api.wired import until
-from tests.valkeys import free_port, running_valkey, tell
+from tests.ports import held_port
+from tests.valkeys import running_valkey, tell
 
 
 class FakeSentinel:
@@ -109,16 +110,17 @@ async def test_the_newest_configuration_counts_whoever_answers_first() -> None:
 async def test_sentinels_that_do_not_know_are_passed_over() -> None:
     ignorant, good = FakeSentinel(1111), FakeSentinel(2222)
     ignorant.reply = b"-ERR No such master with that name\r\n"
-    async with watching(ignorant, good) as hosts:
-        sentinels = Sentinels(parse(f"redis+sentinel://127.0.0.1:{free_port()},{hosts}/house"))
-        found = await sentinels.primary()
-        assert found.port == 2222
-        good.reply = b"*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"
-        with pytest.raises(CountersUnavailable, match="No such master"):
-            await sentinels.primary()
-        assert not await sentinels.moved_from(found), (
-            "that nobody knows where it is, is no reason to leave it"
-        )
+    with held_port() as refusing:
+        async with watching(ignorant, good) as hosts:
+            sentinels = Sentinels(parse(f"redis+sentinel://127.0.0.1:{refusing},{hosts}/house"))
+            found = await sentinels.primary()
+            assert found.port == 2222
+            good.reply = b"*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"
+            with pytest.raises(CountersUnavailable, match="No such master"):
+                await sentinels.primary()
+            assert not await sentinels.moved_from(found), (
+                "that nobody knows where it is, is no reason to leave it"
+            )
 
 
 @pytest.mark.parametrize(
@@ -267,11 +269,12 @@ async def test_trust_is_read_once_however_often_sentinels_are_asked(monkeypatch:
 
 
 async def test_no_primary_is_told_with_every_sentinels_reason() -> None:
-    link = Link(f"redis+sentinel://127.0.0.1:{free_port()}/house")
-    try:
-        with pytest.raises(CountersUnavailable) as caught:
-            await link.open(within_ms=500)
-        assert "no sentinel knows where the primary house is" in str(caught.value)
-        assert "refused" in str(caught.value) or "Connect call failed" in str(caught.value)
-    finally:
-        await link.close()
+    with held_port() as refusing:
+        link = Link(f"redis+sentinel://127.0.0.1:{refusing}/house")
+        try:
+            with pytest.raises(CountersUnavailable) as caught:
+                await link.open(within_ms=500)
+            assert "no sentinel knows where the primary house is" in str(caught.value)
+            assert "refused" in str(caught.value) or "Connect call failed" in str(caught.value)
+        finally:
+            await link.close()

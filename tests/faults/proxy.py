@@ -26,6 +26,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tests.ports import bound
+
 Way = Literal["up", "down"]
 WAYS: tuple[Way, Way] = ("up", "down")
 CHUNK = 65_536
@@ -114,7 +116,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         # holds the port while nobody listens on it: bound, so that it is nobody else's, and silent
-        self._reserved = _bound(0)
+        self._reserved = bound()
         self.port: int = self._reserved.getsockname()[1]
 
     @property
@@ -124,7 +126,7 @@ class Proxy:
 
     async def open(self) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._serve, sock=_bound(self.port))
+        self._server = await asyncio.start_server(self._serve, sock=bound(self.port))
 
     async def close(self) -> None:
         """End everything, at once."""
@@ -333,13 +335,6 @@ def _measure(fault: Fault | None) -> int:
     return (
         fault.after if isinstance(fault, Cut) else fault.size if isinstance(fault, Garbage | Oversize) else 0
     )
-
-
-def _bound(port: int) -> socket.socket:
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind(("127.0.0.1", port))
-    return bound
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

@@ -19,8 +19,9 @@ from loadtest.processes import Process
 from tests.api.wired import until
 from tests.exactness.views import reconcile
 from tests.house import PERSON, catalogue
+from tests.ports import held_port
 from tests.servers import ROOT, Client, Served, client_of, running_buyers, running_server
-from tests.valkeys import free_port, running_valkey, tell
+from tests.valkeys import running_valkey, tell
 
 CAP = 40
 SELLERS = 4
@@ -156,7 +157,6 @@ def started(folder: Path, redis_url: str, mock_url: str) -> Iterator[Served]:
 
 @pytest.mark.slow
 async def test_counters_that_come_after_us_and_go_again(tmp_path: Path) -> None:
-    port = free_port()
     ping = {"campaign": "solar", "lead": {"state": "TX"}}
 
     async def away(client: Client) -> None:
@@ -170,6 +170,7 @@ async def test_counters_that_come_after_us_and_go_again(tmp_path: Path) -> None:
         return (await client.get("/readyz"))[0] == 200
 
     with (
+        held_port() as port,
         running_buyers(tmp_path, {"ann": {}, "ben": {}}) as mock_url,
         started(tmp_path, f"redis://127.0.0.1:{port}", mock_url) as served,
     ):
@@ -192,8 +193,9 @@ async def test_counters_that_come_after_us_and_go_again(tmp_path: Path) -> None:
 async def test_counters_that_are_never_there_do_not_keep_us_from_stopping(tmp_path: Path) -> None:
     """Gone for good while we start: it says so, serves its refusals, and ends well when told."""
     with (
+        held_port() as port,
         running_buyers(tmp_path, {"ann": {}, "ben": {}}) as mock_url,
-        started(tmp_path, f"redis://127.0.0.1:{free_port()}", mock_url) as served,
+        started(tmp_path, f"redis://127.0.0.1:{port}", mock_url) as served,
     ):
         async with client_of(served) as client:
             assert (await client.get("/readyz"))[0] == 503

@@ -16,7 +16,8 @@ from auction.reconcile.reconciling import Reconciling
 from loadtest.processes import Process
 from tests.api.wired import until
 from tests.house import PERSON, PING, open_house
-from tests.valkeys import free_port, running_valkey, tell
+from tests.ports import held_port
+from tests.valkeys import running_valkey, tell
 
 CAP = 3
 ORDERS: list[dict[str, Any]] = [
@@ -29,15 +30,16 @@ MANNERS = {"a-co": {"bid": {"price": 30}}}
 def running_sentinel(folder: Path, primary_port: int) -> Iterator[str]:
     """One sentinel, which alone decides that the primary is down: its host and port."""
     folder.mkdir(parents=True)
-    settings, port = folder / "sentinel.conf", free_port()
-    settings.write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
-        f"sentinel monitor house 127.0.0.1 {primary_port} 1\n"
-        "sentinel down-after-milliseconds house 300\nsentinel failover-timeout house 3000\n"
-    )
-    with Process([_binary(), str(settings), "--sentinel"], folder / "sentinel.log") as process:
-        process.wait_for_line(r"\+monitor master house")
-        yield f"127.0.0.1:{port}"
+    settings = folder / "sentinel.conf"
+    with held_port() as port:
+        settings.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor house 127.0.0.1 {primary_port} 1\n"
+            "sentinel down-after-milliseconds house 300\nsentinel failover-timeout house 3000\n"
+        )
+        with Process([_binary(), str(settings), "--sentinel"], folder / "sentinel.log") as process:
+            process.wait_for_line(r"\+monitor master house")
+            yield f"127.0.0.1:{port}"
 
 
 @pytest.mark.slow

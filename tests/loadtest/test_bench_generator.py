@@ -16,6 +16,7 @@ import pytest
 from loadtest.bench import generator
 from loadtest.bench.generator import GENERATOR, Load, LoadError
 from loadtest.bench.requests import HOLE, numbered, numbered_once, post
+from tests.ports import held_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="epoll and CPU clocks are Linux's")
 
@@ -153,7 +154,5 @@ def test_a_server_that_hangs_up_in_the_middle_is_a_mistake() -> None:
 
 
 def test_nobody_listening_is_a_mistake() -> None:
-    with closing(Server(repeat(OK))) as server:
-        port = server.port
-    with pytest.raises(LoadError):
+    with held_port() as port, pytest.raises(LoadError):
         Load(port, repeat(REQUEST), expected=b"", watch={}).closed(1, 1.0)

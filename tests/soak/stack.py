@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sqlite3
 import sys
 import time
@@ -32,6 +31,7 @@ from loadtest.processes import Process, ProcessError
 from tests.faults.killer import Own
 from tests.faults.postgres import OwnPostgres
 from tests.faults.proxy import Proxy, proxied
+from tests.ports import held_port
 from tests.soak.market import Market
 
 ROOT = Path(__file__).parent.parent.parent
@@ -68,9 +68,8 @@ class Stack:
         self.counts: Counter[str] = Counter()
         self.house: Process | None = None
         self.mocks: dict[str, Process] = {}
-        self._mock_ports: dict[str, int] = {}
+        self._ports: dict[str, int] = {}
         self._locks = {part: asyncio.Lock() for part in ("house", "valkey", "database", "first", "second")}
-        self._port = _free_port()
         self._ending = False
         self.serving = asyncio.Event()  # the house is there, and nobody is ending it
         self.expected_down = False  # somebody stops or kills the house at this moment
@@ -80,7 +79,7 @@ class Stack:
     @property
     def url(self) -> str:
         """The house's."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._ports['house']}"
 
     @property
     def data_dir(self) -> Path:
@@ -157,11 +156,13 @@ class Stack:
         plan = self.plan
         plan.folder.mkdir(parents=True, exist_ok=True)
         self.data_dir.mkdir(mode=0o700)
+        for part in ("house", *plan.market.scripts()):  # they are started again where they were
+            self._ports[part] = parts.enter_context(held_port())
         for mock, script in plan.market.scripts().items():
             (plan.folder / f"{mock}.yaml").write_text(script)
             parts.push_async_callback(self._end_mock, mock)
             await self.start_mock(mock)
-            await self._link(parts, mock, self._mock_ports[mock])
+            await self._link(parts, mock, self._ports[mock])
         (plan.folder / "counters").mkdir()
         self._valkey = EmbeddedValkey(plan.folder / "counters")
         parts.push_async_callback(asyncio.to_thread, self._valkey.stop)
@@ -189,7 +190,7 @@ class Stack:
                 self.counts["house started"] += 1
                 number = self.counts["house started"]
                 program = ["tests.soak.broken", self.plan.break_] if self.plan.break_ else ["auction"]
-                command = [sys.executable, "-m", *program, "serve", "--port", str(self._port)]
+                command = [sys.executable, "-m", *program, "serve", "--port", str(self._ports["house"])]
                 command += ["--workers", str(self.plan.workers)]
                 command += ["--config", str(self.plan.folder / "catalogue.yaml")]
                 log = self.plan.folder / f"serve-{number:03d}.log"
@@ -227,13 +228,12 @@ class Stack:
             playing = self.mocks.get(mock)
             if playing is not None and playing.running:
                 return
-            folder, port = self.plan.folder, self._mock_ports.get(mock, 0)
+            folder, port = self.plan.folder, self._ports[mock]
             command = [sys.executable, "-m", "buyers_mock", str(folder / f"{mock}.yaml")]
             command += ["--port", str(port), "--log-entries", "0", "--seed", str(self.plan.seed)]
             command += ["--journal", str(self.journal(mock))]
             self.mocks[mock] = Process(command, folder / f"{mock}.log", cwd=ROOT).start()
-            line = await asyncio.to_thread(self.mocks[mock].wait_for_line, r"listens on http://\S+:(\d+)")
-            self._mock_ports[mock] = int(line[1])
+            await asyncio.to_thread(self.mocks[mock].wait_for_line, r"listens on http://\S+")
 
     async def start_what_is_down(self) -> None:
         """Whatever was struck and not started again yet, lowest first."""
@@ -371,8 +371,3 @@ def _hold_lock(path: Path, for_s: float) -> None:
         other.execute("BEGIN IMMEDIATE")
         time.sleep(for_s)
         other.execute("ROLLBACK")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
