@@ -52,7 +52,7 @@ soak: $(READY)  ## kills, freezes and faults under load, then a verdict (10 minu
 		$(if $(RATE),--rate $(RATE)) $(if $(DATABASE),--database $(DATABASE)) $(ARGS)
 
 fuzz: $(READY)  ## the fuzzers of tests/fuzz, for long: about 20 minutes (EFFORT=50)
-	@FUZZ_EFFORT=$(or $(EFFORT),50) $(BIN)/pytest tests/fuzz -m 'slow or not slow' -n 2 -o timeout=3600
+	@FUZZ_EFFORT=$(or $(EFFORT),50) $(BIN)/pytest tests/fuzz -m 'slow or not slow' -n 2 -o timeout=3600 --hypothesis-profile random
 
 clean:  ## remove what the targets made (not ./data)
 	rm -rf $(VENV) report build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

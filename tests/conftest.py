@@ -41,8 +41,11 @@ __all__ = [
 ]
 
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
-# On a busy machine the fifth of a second that hypothesis allows an example is soon over, and says nothing.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# On a busy machine the fifth of a second that hypothesis allows an example is soon over, and says nothing. The suite
+# tries the same examples every time, for a change must not be refused for what another one did. Whoever looks for more
+# (`make fuzz` does) gives `--hypothesis-profile random`.
+settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", settings.get_profile("random"), derandomize=True, database=None)
 settings.load_profile("suite")
 
 TESTS = Path(__file__).parent

@@ -62,7 +62,7 @@ class Work:
         return Reply(200, self._body or b"answer %d" % self.done, (header,), (passing,))
 
 
-def request(key: str = "k", *, wait_s: float = 5.0, **changes: Any) -> KeyedRequest:
+def request(key: str = "k", *, wait_s: float = 20.0, **changes: Any) -> KeyedRequest:
     plain: dict[str, Any] = {
         "caller": "seller:acme",
         "key": key,
@@ -132,7 +132,7 @@ async def test_who_cannot_wait_longer_is_told_to_come_again(
     began_s = perf_counter()
     with pytest.raises(SellerError) as caught:
         await kept.once(request(wait_s=0.2), work)
-    assert 0.1 < perf_counter() - began_s < 1.0
+    assert 0.1 < perf_counter() - began_s < 4, "not as long as others may"
     assert (caught.value.status, caught.value.code) == (409, "request_in_progress")
     assert caught.value.headers == (("retry-after", "1"),)
     monkeypatch.setattr(idempotency, "MOST_WAITING", 0)

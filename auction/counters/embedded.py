@@ -36,6 +36,8 @@ END_WITHIN_S = 10.0
 _STEP_S = 0.005
 _LOOK_S, _LONGEST_PAUSE_S = 0.2, 10.0
 """How often a running server is looked at; and the longest between two tries to start one that died."""
+_PATIENCE_S = 30.0
+"""What an old server has to end when it is asked to, before it is killed; it saves nothing then that it has not."""
 
 
 class EmbeddedValkey:
@@ -276,7 +278,7 @@ def _private(folder: Path) -> None:
 def _lock_of_server(path: Path, deadline_s: float) -> int:
     """The lock for the server to inherit; a server that still holds it is ended first."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    killing_s = time.monotonic() + (deadline_s - time.monotonic()) / 2
+    killing_s = time.monotonic() + min(_PATIENCE_S, (deadline_s - time.monotonic()) / 2)
     signalled = 0
     while not _locked(lock):
         now_s = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -169,8 +170,9 @@ async def test_so_many_requests_wait_and_then_their_sender_does() -> None:
         wanted = 3_000
         line.write(*(b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % number for number in range(wanted)))
         await until(lambda: gate.asked == ["/0"])
-        await asyncio.sleep(0.1)
         (connection,) = served.front._connections
+        await until(lambda: len(connection._waiting) >= MOST_WAITING)
+        await asyncio.sleep(0.1)
         assert MOST_WAITING <= len(connection._waiting) < 1_000
         assert gate.asked == ["/0"], "one after the other"
         gate.open.set()
@@ -273,8 +275,12 @@ async def test_what_runs_for_a_client_that_is_gone_runs_to_its_end_and_what_wait
         async with served.line() as line:
             line.write(GET, b"GET /two HTTP/1.1\r\nhost: x\r\n\r\n")
             await until(lambda: gate.asked == ["/one"])
+            sock = line.writer.get_extra_info("socket")
+            sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )  # it ends with a reset
             line.writer.transport.abort()
-        await asyncio.sleep(0.05)
+        await until(lambda: all(one._lost for one in served.front._connections))
         stopping = asyncio.create_task(served.front.stop(5))
         await asyncio.sleep(0.05)
         assert not stopping.done(), "a stop waits for it"

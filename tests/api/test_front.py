@@ -55,7 +55,7 @@ async def test_one_connection_too_many_is_told_so_and_the_others_are_served() ->
 )
 async def test_a_slow_sender_is_given_up(start: bytes, now_and_then: bytes, why: str) -> None:
     """Also one that sends a byte now and then: what counts is when the request is whole."""
-    limits = FrontLimits(head_s=0.2, body_s=0.2, least_per_s=1e6, sweep_s=0.02)
+    limits = FrontLimits(head_s=0.6, body_s=0.6, least_per_s=1e6, sweep_s=0.02)
     async with fronted(echo, limits) as served, served.line() as line, served.line() as quick:
         began_s = time.monotonic()
         line.write(start)
@@ -68,13 +68,13 @@ async def test_a_slow_sender_is_given_up(start: bytes, now_and_then: bytes, why:
         assert (await quick.answer()).status == 200
         told = await line.answer()
         assert (told.status, told.code, told.headers["connection"]) == (408, "too_slow", "close")
-        assert 0.15 < time.monotonic() - began_s < 2
+        assert 0.55 < time.monotonic() - began_s < 5
         assert await line.closed()
         assert served.front.refused == {why: 1}
 
 
 async def test_a_body_has_as_long_as_it_takes_at_a_fair_rate() -> None:
-    limits = FrontLimits(body_s=0.05, least_per_s=1_000, sweep_s=0.02)
+    limits = FrontLimits(body_s=0.05, least_per_s=50, sweep_s=0.02)
     async with fronted(echo, limits) as served, served.line() as line:
         line.write(HEAD, b"content-length: 1000\r\n\r\n")
         for _ in range(10):

@@ -198,7 +198,7 @@ async def test_a_key_whose_worker_died_is_waited_for_and_free_after_its_lease(
     open_doors: OpenDoors, door: str
 ) -> None:
     """The wait is within the ping's `tmax`; beyond it, the seller is told to come again."""
-    house = await open_doors(settings={"post_wait_ms": 100}, auction={"tmax_ms": 200})
+    house = await open_doors(settings={"post_wait_ms": 600}, auction={"tmax_ms": 600})
     async with wired(house.url) as line:
         body = await body_of(door, line)
         idempotency: Any = house.exchange.idempotency
@@ -208,7 +208,7 @@ async def test_a_key_whose_worker_died_is_waited_for_and_free_after_its_lease(
         assert await idempotency._keys.begin(dead, house.clock.now_ms(), 10_000) == Begun()
         began_s = perf_counter()
         told = await send(line, door, body)
-        assert perf_counter() - began_s < 1.0
+        assert perf_counter() - began_s < 5, "as long as it was told to, and not ten seconds"
         assert (told.status, told.code) == (409, "request_in_progress")
         assert told.headers["retry-after"] == "1"
         house.clock.move(10_001)

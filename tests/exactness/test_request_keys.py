@@ -14,7 +14,7 @@ import pytest
 from tests.house import PERSON, PING, catalogue
 from tests.servers import Client, Served, client_of, running_buyers, running_server
 
-TMAX_MS = 1_000
+TMAX_MS = 4_000
 DIRECT = {**PING, "lead": {**PING["lead"], **PERSON}}
 DOORS = ["/ping", "/post", "/direct"]
 Answer = tuple[int, dict[str, Any]]
@@ -33,7 +33,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with (
         running_buyers(folder, {"a-co": manner}) as mock_url,
         running_server(
-            folder, mock_url, market, workers=2, environ={"AUCTION_POST_WAIT_MS": "2000"}
+            folder, mock_url, market, workers=2, environ={"AUCTION_POST_WAIT_MS": "8000"}
         ) as served,
     ):
         yield served

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from random import Random
 from typing import Literal
 
@@ -125,6 +125,20 @@ class Own:
                 self.thaw(one)
         return bool(stopped)
 
+    @asynccontextmanager
+    async def frozen(self, processes: Sequence[psutil.Process]) -> AsyncIterator[None]:
+        """They stand still in the block, from its first moment: a busy machine may take a while to stop one."""
+        try:
+            for one in processes:
+                self.signal(one, signal.SIGSTOP)
+            async with asyncio.timeout(20):
+                while not all(map(_stands_still, processes)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            yield
+        finally:
+            for one in processes:
+                self.thaw(one)
+
     def thaw(self, one: psutil.Process) -> None:
         """It goes on, if it was frozen and is there."""
         if self._frozen.get(one.pid) == one:
@@ -153,6 +167,14 @@ class Own:
         if self._seen.get(one.pid) != one:
             self.look()
         return bool(self._seen.get(one.pid) == one)
+
+
+def _stands_still(one: psutil.Process) -> bool:
+    """Or is gone."""
+    try:
+        return bool(one.status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def picked(processes: Sequence[psutil.Process], pick: float) -> psutil.Process | None:

@@ -110,7 +110,7 @@ async def test_a_repeat_gets_its_answer_though_the_counters_did_not_hear_of_it(
     answer = await house.sell(offer["ping_id"])
     began_s = perf_counter()
     assert await house.sell(offer["ping_id"]) == answer
-    assert perf_counter() - began_s < 5, "not only after the wait for a post in progress"
+    assert perf_counter() - began_s < 8, "not only after the wait for a post in progress"
     body = {"ping_id": offer["ping_id"], "lead": {**PERSON, "first_name": "Bob"}}
     status, refused = await house.post("/post", body)
     assert (status, refused["code"]) == (409, "used_ping")

@@ -109,7 +109,7 @@ def test_a_log_that_is_read_is_cut_later_and_nobody_waits_for_it(sqlite_url: str
                 conn.execute(text("INSERT INTO t VALUES ('b')"))
             longest_s = max(longest_s, monotonic() - began_s)
         assert not cutting.result()
-        assert longest_s < 0.25
+        assert longest_s < 1.5, "the two seconds for which a connection of ours waits"
         assert b"zq-erased" in log.read_bytes()
     assert overwrite_what_is_erased(engine)
     assert log.read_bytes() == b""

@@ -118,11 +118,11 @@ async def test_a_ping_waits_for_a_slow_ledger_so_long_and_the_next_not_at_all(
     of_held: LeaseBookOfWorker, held: HeldWriter
 ) -> None:
     began_s = perf_counter()
-    await of_held.ahead([lease(100)], 25)
-    assert 0.02 < perf_counter() - began_s < 1
-    began_s = perf_counter()
-    await of_held.ahead([lease(50), lease(1, "day")], 25)
-    assert perf_counter() - began_s < 0.02
+    await asyncio.wait_for(of_held.ahead([lease(100)], 25), 10)
+    assert perf_counter() - began_s > 0.02
+    at_once = asyncio.create_task(of_held.ahead([lease(50), lease(1, "day")], 25))
+    await asyncio.sleep(0)
+    assert at_once.done()
     assert of_held.unwritten == 3
     assert held.pings() == {"o:a:pings:hour": 100}
     assert of_held.pings_unwritten == 51
@@ -151,11 +151,10 @@ async def test_while_the_ledger_is_away_nobody_waits_and_all_is_written_when_it_
         await held.end(why)
         await waiting
     tried = len(held.ops)
-    began_s = perf_counter()
-    for _ in range(50):
-        await of_held.ahead([lease(10)], LONG_MS)
-        of_held.back([lease(4)])
-    assert perf_counter() - began_s < 0.5
+    async with asyncio.timeout(LONG_MS / 1000):
+        for _ in range(50):
+            await of_held.ahead([lease(10)], LONG_MS)
+            of_held.back([lease(4)])
     assert len(held.ops) == tried, "it is not asked all the time"
     assert (of_held.unwritten, of_held.pings_unwritten) == (51, 400)
     flushing = asyncio.create_task(of_held.flush())
@@ -227,4 +226,4 @@ async def test_at_the_end_what_is_owed_is_written_if_it_can_be(
     await held.end()
     await closing
     of_held.back([lease(3)])
-    await asyncio.wait_for(of_held.close(), 2)
+    await asyncio.wait_for(of_held.close(), 10)

@@ -119,7 +119,7 @@ async def test_a_locked_sqlite_is_told_in_time_and_survived(sqlite_ledger: str) 
         done = await asyncio.gather(
             *[writer.write(partial(insert, number)) for number in range(50)], return_exceptions=True
         )
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 5
     assert {one.code for one in done if isinstance(one, HouseError)} == {"ledger_unavailable"}
     assert writer.writes_away == 50
     assert await writer.write(partial(insert, 1)) == 1

@@ -64,8 +64,8 @@ async def fake_house() -> AsyncIterator[tuple[FakeHouse, str]]:
 
 async def test_what_failed_is_sent_again_as_it_was_and_everything_is_remembered() -> None:
     async with fake_house() as (house, url):
-        sellers = Sellers(url, seed=7, rate=20)
-        await sellers.run(2.0)
+        sellers = Sellers(url, seed=7, rate=10)
+        await sellers.run(4.0)
         await sellers.once_more()
     assert 30 <= len(sellers.attempts) <= 40, "a steady rate"
     assert len(house.requests) == len(sellers.attempts)
