@@ -18,6 +18,7 @@ from auction.ledger.lead_queries import find_lead
 from auction.ledger.schema import erasures, fingerprints, lead_history, leads, offers, people, pings, sales
 from auction.post.answer import Answers
 from auction.post.settling import Said, settle_offer
+from tests.faults.holding import held_buyer
 from tests.house import NOON_MS, PING, House
 
 Open = Callable[..., Awaitable[House]]
@@ -186,15 +187,19 @@ async def test_by_email_and_by_lead(house: House, emptied_valkey: str) -> None:
     assert [row.asked for row in rows(house, erasures)["erasures"]] == ["email", "lead"]
 
 
-async def test_a_lead_that_is_being_sold_waits(house: House, emptied_valkey: str) -> None:
-    await house.change_manner("a-co", {"bid": {"price": 30}, "post": {"latency_ms": 1_500}})
-    selling = asyncio.create_task(sold(house, ANN, "s-1"))
-    while not await house.seen("a-co", "post"):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    exit_code, said = await auction(house, emptied_valkey, "forget", "--phone", "5125550142")
-    assert exit_code == 2
-    assert "is being sold just now" in said
-    _, answer = await selling
+async def test_a_lead_that_is_being_sold_waits(open_test_house: Open, emptied_valkey: str) -> None:
+    async with held_buyer() as buyer:
+        terms = {"post_url": buyer.url, "post_timeout_ms": 60_000}
+        house = await open_test_house(
+            [{"id": "a", "buyer": "a-co"}], REDIRECTS, campaign=CAMPAIGN, buyers={"a-co": terms}
+        )
+        selling = asyncio.create_task(sold(house, ANN, "s-1"))
+        await buyer.until_asked()
+        exit_code, said = await auction(house, emptied_valkey, "forget", "--phone", "5125550142")
+        assert exit_code == 2
+        assert "is being sold just now" in said
+        buyer.speaks.set()
+        _, answer = await selling
     assert answer["status"] == "sold"
     exit_code, _ = await auction(house, emptied_valkey, "forget", "--phone", "5125550142")
     assert exit_code == 0

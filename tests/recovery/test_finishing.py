@@ -7,7 +7,7 @@ what it had in hand itself, while the old post goes on and has to find out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -17,13 +17,12 @@ from auction.ledger.engine import open_engine, transaction
 from auction.ledger.lead_queries import find_lead_by_ping, lead_history_of, offers_of, sales_of
 from auction.measures import families_of
 from tests.faults.breaking import CountersAwayAt, apply_to, eventually
+from tests.faults.holding import HeldBuyer, held_buyer
 from tests.house import PERSON, House
 
 Open = Callable[..., Awaitable[House]]
 CAPS = [{"leads": 5, "per": "day"}]
-QUICK = {"worker_lease_ms": 1_000, "post_wait_ms": 4_000}
-HOLDS_ANSWER = {"post": {"latency_ms": 700}}
-REFUSES_SLOWLY = {"post": {"latency_ms": 700, "accept": 0}}
+QUICK = {"worker_lease_ms": 1_000, "post_wait_ms": 20_000}
 SAFE = {"idempotent": True}
 
 
@@ -31,29 +30,23 @@ def order(name: str, price: float = 30, **more: Any) -> dict[str, Any]:
     return {"id": name, "buyer": f"{name}-co", "price": {"fixed": price}, "caps": CAPS, **more}
 
 
-async def posting(house: House, ping_id: str, buyer: str = "a-co") -> asyncio.Task[Any]:
+@pytest.fixture
+async def buyer() -> AsyncIterator[HeldBuyer]:
+    """One that does not answer before the test lets it."""
+    async with held_buyer() as one:
+        yield one
+
+
+def asked_at(buyer: HeldBuyer, **more: Any) -> dict[str, Any]:
+    """The terms of one who is sent its posts there."""
+    return {"post_url": buyer.url, "post_timeout_ms": 60_000, **more}
+
+
+async def posting(house: House, ping_id: str, buyer: HeldBuyer) -> asyncio.Task[Any]:
     """A post whose lead has reached this buyer, who has not answered yet."""
     task = asyncio.create_task(house.post("/post", {"ping_id": ping_id, "lead": PERSON}))
-
-    async def sent() -> bool:
-        assert not task.done(), task.result()
-        return await _is_asked(house, buyer)
-
-    await eventually(sent)
+    await buyer.until_asked()
     return task
-
-
-async def _is_asked(house: House, buyer: str) -> bool:
-    """In the ledger: the mock tells of a request only once it has answered."""
-
-    def read(conn: Connection) -> bool:
-        found = conn.execute(text("SELECT 1 FROM offers WHERE buyer_id = :buyer"), {"buyer": buyer})
-        return found.first() is not None
-
-    asked = await house.exchange.reader.read(read)
-    if asked:
-        await asyncio.sleep(0.15)  # from the intent to the buyer it is a few milliseconds
-    return asked
 
 
 def run(house: House, statement: str, **values: Any) -> None:
@@ -92,7 +85,7 @@ async def ended(house: House, ping_id: str) -> dict[str, Any]:
         done: bool = await house.exchange.reader.read(read)
         return done
 
-    await eventually(over, 10)
+    await eventually(over, 20)
     return found
 
 
@@ -101,21 +94,23 @@ async def used(house: House, order_id: str) -> int:
     return (await house.exchange.counters.peek(one.buyer_id, one.caps, house.clock.now_ms()))[0][1]
 
 
-async def test_a_buyer_who_promised_that_repeating_is_safe_is_asked_again(open_test_house: Open) -> None:
-    house = await open_test_house([order("a")], {"a-co": HOLDS_ANSWER}, buyers={"a-co": SAFE}, settings=QUICK)
+async def test_a_buyer_who_promised_that_repeating_is_safe_is_asked_again(
+    open_test_house: Open, buyer: HeldBuyer
+) -> None:
+    house = await open_test_house([order("a")], buyers={"a-co": asked_at(buyer, **SAFE)}, settings=QUICK)
     ping_id = (await house.ping())["ping_id"]
-    post = await posting(house, ping_id)
+    post = await posting(house, ping_id, buyer)
     hold_for_dead(house)
+    await buyer.until_asked(2)
+    buyer.speaks.set()
     status, answer = await post
     assert (status, answer["status"], answer["buyers"]) == (200, "sold", ["a-co"])
     found = await ended(house, ping_id)
     assert (found["state"], found["sold"], found["offers"]) == ("sold", ["a-co"], {"a": "accepted"})
     assert found["lead"].worker == house.exchange.lease.worker
     assert any("taken_over_from" in moment.detail for moment in found["history"])
-    first, second = await house.seen("a-co", "post")
-    assert first["key"] == second["key"] == f"{found['lead'].lead_id}:a"
-    assert list(first["body"].items()) == list(second["body"].items())
-    assert list(first["body"]["lead"].items()) == list(second["body"]["lead"].items())
+    assert buyer.keys == [f"{found['lead'].lead_id}:a"] * 2
+    assert buyer.bodies[0] == buyer.bodies[1], "the same offer to the last byte"
     assert await house.sell(ping_id) == answer
     assert await used(house, "a") == 1
     counted = {family.name: family.values for family in families_of(house.exchange)}
@@ -125,15 +120,18 @@ async def test_a_buyer_who_promised_that_repeating_is_safe_is_asked_again(open_t
 
 
 async def test_any_other_buyer_is_not_and_its_late_answer_settles_its_own_offer(
-    open_test_house: Open,
+    open_test_house: Open, buyer: HeldBuyer
 ) -> None:
-    house = await open_test_house([order("a"), order("b", 20)], {"a-co": HOLDS_ANSWER}, settings=QUICK)
+    house = await open_test_house(
+        [order("a"), order("b", 20)], buyers={"a-co": asked_at(buyer)}, settings=QUICK
+    )
     ping_id = (await house.ping())["ping_id"]
-    post = await posting(house, ping_id)
+    post = await posting(house, ping_id, buyer)
     hold_for_dead(house)
     found = await ended(house, ping_id)
     assert (found["state"], found["offers"], found["lead"].places) == ("pending", {"a": "unknown"}, 1)
     assert await used(house, "a") == 1
+    buyer.speaks.set()
     status, answer = await post
     assert (status, answer["status"]) in ((200, "pending"), (200, "sold"))
 
@@ -142,19 +140,22 @@ async def test_any_other_buyer_is_not_and_its_late_answer_settles_its_own_offer(
 
     await eventually(sold)
     assert (await house.sell(ping_id))["buyers"] == ["a-co"]
-    assert len(await house.seen("a-co", "post")) == 1
+    assert len(buyer.bodies) == 1
     assert await house.seen("b-co", "post") == []
     assert (await ended(house, ping_id))["history"][-1].detail["by"] == "late answer"
     assert await used(house, "a") == 1
 
 
-async def test_a_refusal_goes_on_to_the_runner_up(open_test_house: Open) -> None:
+async def test_a_refusal_goes_on_to_the_runner_up(open_test_house: Open, buyer: HeldBuyer) -> None:
+    buyer.says = "rejected"
     house = await open_test_house(
-        [order("a"), order("b", 20)], {"a-co": REFUSES_SLOWLY}, buyers={"a-co": SAFE}, settings=QUICK
+        [order("a"), order("b", 20)], buyers={"a-co": asked_at(buyer, **SAFE)}, settings=QUICK
     )
     ping_id = (await house.ping())["ping_id"]
-    post = await posting(house, ping_id)
+    post = await posting(house, ping_id, buyer)
     hold_for_dead(house)
+    await buyer.until_asked(2)
+    buyer.speaks.set()
     status, answer = await post
     assert (status, answer["buyers"], answer["payout"]) == (200, ["b-co"], 20)
     found = await ended(house, ping_id)
@@ -163,16 +164,19 @@ async def test_a_refusal_goes_on_to_the_runner_up(open_test_house: Open) -> None
     assert [await used(house, name) for name in "ab"] == [0, 1]
 
 
-async def test_who_certainly_refused_before_is_known(open_sqlite_house: Open) -> None:
+async def test_who_certainly_refused_before_is_known(open_sqlite_house: Open, buyer: HeldBuyer) -> None:
     """The runner-up's answer is lost with its worker, the winner's refusal is not."""
-    manners = {"a-co": {"post": {"accept": 0}}, "b-co": HOLDS_ANSWER}
-    house = await open_sqlite_house([order("a"), order("b", 20)], manners, settings=QUICK)
+    manners = {"a-co": {"post": {"accept": 0}}}
+    house = await open_sqlite_house(
+        [order("a"), order("b", 20)], manners, buyers={"b-co": asked_at(buyer)}, settings=QUICK
+    )
     ping_id = (await house.ping())["ping_id"]
-    post = await posting(house, ping_id, "b-co")
+    post = await posting(house, ping_id, buyer)
     hold_for_dead(house)
     found = await ended(house, ping_id)
     assert found["offers"] == {"a": "rejected", "b": "unknown"}
     assert found["lead"].places == 1
+    buyer.speaks.set()
     await post
     assert len(await house.seen("a-co", "post")) == 1
     assert [await used(house, name) for name in "ab"] == [0, 1]
@@ -207,15 +211,15 @@ async def test_one_that_slept_before_it_sent_anything_sends_nothing_when_it_wake
     assert await used(house, "a") == 1
 
 
-async def test_counters_that_are_away_are_waited_for(open_sqlite_house: Open) -> None:
-    house = await open_sqlite_house(
-        [order("a")], {"a-co": HOLDS_ANSWER}, buyers={"a-co": SAFE}, settings=QUICK
-    )
+async def test_counters_that_are_away_are_waited_for(open_sqlite_house: Open, buyer: HeldBuyer) -> None:
+    house = await open_sqlite_house([order("a")], buyers={"a-co": asked_at(buyer, **SAFE)}, settings=QUICK)
     ping_id = (await house.ping())["ping_id"]
-    post = await posting(house, ping_id)
+    post = await posting(house, ping_id, buyer)
     offering: Any = house.exchange.posts._offering
     offering._counters = CountersAwayAt(offering._counters, "keep", times=2)
     hold_for_dead(house)
+    await buyer.until_asked(2)
+    buyer.speaks.set()
     status, answer = await post
     assert (status, answer["status"]) == (200, "sold")
     assert house.exchange.recovery.waits == 2
@@ -223,56 +227,66 @@ async def test_counters_that_are_away_are_waited_for(open_sqlite_house: Open) ->
 
 
 async def test_a_lead_that_was_taken_before_plans_were_kept_is_left_to_be_settled(
-    open_sqlite_house: Open,
+    open_sqlite_house: Open, buyer: HeldBuyer
 ) -> None:
     house = await open_sqlite_house(
-        [order("a"), order("b", 20)], {"a-co": HOLDS_ANSWER}, buyers={"a-co": SAFE}, settings=QUICK
+        [order("a"), order("b", 20)], buyers={"a-co": asked_at(buyer, **SAFE)}, settings=QUICK
     )
     ping_id = (await house.ping())["ping_id"]
-    post = await posting(house, ping_id)
+    post = await posting(house, ping_id, buyer)
     run(house, "UPDATE leads SET plan = NULL")
     hold_for_dead(house)
     assert (await ended(house, ping_id))["offers"] == {"a": "unknown"}
+    buyer.speaks.set()
     await post
-    assert len(await house.seen("a-co", "post")) == 1
+    assert len(buyer.bodies) == 1
 
 
-async def test_a_lead_that_cannot_be_read_is_left_to_be_settled(open_sqlite_house: Open) -> None:
-    house = await open_sqlite_house(
-        [order("a")], {"a-co": HOLDS_ANSWER}, buyers={"a-co": SAFE}, settings=QUICK
-    )
+async def test_a_lead_that_cannot_be_read_is_left_to_be_settled(
+    open_sqlite_house: Open, buyer: HeldBuyer
+) -> None:
+    house = await open_sqlite_house([order("a")], buyers={"a-co": asked_at(buyer, **SAFE)}, settings=QUICK)
     ping_id = (await house.ping())["ping_id"]
-    post = await posting(house, ping_id)
+    post = await posting(house, ping_id, buyer)
     run(house, "UPDATE leads SET sealed = :garbage", garbage=b"garbage")
     hold_for_dead(house)
     found = await ended(house, ping_id)
     assert (found["state"], found["offers"]) == ("pending", {"a": "unknown"})
+    buyer.speaks.set()
     await post
     assert house.exchange.recovery.stuck == 0
 
 
-async def test_a_buyer_that_left_the_market_meanwhile_keeps_its_place(open_sqlite_house: Open) -> None:
+async def test_a_buyer_that_left_the_market_meanwhile_keeps_its_place(
+    open_sqlite_house: Open, buyer: HeldBuyer
+) -> None:
     house = await open_sqlite_house(
-        [order("a"), order("b", 20)], {"a-co": HOLDS_ANSWER}, buyers={"a-co": SAFE}, settings=QUICK
+        [order("a"), order("b", 20)], buyers={"a-co": asked_at(buyer, **SAFE)}, settings=QUICK
     )
     ping_id = (await house.ping())["ping_id"]
-    post = await posting(house, ping_id)
+    post = await posting(house, ping_id, buyer)
     await apply_to(house, [order("b", 20)])
     hold_for_dead(house)
     assert (await ended(house, ping_id))["offers"] == {"a": "unknown"}
+    buyer.speaks.set()
     await post
     assert await house.seen("b-co", "post") == []
 
 
-async def test_long_after_its_offer_nobody_new_is_offered_a_lead(open_sqlite_house: Open) -> None:
+async def test_long_after_its_offer_nobody_new_is_offered_a_lead(
+    open_sqlite_house: Open, buyer: HeldBuyer
+) -> None:
     """But whoever was asked is asked what became of it."""
+    buyer.says = "rejected"
     house = await open_sqlite_house(
-        [order("a"), order("b", 20)], {"a-co": REFUSES_SLOWLY}, buyers={"a-co": SAFE}, settings=QUICK
+        [order("a"), order("b", 20)], buyers={"a-co": asked_at(buyer, **SAFE)}, settings=QUICK
     )
     ping_id = (await house.ping())["ping_id"]
-    post = await posting(house, ping_id)
+    post = await posting(house, ping_id, buyer)
     house.clock.move(10 * 60_000)
     hold_for_dead(house)
+    await buyer.until_asked(2)
+    buyer.speaks.set()
     found = await ended(house, ping_id)
     assert (found["state"], found["offers"]) == ("rejected", {"a": "rejected"})
     await post
@@ -280,16 +294,17 @@ async def test_long_after_its_offer_nobody_new_is_offered_a_lead(open_sqlite_hou
     assert await used(house, "a") == 0
 
 
-async def test_a_place_that_is_gone_by_now_is_not_taken_from_another(open_sqlite_house: Open) -> None:
+async def test_a_place_that_is_gone_by_now_is_not_taken_from_another(
+    open_sqlite_house: Open, buyer: HeldBuyer
+) -> None:
     """P2: its hold ran out before it was kept, and another lead has the place."""
     house = await open_sqlite_house(
         [order("a", caps=[{"leads": 1, "per": "total"}])],
-        {"a-co": HOLDS_ANSWER},
-        buyers={"a-co": SAFE},
+        buyers={"a-co": asked_at(buyer, **SAFE)},
         settings=QUICK,
     )
     ping_id = (await house.ping())["ping_id"]
-    post = await posting(house, ping_id)
+    post = await posting(house, ping_id, buyer)
     link = house.exchange.link
     places = b"{buyer:a-co}:places"
     (named, record), *_ = _pairs(await link.call("HGETALL", places))
@@ -298,8 +313,9 @@ async def test_a_place_that_is_gone_by_now_is_not_taken_from_another(open_sqlite
     hold_for_dead(house)
     found = await ended(house, ping_id)
     assert (found["state"], found["offers"]) == ("pending", {"a": "unknown"})
+    buyer.speaks.set()
     await post
-    assert len(await house.seen("a-co", "post")) == 1
+    assert len(buyer.bodies) == 1
     assert await used(house, "a") == 1
 
 
@@ -325,12 +341,15 @@ async def test_what_we_let_go_of_ourselves_is_taken_up_again(
     assert (await house.sell(ping_id))["status"] == "sold"
 
 
-async def test_a_test_lead_is_finished_without_touching_a_cap(open_sqlite_house: Open) -> None:
-    house = await open_sqlite_house([order("a")], {"a-co": HOLDS_ANSWER}, settings=QUICK)
+async def test_a_test_lead_is_finished_without_touching_a_cap(
+    open_sqlite_house: Open, buyer: HeldBuyer
+) -> None:
+    house = await open_sqlite_house([order("a")], buyers={"a-co": asked_at(buyer)}, settings=QUICK)
     ping_id = (await house.ping(test=True))["ping_id"]
-    post = await posting(house, ping_id)
+    post = await posting(house, ping_id, buyer)
     hold_for_dead(house)
     assert (await ended(house, ping_id))["state"] == "pending"
+    buyer.speaks.set()
     await post
     assert await used(house, "a") == 0
 
