@@ -85,7 +85,7 @@ class Process:
         """All that it has printed so far."""
         return self.output.read_text(encoding="utf-8", errors="replace")
 
-    def wait_for_line(self, pattern: str, within_s: float = 20.0) -> re.Match[str]:
+    def wait_for_line(self, pattern: str, within_s: float = 60.0) -> re.Match[str]:
         """The first match of `pattern` in a whole line of its output. Raises `ProcessError`."""
         until_s = time.monotonic() + within_s
         while True:
@@ -95,7 +95,7 @@ class Process:
                     return found
             self._look_again(running, until_s, f"a line like {pattern!r}")
 
-    def wait_for_url(self, url: str, within_s: float = 20.0) -> None:
+    def wait_for_url(self, url: str, within_s: float = 60.0) -> None:
         """Until `url` answers 200. Raises `ProcessError`."""
         until_s = time.monotonic() + within_s
         while True:

@@ -94,7 +94,7 @@ async def test_a_stop_finishes_what_was_taken_in_and_everything_is_found_again(t
             await client.change_manner("ann", {"post": {"latency_ms": 0}})
             second_post, second = await sold(client)
             os.kill(served.process.pid, signal.SIGKILL)
-            await asyncio.to_thread(served.process.wait, 5)
+            await asyncio.to_thread(served.process.wait, 20)
         await until(lambda: processes_of(served.data_dir) == [])
 
         served = servers.enter_context(start())
@@ -121,7 +121,7 @@ async def test_a_worker_that_dies_is_replaced_and_none_outlives_its_house(tmp_pa
             served.process.wait_for_line(rf'"event":"worker_died","pid":{killed},"code":-9')
             workers = workers_of(served.process.pid)
             os.kill(served.process.pid, signal.SIGKILL)
-            await asyncio.to_thread(served.process.wait, 5)
+            await asyncio.to_thread(served.process.wait, 20)
         await until(lambda: not any(map(alive, workers)))
         await until(lambda: processes_of(served.data_dir) == [])
 
@@ -138,9 +138,10 @@ async def test_asked_twice_it_waits_for_no_buyer(tmp_path: Path) -> None:
                 client.post("/post", {"ping_id": offer["ping_id"], "lead": PERSON})
             )
             await client.until_seen("ann", "post", 1)
-            asked_s = time.monotonic()
             os.kill(served.process.pid, signal.SIGTERM)
-            await asyncio.sleep(0.2)
+            # two signals that come together are one
+            await until(lambda: served.process.printed().count('"event":"stopping"') == 2)
+            asked_s = time.monotonic()
             os.kill(served.process.pid, signal.SIGTERM)
             status, answer = await in_flight
             assert (status, answer["status"]) == (200, "pending")

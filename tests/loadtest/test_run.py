@@ -50,7 +50,7 @@ def test_what_fails_is_named_with_its_reason(tmp_path: Path) -> None:
     goals = tmp_path / "goals.yaml"
     goals.write_text(written({"steady": {"all": {"per_second": 1_000_000}}}))
     report = tmp_path / "loadtest.html"
-    arguments = f"--users 2 --seconds 1 --goals {goals} --report {report}"
+    arguments = f"--users 2 --seconds 2 --goals {goals} --report {report}"
     code, printed = run(tmp_path, *arguments.split(), seller_key="nobodys", nonsense="0", think_ms="50")
     assert code == 1, printed
     assert "times: POST /ping: 401 unknown_key instead of 200" in printed
