@@ -143,7 +143,7 @@ class House:
 
     async def until_seen(self, buyer: str, kind: str) -> None:
         """Waits until the mock buyer was sent one."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await self.seen(buyer, kind):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 

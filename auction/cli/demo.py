@@ -124,7 +124,8 @@ class _Sellers:
                 offer, timing = await response.json(), response.headers.get("server-timing", "")
             line = f"{number:3}  {seller:12} {campaign:15} {known.get('state', ''):3}"
             if offer["status"] != "offer":
-                self._say(f"{line} {'no bid: ' + offer['reason']:58} {_times(timing)}")
+                why = f"no bid: {offer['reason']}" if response.ok else f"refused: {offer['code']}"
+                self._say(f"{line} {why:58} {_times(timing)}")
                 return
             post = {"ping_id": offer["ping_id"], "lead": person}
             async with session.post("/post", json=post, headers=headers) as response:
@@ -133,7 +134,7 @@ class _Sellers:
         if sale["status"] == "sold":
             what += f" {sale['payout']:7.2f} to {', '.join(sale['buyers'])}"
         else:
-            what += f" {sale.get('reason', '')}"
+            what += f" {sale.get('reason') or sale.get('code', '')}"
         self._say(f"{line} {what:58} {_times(timing)}")
 
     def _say(self, line: str) -> None:
@@ -143,4 +144,4 @@ class _Sellers:
 def _times(server_timing: str) -> str:
     """`own 0.8 ms, buyers 45.2 ms` of a `Server-Timing` header."""
     parts = (part.strip().split(";dur=") for part in server_timing.split(","))
-    return ", ".join(f"{name} {float(ms):.1f} ms" for name, ms in parts)
+    return ", ".join(f"{name} {float(ms):.1f} ms" for name, ms in parts) if server_timing else ""

@@ -44,7 +44,7 @@ class Wired:
 
     async def answer(self, *, head: bool = False) -> Answer:
         """The next response; `head`: to a HEAD, which has no body whatever its length says."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             status = int(lines[0].split(" ")[1])
             headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
@@ -67,7 +67,7 @@ class Wired:
 
     async def closed(self) -> bool:
         """Whether the server ends the connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self._reader.read(1) == b""
 
 
@@ -98,7 +98,7 @@ async def wired(url: str) -> AsyncIterator[Wired]:
         writer.close()
 
 
-async def until(holds: Callable[[], bool | Awaitable[bool]], within_s: float = 10.0) -> None:
+async def until(holds: Callable[[], bool | Awaitable[bool]], within_s: float = 30.0) -> None:
     """Waits until it holds: what is awaited is another process, or the other end of a line."""
     async with asyncio.timeout(within_s):
         while not (held if isinstance(held := holds(), bool) else await held):  # noqa: ASYNC110

@@ -38,7 +38,7 @@ class Told:
     async def all_of(self, count: int) -> None:
         while len(self.elapsed_us) < count:
             self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), 10)
+            await asyncio.wait_for(self._changed.wait(), 30)
 
     def _note(self, slot: int, elapsed_us: int) -> None:
         assert slot not in self.elapsed_us, f"slot {slot} was told twice"
@@ -132,6 +132,6 @@ Fanouts = Callable[..., Fanout]
 
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for what no event tells."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.002)

@@ -17,7 +17,7 @@ def test_it_shows_leads_money_buyers_and_one_auction_in_full(
     auction: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    result = auction("demo", "--leads", "15")
+    result = auction("demo", "--leads", "15", AUCTION_COUNTERS_TIMEOUT_MS="5000")
     assert result.exit_code == 0, result.stderr
     told = result.stdout
     assert len(re.findall(r"^ *\d+  (acme|brightleads|formfill) ", told, re.MULTILINE)) == 15

@@ -96,7 +96,7 @@ def http(status: str, body: str = "{}") -> bytes:
     return b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % (status.encode(), len(data), data)
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float = 20.0) -> None:
     """Waits until it holds."""
     async with asyncio.timeout(within_s):
         while not await holds():  # noqa: ASYNC110  (what is awaited is another process, or another room)

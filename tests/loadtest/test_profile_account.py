@@ -104,7 +104,7 @@ def test_a_running_program_is_sampled_and_drawn(tmp_path: Path) -> None:
     with Process([sys.executable, "-c", BUSY], tmp_path / "busy.log") as child:
         child.wait_for_line("ready")
         with sampling(child.pid, tmp_path / "raw.txt"):
-            time.sleep(0.5)
+            time.sleep(1.0)
         with sampling(child.pid, tmp_path / "flames.svg", svg=True):
             time.sleep(0.3)
         assert child.wait_for_line("ready")  # it runs on

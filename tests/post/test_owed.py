@@ -40,7 +40,7 @@ def owe(steps: Owed, store: Store, *numbers: int) -> None:
 
 
 async def drained(steps: Owed) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while steps.waiting or steps._paying:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 

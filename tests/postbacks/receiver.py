@@ -38,7 +38,7 @@ class Receiver:
             msgspec.json.decode(one.body)["data"]["status"] if one.body else one.path for one in self.heard
         ]
 
-    async def until(self, count: int, within_s: float = 15.0) -> None:
+    async def until(self, count: int, within_s: float = 30.0) -> None:
         """Waits for so many requests."""
         async with asyncio.timeout(within_s):
             while len(self.heard) < count:

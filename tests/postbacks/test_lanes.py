@@ -52,7 +52,7 @@ class Hosts:
 
 
 async def until(what: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not what():  # noqa: ASYNC110
             await asyncio.sleep(0)
 

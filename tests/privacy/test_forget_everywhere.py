@@ -7,6 +7,7 @@ row, every counter, and every byte of their files is opened as far as any key of
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,13 @@ def sealed_in(house: House) -> list[bytes]:
 
 
 def files_in(folder: Path) -> list[tuple[str, bytes]]:
-    return [(path.name, path.read_bytes()) for path in folder.rglob("*") if path.is_file()]
+    """Every file; those that a house at work replaces or drops meanwhile are not there."""
+    found: list[tuple[str, bytes]] = []
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                found.append((path.name, path.read_bytes()))
+    return found
 
 
 def in_files(raw: bytes, folder: Path) -> bool:
