@@ -118,7 +118,7 @@ class Client:
 
     async def until_seen(self, buyer: str, kind: str, times: int) -> None:
         """Waits until this mock buyer was sent so much."""
-        give_up_s = time.monotonic() + 20
+        give_up_s = time.monotonic() + 60
         while len(await self.seen(buyer, kind)) < times:
             assert time.monotonic() < give_up_s
             await asyncio.sleep(0.01)

@@ -36,7 +36,7 @@ async def turns_until_all_are_in() -> int:
     await front.start(listening)
     count()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return int(await done)
     finally:
         for client in clients:
@@ -92,7 +92,7 @@ async def stops_while_some_are_on_their_way_in() -> None:
         await until(lambda: not accepting._opening)
         app.open.set()
         assert (await asking).status == 200
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await stopping
     for client in clients:
         client.close()

@@ -166,12 +166,13 @@ async def test_a_post_whose_client_has_gone_is_finished_and_its_answer_kept(
 
 
 async def test_a_ping_whose_client_has_gone_leaves_nothing_open(open_doors: OpenDoors) -> None:
-    house = await open_doors(manners={"a-co": {"bid": {"price": 30}, "latency_ms": 100}})
+    house = await open_doors(manners={"a-co": {"bid": {"price": 30}, "latency_ms": 1_000}})
     async with wired(house.url) as line:
         line.write(request("/ping", BODY))
         await line.writer.drain()
         await until(lambda: house.exchange.pings.running == 1)
     await until(lambda: house.exchange.pings.running == 0)
+    await house.change_manner("a-co", {"bid": {"price": 30}})
     assert (await house.ping())["status"] == "offer"
 
 
@@ -187,7 +188,7 @@ async def test_bytes_that_are_no_http_end_their_own_connection_alone(house: Hous
     ):
         async with wired(house.url) as broken:
             broken.write(nonsense)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 first = await broken._reader.readline()
             assert first.startswith(b"HTTP/1.1 4"), nonsense
     assert (await line.send("/ping", BODY)).status == 200

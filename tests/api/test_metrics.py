@@ -78,7 +78,7 @@ MANNERS = {
     "none": {"bid": {"share_no_bid": 1.0}},
     "slow": {"latency_ms": 5_000},
 }
-FEW_MS = 300
+FEW_MS = 1_000
 NOBODY = 2**22 + 1
 """No process: above the last number that Linux gives."""
 

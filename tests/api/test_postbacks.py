@@ -24,6 +24,7 @@ from auction.ledger.refused import latest_refused
 from auction.market.model import House as HouseEntry
 from auction.reports.entering import NOT_KEPT
 from auction.reports.report import Refusal
+from tests.faults.holding import held_buyer
 from tests.house import House
 
 Open = Callable[..., Awaitable[House]]
@@ -35,7 +36,7 @@ def hashed(key: str) -> str:
     return f"sha256:{sha256(key.encode()).hexdigest()}"
 
 
-BUYERS = {
+BUYERS: dict[str, dict[str, Any]] = {
     "sol": {"keys": [hashed(SOL)], "signing_secret": SECRET},
     "bob": {"keys": [hashed(BOB)]},
 }
@@ -199,15 +200,18 @@ async def test_each_refusal_has_its_code(house: House) -> None:
 
 
 async def test_a_lead_that_is_being_offered_is_told_of_again_later(open_sqlite_house: Open) -> None:
-    house = await open_sqlite_house(ORDERS, {"sol": {"post": {"latency_ms": 700}}}, buyers=BUYERS)
-    ping_id = (await house.ping())["ping_id"]
-    posting = asyncio.create_task(house.sell(ping_id))
-    await house.until_seen("sol", "post")
-    ((lead_id, _),) = house.exchange.posts.book.in_hand
-    query = f"?lead_id={lead_id}&status=delivered"
-    status, answer = await send(house, query=query, key=SOL)
-    assert (status, answer["code"]) == (409, "being_offered")
-    assert (await posting)["status"] == "sold"
+    async with held_buyer() as buyer:
+        held = {**BUYERS["sol"], "post_url": buyer.url, "post_timeout_ms": 60_000}
+        house = await open_sqlite_house(ORDERS, buyers={**BUYERS, "sol": held})
+        ping_id = (await house.ping())["ping_id"]
+        posting = asyncio.create_task(house.sell(ping_id))
+        await buyer.until_asked()
+        ((lead_id, _),) = house.exchange.posts.book.in_hand
+        query = f"?lead_id={lead_id}&status=delivered"
+        status, answer = await send(house, query=query, key=SOL)
+        assert (status, answer["code"]) == (409, "being_offered")
+        buyer.speaks.set()
+        assert (await posting)["status"] == "sold"
     assert (await send(house, query=query, key=SOL))[0] == 200
     kept = await house.exchange.reader.read(lambda conn: latest_refused(conn, 9))
     assert kept == [], "that was no refusal"

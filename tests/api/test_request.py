@@ -18,7 +18,7 @@ HEAD = b"POST /ping HTTP/1.1\r\nhost: x\r\n"
 
 async def whole(line: Wired, end: bytes) -> bytes:
     """What comes, up to `end`."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await line._reader.readuntil(end)
 
 
@@ -42,7 +42,7 @@ async def test_an_answer_in_pieces_is_chunked() -> None:
 async def test_in_http_1_0_it_ends_with_the_connection() -> None:
     async with fronted(in_pieces) as served, served.line() as line:
         line.write(GET.replace(b"1.1", b"1.0"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await line._reader.read(-1) == (
                 b"HTTP/1.1 200 OK\r\nx-a: b\r\nconnection: close\r\n\r\nonetwotwotwotwo"
             )
@@ -155,7 +155,7 @@ async def test_an_answer_that_is_not_taken_holds_its_application_up() -> None:
         await asyncio.sleep(0.1)
         assert len(sent) < 250
         line.writer.transport.resume_reading()  # type: ignore[attr-defined]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             got = 0
             while got < 30_000_000:
                 got += len(await line._reader.read(1_000_000))

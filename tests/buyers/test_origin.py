@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -22,6 +22,7 @@ from auction.errors import BuyerError, OperatorError
 from auction.market.reasons import Reason
 from tests.buyers.authority import Authority
 from tests.buyers.served import OK, Line, Serve, Served, until
+from tests.ports import held_port
 
 REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"
 Answers = list[Resolved | OSError]
@@ -44,11 +45,9 @@ def at(port: int) -> Address:
 
 
 @pytest.fixture
-def refusing() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-    return port
+def refusing() -> Iterator[int]:
+    with held_port() as port:
+        yield port
 
 
 @pytest.fixture
@@ -95,8 +94,8 @@ async def test_an_address_that_swallows_packets_costs_its_share(
 
     monkeypatch.setattr(module, "_connected", hang)
     names([Resolved((at(1), at(served.port)), 0)])
-    origin = made(served, address_s=0.02)
-    async with asyncio.timeout(5):
+    origin = made(served, address_s=0.4)
+    async with asyncio.timeout(30):
         (await origin.open()).close()
 
 

@@ -162,7 +162,7 @@ async def started(data_dir: Path, *flags: str) -> asyncio.subprocess.Process:
 async def ends_well(process: asyncio.subprocess.Process, data_dir: Path) -> None:
     """Told to stop, it ends by itself with nothing said or left, though it never served."""
     process.terminate()
-    output, errors = await asyncio.wait_for(process.communicate(), 20)
+    output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, output) == (0, b""), errors
     assert b"Traceback" not in errors
     assert processes_of(data_dir) == []
@@ -198,7 +198,7 @@ async def test_one_line_on_standard_output_says_where_it_listens(
     monkeypatch.setenv("AUCTION_ALLOW_ORIGINS", "https://forms.example")
     process = await started(tmp_path)
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 30)
+    line = await asyncio.wait_for(process.stdout.readline(), 60)
     said = re.fullmatch(
         rb"auction listens on (http://127\.0\.0\.1:\d+) \(1 worker, embedded Valkey, SQLite\)\n", line
     )
@@ -210,5 +210,5 @@ async def test_one_line_on_standard_output_says_where_it_listens(
         async with aiohttp.request("POST", served.url + "/ping", headers=from_page) as answer:
             assert answer.headers["access-control-allow-origin"] == "https://forms.example"
     process.send_signal(signal.SIGINT)
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, output) == (0, b"")

@@ -71,7 +71,7 @@ async def test_silent_buyers_do_not_hold_up_the_others(open_test_house: Open) ->
     for silent in ("b7", "b8", "b9"):
         manners[f"{silent}-co"]["faults"] = {"hang": 1.0}  # type: ignore[dict-item]
     house = await open_test_house([order(name) for name in names], manners)
-    offer = await house.ping(tmax=200)
+    offer = await house.ping(tmax=800)
     assert (offer["status"], offer["payout"]) == ("offer", 16)
 
 

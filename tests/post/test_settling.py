@@ -15,6 +15,7 @@ from auction.measures import families_of
 from auction.post.sale import LeadState
 from auction.post.settling import Said, SettlementRefused
 from tests.faults.breaking import CountersAwayAt, eventually
+from tests.faults.holding import held_buyer
 from tests.house import PERSON, House
 
 Open = Callable[..., Awaitable[House]]
@@ -197,21 +198,19 @@ async def test_counters_that_are_away_are_told_later(open_sqlite_house: Open) ->
 
 async def test_a_late_answer_waits_until_its_offer_is_unknown(open_sqlite_house: Open) -> None:
     """And one that says something else than what is known by then is not used."""
-    house = await open_sqlite_house([order("a", 30)], {"a-co": {"post": {"latency_ms": 300}}})
-    ping_id = (await house.ping())["ping_id"]
-    settling: Any = house.exchange.settling
-    posting = house.post("/post", {"ping_id": ping_id, "lead": PERSON})
-
-    async def sent() -> bool:
-        return bool(house.exchange.posts.book.in_hand)
-
-    task = asyncio.create_task(posting)
-    await eventually(sent)
-    ((lead_id, _),) = house.exchange.posts.book.in_hand
-    assert (await refused(house, lead_id, no("a")))[0] == "being_offered"
-    settling.late(lead_id, no("a"))
-    assert house.exchange.posts.book.owed.waiting
-    status, answer = await task
+    async with held_buyer() as buyer:
+        terms = {"post_url": buyer.url, "post_timeout_ms": 60_000}
+        house = await open_sqlite_house([order("a", 30)], buyers={"a-co": terms})
+        ping_id = (await house.ping())["ping_id"]
+        settling: Any = house.exchange.settling
+        task = asyncio.create_task(house.post("/post", {"ping_id": ping_id, "lead": PERSON}))
+        await buyer.until_asked()
+        ((lead_id, _),) = house.exchange.posts.book.in_hand
+        assert (await refused(house, lead_id, no("a")))[0] == "being_offered"
+        settling.late(lead_id, no("a"))
+        assert house.exchange.posts.book.owed.waiting
+        buyer.speaks.set()
+        status, answer = await task
     assert (status, answer["status"]) == (200, "sold")
 
     async def told() -> bool:

@@ -385,7 +385,7 @@ async def test_a_turn_is_taken_when_it_begins(open_quiet: OpenHouse) -> None:
     waiting._tried = slow
     looking = asyncio.create_task(waiting.look())
     for _ in range(AT_ONCE):
-        await asyncio.wait_for(begun.acquire(), 5)
+        await asyncio.wait_for(begun.acquire(), 30)
 
     def taken(conn: Connection) -> int:
         return sum(row.tries for row in conn.execute(select(waits)))

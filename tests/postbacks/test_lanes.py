@@ -69,7 +69,7 @@ async def test_a_host_has_so_many_places_and_its_order(hosts: Hosts) -> None:
     await until(lambda: len(hosts.sent) == 10)
     assert [due.lead_id for due in hosts.sent] == [f"lead-{number}" for number in range(10)]
     assert hosts.most_at_once["a"] == 3
-    await asyncio.wait_for(hosts.drained.wait(), 5)
+    await asyncio.wait_for(hosts.drained.wait(), 30)
     await until(lambda: hosts.lanes.queued == 0)
 
 

@@ -62,7 +62,7 @@ async def test_a_sale_is_told_by_get(open_test_house: Any, receiver: Receiver) -
     sub = "fb%2F7%20%C3%BC%26x"
     assert heard.method == "GET"
     assert heard.path == f"/solar?l={lead_id}&s=sold&p=30.00&sub={sub}&c=USD&t=false&e={lead_id}-3"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while house.exchange.postbacks.delivered < 1:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -248,7 +248,7 @@ async def test_two_workers_that_look_all_the_time_send_each_once(
     try:
         leads = [await telling.sell(sub_id=str(number)) for number in range(20)]
         await receiver.until(20)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while any(one.state != "delivered" for one in await telling.stored()):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     finally:
@@ -269,7 +269,7 @@ async def test_no_try_begins_that_could_outlast_the_lease(
 
     monkeypatch.setattr(Postbacks, "_take_the_lead", lead_for_a_moment)
     await telling.sender.look()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while telling.sender._lanes.queued:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     assert receiver.heard == []
