@@ -9,13 +9,29 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from auction.catalogue.writing import write_catalogue
+from auction.changes.applying import read_files
+from auction.cli import demo_doors
 from tests.cli.conftest import Run
 
 
+def patient(market: Path, folder: Path) -> Path:
+    """The same market, in which a machine that is busy is waited for."""
+    read = read_files([market])
+    buyers = tuple(replace(one, timeout_ms=10_000) for one in read.buyers)
+    campaigns = tuple(replace(one, auction=replace(one.auction, tmax_ms=10_000)) for one in read.campaigns)
+    path = folder / market.name
+    path.write_text(write_catalogue(replace(read, buyers=buyers, campaigns=campaigns)))
+    return path
+
+
 def test_it_shows_leads_money_buyers_and_one_auction_in_full(
-    auction: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    auction: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    doors = patient(demo_doors.MARKET, tmp_path_factory.mktemp("doors"))
+    monkeypatch.setattr(demo_doors, "MARKET", doors)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     result = auction("demo", "--leads", "15", AUCTION_COUNTERS_TIMEOUT_MS="5000")
     assert result.exit_code == 0, result.stderr
@@ -27,9 +43,9 @@ def test_it_shows_leads_money_buyers_and_one_auction_in_full(
     for buyer in ("sunrise", "voltera", "stormshield"):
         assert f"│ {buyer} " in told
     assert re.search(r"own time per ping: p50 \d+\.\d\d ms", told)
-    explained, _, doors = told.partition("One auction in full")[2].partition("The lead routing API")
+    explained, _, at_doors = told.partition("One auction in full")[2].partition("The lead routing API")
     assert re.search(r"\bwon +won\b", explained)
-    answers = re.findall(r"^← (\d+) (.*)$", doors, re.MULTILINE)
+    answers = re.findall(r"^← (\d+) (.*)$", at_doors, re.MULTILINE)
     assert [status for status, _ in answers] == ["200", "422", "200", "200", "200", "200", "200", "200"]
     for (_, answer), word in zip(
         answers,
