@@ -282,7 +282,7 @@ async def test_the_queue_is_bounded() -> None:
 
 @pytest.mark.parametrize("garbage", [b"+nobody asked\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 async def test_what_is_no_answer_ends_the_connection(garbage: bytes) -> None:
-    async with faked() as (fake, url), linked(url) as link:
+    async with faked() as (fake, url), linked(url, bound_ms=20_000) as link:
         fake.say(garbage)
         await until(lambda: link.connects == 2)
         assert await link.call("ECHO", "x") == b"x"

@@ -200,7 +200,7 @@ async def test_two_machines_with_counters_of_their_own_on_one_ledger_are_found_o
     tmp_path: Path, redis_url: str, ledger_url: str
 ) -> None:
     """Each would fill every cap. The second one does not start while the first is alive, and does when it has ended."""
-    settings = Settings(data_dir=tmp_path, database_url=ledger_url)
+    settings = Settings(data_dir=tmp_path, database_url=ledger_url, counters_timeout_ms=BOUND_MS)
     with running_valkey(tmp_path / "second") as second_url:
         async with opened(tmp_path, redis_url, ledger_url) as first:
             second = Exchange(settings)
