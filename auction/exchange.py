@@ -286,8 +286,16 @@ class Exchange:
         claiming = Claiming(counters, reader, answers, clock, settings.post_wait_ms)
         book = LeadBook(writer, reader)
         offering = Offering(counters, self.delivery, lease, clock)
+        compare_soon = self.rebuilding.compare_soon
         self.settling = settling = Settling(
-            writer, counters, answers, lambda: market().house.currency, book.owed, claiming.owed, clock
+            writer,
+            counters,
+            answers,
+            lambda: market().house.currency,
+            book.owed,
+            claiming.owed,
+            compare_soon,
+            clock,
         )
         per_second = settings.postbacks_per_second
         self.reporting = Reporting(
@@ -299,7 +307,7 @@ class Exchange:
         keeping = Keeping(book, shelf, sealer, lease, clock, offering.tally)
         self.directs = DirectService(floor, self.pings, self.posts, keeping)
         self.recovery = Recovery(floor, selling, offering, book, writer, reader, sealer, lease, clock)
-        self.watching = Watching(writer, reader, lease, book, self.recovery, clock)
+        self.watching = Watching(writer, reader, lease, book, self.recovery, clock, compare_soon)
         others = (writer, reader, shelf, sealer, lease, clock)
         self.waiting = Waiting(floor, self.pings, selling, offering, book, *others, me)
         for close in (self.watching.close, self.posts.close, self.recovery.close):

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from auction.ledger.duplicates import repeated_orders
 from auction.ledger.faults import ImpossibleMove, SaleRefused, TakenOver
 from auction.ledger.history import append_history
-from auction.ledger.offers import insert_offers, record_result
+from auction.ledger.offers import insert_offers, record_result, withdraw_offers
 from auction.ledger.outbox import HEARS
 from auction.ledger.records import LeadState, NewOffer, NewSale, OfferResult, Settlement
 from auction.ledger.schema import leads, offers, sales
@@ -125,6 +125,7 @@ def settle(conn: Connection, settlement: Settlement) -> None:
         raise _refusal(conn, settlement.lead_id, settlement.state, settlement.worker)
     for result in settlement.results:
         record_result(conn, settlement.lead_id, result, again=settlement.worker is not None)
+    withdraw_offers(conn, settlement.lead_id, settlement.withdrawn, settlement.at_ms)
     seller, campaign, test, hears = moved
     if settlement.sales:
         shared = {

@@ -36,6 +36,17 @@ _ANSWERED = Statement(
 )
 
 
+_WITHDRAWN = (
+    update(offers)
+    .where(
+        offers.c.lead_id == bindparam("of_lead"),
+        offers.c.order_id == bindparam("of_order"),
+        offers.c.state == "sent",
+    )
+    .values(state="rejected", reason="not_sent", answered_at_ms=bindparam("answered_at_ms"))
+)
+
+
 def insert_offers(
     conn: Connection,
     lead_id: str,
@@ -66,6 +77,12 @@ def record_result(conn: Connection, lead_id: str, result: OfferResult, *, again:
     }
     if _ANSWERED.count(conn, row) != 1:
         raise ImpossibleMove(lead_id, f"not waiting for {result.order_id}", result.state)
+
+
+def withdraw_offers(conn: Connection, lead_id: str, order_ids: Sequence[str], at_ms: int) -> None:
+    """These offers were never sent, if they are there at all: nobody has to wait for an answer."""
+    for order_id in order_ids:
+        conn.execute(_WITHDRAWN, {"of_lead": lead_id, "of_order": order_id, "answered_at_ms": at_ms})
 
 
 def _offer_rows(

@@ -140,7 +140,8 @@ class Settlement(Row, frozen=True, kw_only=True, gc=False):
     The lead goes to `state` if it is in one of `from_states`. `places` (needed with sales) is into how many
     the lead may be sold: 1 when exclusive, the campaign's N when shared; it stays what the first sale made
     it. `payout_micros` and `answer` of None leave what is stored; `reason` is always replaced. With a `worker`
-    the lead must still be in its hands. `quiet`: nothing changes that its seller is told of.
+    the lead must still be in its hands. `quiet`: nothing changes that its seller is told of. `withdrawn` are orders
+    whose offers may have been written, and were never sent.
     """
 
     lead_id: str
@@ -156,6 +157,7 @@ class Settlement(Row, frozen=True, kw_only=True, gc=False):
     detail: dict[str, Any] = {}
     worker: str | None = None
     quiet: bool = False
+    withdrawn: tuple[str, ...] = ()
 
 
 class Taken(Row, frozen=True, kw_only=True, gc=False):

@@ -45,6 +45,26 @@ it had never come.
 An unknown offer is settled by a postback, or by `auction settle LEAD_ID [ORDER_ID] accepted|rejected`; `auction
 pending` lists them. A post that was answered as pending is answered as sold or rejected from then on; one that was
 answered as sold keeps its answer, and a buyer that joins is told by `GET /leads/{lead_id}` and the seller's postback.
+
+What the dead worker still owed to the counters (a place to be sold or given back), and a place that a worker takes as
+it wakes, is found by a comparison with the ledger, a quarter of a minute after a worker was held for dead.
+
+## How "any instant" is tested
+
+Between two effects on the outside (a step on the counters, a write to the ledger, a read, bytes to a buyer, the answer
+to the seller) a worker only computes. So `tests/instants/` runs a whole life of a lead with two workers on real stores
+and buyers on sockets, counts the effects of the first worker, and then lives the same life again for each of them in
+each manner: the worker dies before or after it, freezes there and wakes when another has finished, oversleeps until all
+is settled, or the effect fails, done or not. The seller sends again until it is answered; unknown offers are settled by
+what the buyers wrote down. Then answers, journals, ledger, counters and outbox must agree.
+
+```
+python -m tests.instants sold --trace                           every instant of one life, and its names
+python -m tests.instants sold "dies after" "ledger: settle"     that one alone; --on postgresql
+python -m tests.instants duel twins                             one post at two workers, each overtaken everywhere
+```
+
+`tests/instants/lives.py` has the lives, `broken.py` houses with a step left out, `test_broken.py` where each is found.
 """
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from auction import log
 from auction.clock import Clock
@@ -33,7 +34,8 @@ class Course(msgspec.Struct):
     """One lead on its way: its sale, what was said of it so far, and when the offers that are out were intended.
 
     `unwritten` is what was said that the ledger does not know yet; `repeated` are orders that bought such a lead
-    before: it is not sent to them.
+    before: it is not sent to them. `withdrawn` are orders that it was not sent to because the ledger did not answer: it
+    may have the intent all the same.
     """
 
     floor: Floor
@@ -43,6 +45,7 @@ class Course(msgspec.Struct):
     told: list[Told] = []
     unwritten: list[Told] = []
     repeated: frozenset[str] = frozenset()
+    withdrawn: tuple[str, ...] = ()
 
 
 class Selling:
@@ -121,6 +124,7 @@ class Selling:
             course.at_ms = now_ms  # one instant: a place is kept in the windows its sale is written in
             course.repeated = repeated
             return True
+        course.withdrawn = tuple(win.bid.order_id for win in wins)
         sale.stop("ledger_unavailable")
         return False
 
@@ -138,6 +142,8 @@ class Selling:
         body = encode_post_answer(draft.answer(sale.state, told, sale.reason))
         answer = self._answers.seal(draft.lead_id, body)
         settlement = draft.settlement(sale, told, answer, self._clock.now_ms())
+        if course.withdrawn:
+            settlement = replace(settlement, withdrawn=course.withdrawn)
         await self._book.settle(
             settlement, then=partial(self._settled, course), lost=partial(self._hand_in, course)
         )
@@ -148,9 +154,11 @@ class Selling:
         lead, state = course.draft.lead, course.sale.state.value
         self._tally.settled(course.draft.ping, course.sale.state, course.sale.sold)
         finished = self._claiming.finish(lead.ping_id, lead.lead_id)  # leaves in one write with what follows
-        await self._offering.close(course.floor, course.draft, course.told)
-        log.event("lead", lead_id=lead.lead_id, state=state, seller=lead.seller, campaign=lead.campaign)
-        await finished
+        try:
+            await self._offering.close(course.floor, course.draft, course.told)
+            log.event("lead", lead_id=lead.lead_id, state=state, seller=lead.seller, campaign=lead.campaign)
+        finally:
+            await finished
 
     def _hand_in(self, course: Course) -> None:
         """The lead is another's: what buyers clearly said may yet settle those very offers, and nothing else."""

@@ -77,8 +77,11 @@ class Settling:
         currency: Callable[[], str],
         owed_to_ledger: Owed,
         owed_to_counters: Owed,
+        in_doubt: Callable[[], None],
         clock: Clock,
     ) -> None:
+        """`in_doubt` is called where it is not known whether something was written: the counters may lack it."""
+        self.in_doubt = in_doubt
         self._writer = writer
         self._counters = counters
         self._answers = answers
@@ -99,7 +102,11 @@ class Settling:
             currency=self._currency(),
             at_ms=now_ms,
         )
-        settled = await self._writer.write(step)
+        try:
+            settled = await self._writer.write(step)
+        except HouseError:
+            self.in_doubt()
+            raise
         await self.follow(settled, said.by, now_ms)
         return settled
 

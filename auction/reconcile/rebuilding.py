@@ -50,7 +50,8 @@ RETRY_S = 0.1
 LONGEST_RETRY_S = 2.0
 TICK_S = 1.0
 SECOND_LOOK_MS = 15_000
-"""After a rebuild the counters are compared once more, when what was on its way then has come to its end."""
+"""After a rebuild the counters are compared once more, when what was on its way then has come to its end; and once
+after a worker was held for dead."""
 
 
 UNUSED_MS = 180_000
@@ -90,6 +91,7 @@ class Rebuilding:
         self._counters_id: str | None = None
         self._seen_s = 0.0
         self._ledger_away = False
+        self._soon = False
         self._was_up: bool | None = None
 
     async def open(self) -> Gate:
@@ -115,6 +117,12 @@ class Rebuilding:
             with contextlib.suppress(HouseError, TimeoutError):
                 async with asyncio.timeout(1):
                     await self._writer.write(lambda conn: counters_left(conn, mine))
+
+    def compare_soon(self) -> None:
+        """The counters may lack a step, or have one too many: a worker was held for dead, which may still have owed
+        them one, or takes one as it wakes; or nobody knows whether what they follow was written. It is put right as
+        soon as that can be told from a lead on its way."""
+        self._soon = True
 
     async def make_good(self) -> None:
         """One try at what the gate waits for: counters that match the ledger, and count all caps of our market.
@@ -256,6 +264,13 @@ class Rebuilding:
             await self._see(self._counters_id)
         if not self._every_ms:
             return
+        if self._soon:
+            self._soon = False
+            try:
+                await self._link.call("SET", RECONCILE, "soon", "PX", SECOND_LOOK_MS)
+            except HouseError:
+                self._soon = True
+                raise
         if await self._link.call("EXISTS", RECONCILE):
             return
         if not await self._link.call("SET", RECONCILE, "due", "NX", "PX", self._every_ms):

@@ -38,10 +38,20 @@ LEAVE_WITHIN_S = 2.0
 
 
 class Watching:
-    """This worker's beats, and its eyes on the others. Counts those it `fenced`, and how often it was fenced itself."""
+    """This worker's beats, and its eyes on the others. Counts those it `fenced`, and how often it was fenced itself.
+
+    `held_for_dead` is called when it fences another, and when it finds that it was fenced itself.
+    """
 
     def __init__(
-        self, writer: Writer, reader: Reader, lease: Lease, book: LeadBook, recovery: Recovery, clock: Clock
+        self,
+        writer: Writer,
+        reader: Reader,
+        lease: Lease,
+        book: LeadBook,
+        recovery: Recovery,
+        clock: Clock,
+        held_for_dead: Callable[[], None],
     ) -> None:
         self._writer = writer
         self._reader = reader
@@ -49,6 +59,7 @@ class Watching:
         self._book = book
         self._recovery = recovery
         self._clock = clock
+        self._held_for_dead = held_for_dead
         self._vigil = Vigil(lease.lease_s, lease.beat_s)
         self._me = Worker(id="", host=host_name(), pid=os.getpid(), started_at_ms=0)
         self._tasks: list[asyncio.Task[None]] = []
@@ -93,6 +104,7 @@ class Watching:
         for worker in ended:
             if await self._writer.write(partial(fence, worker_id=worker.id, beats=worker.beats)):
                 self.fenced += 1
+                self._held_for_dead()
                 log.warning("worker_fenced", worker=worker.id, pid=worker.pid, silent=worker in silent)
         if ended:
             strays = await self._reader.read(stray_leads)
@@ -130,6 +142,7 @@ class Watching:
             return
         log.warning("fenced", worker=lease.worker)
         self.fenced_self += 1
+        self._held_for_dead()
         lease.end()
         await self._join()
 

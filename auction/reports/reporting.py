@@ -85,7 +85,11 @@ class Reporting:
         """Durable when it returns. Raises `ReportRefused`, and `HouseError` where the ledger is away."""
         now_ms, market = self._clock.now_ms(), self._market()
         rules = Rules(partial(returns_of, market), market.house.currency, self._sealer)
-        reported = await self._writer.write(partial(enter, report=report, rules=rules, at_ms=now_ms))
+        try:
+            reported = await self._writer.write(partial(enter, report=report, rules=rules, at_ms=now_ms))
+        except HouseError:
+            self._settling.in_doubt()
+            raise
         if isinstance(reported, Refusal):
             self.heard[report.status, "refused"] += 1
             log.event("postback_refused", lead_id=reported.lead_id, code=reported.code, by=report.by)
