@@ -43,8 +43,9 @@ A post that was never offered to anybody, because a store failed first, is taken
 it had never come.
 
 An unknown offer is settled by a postback, or by `auction settle LEAD_ID [ORDER_ID] accepted|rejected`; `auction
-pending` lists them. A post that was answered as pending is answered as sold or rejected from then on; one that was
-answered as sold keeps its answer, and a buyer that joins is told by `GET /leads/{lead_id}` and the seller's postback.
+pending` lists them. A post that was answered as pending is answered as sold or rejected from then on (but with an
+`Idempotency-Key` as it was the first time, for a day); one that was answered as sold keeps its answer, and a buyer that
+joins is told by `GET /leads/{lead_id}` and the seller's postback.
 
 What the dead worker still owed to the counters (a place to be sold or given back), and a place that a worker takes as
 it wakes, is found by a comparison with the ledger, a quarter of a minute after a worker was held for dead.
