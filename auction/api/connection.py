@@ -136,6 +136,8 @@ class Connection(asyncio.Protocol):
             if waited_s > limits.write_s:
                 self._front.refused["slow_reader"] += 1
                 self._transport.abort()
+        elif self._unfed:  # it is we who do not read on
+            self._since_s = now_s
         elif self._in_head:
             if waited_s > limits.head_s:
                 self._refuse("slow_head", SellerError(408, "too_slow", "The request took too long to come."))
@@ -264,7 +266,7 @@ class Connection(asyncio.Protocol):
                 self._refuse("bad_http", fault_of(error))
             self._deafen()
         if self._in_head or self._reading is not None:
-            self._measure(len(data))
+            self._measure(data)
         if self._running is None:
             self._next()
 
@@ -290,17 +292,17 @@ class Connection(asyncio.Protocol):
         """Whether as much of a body waits for its door as may."""
         return self._reading is not None and self._reading.unread > HIGH_WATER
 
-    def _measure(self, came: int) -> None:
+    def _measure(self, came: bytes) -> None:
         """A request is not whole yet: see that it stays within the limits."""
         reading = self._reading
         limits = self._front.limits
         if reading is None:
-            self._head_bytes += came
+            self._head_bytes += len(came.rpartition(b"\r\n\r\n")[2])  # what is before that was whole
             if self._head_bytes > limits.head_bytes:
                 self._refuse("large_head", head_too_large(limits.head_bytes, limits.headers))
             return
         self._head_bytes = 0
-        self._framing += came
+        self._framing += len(came)
         if self._framing > limits.head_bytes + 16 * reading.size:
             self._refuse("bad_http", bad_http("The chunks are more than what is in them."))
         elif reading.complete and reading.size > MOST_UNWANTED:

@@ -132,6 +132,22 @@ async def test_a_head_that_never_ends_is_not_kept(served: Fronted, line: Wired) 
     assert served.front.refused == {"large_head": 1}
 
 
+async def test_what_came_before_a_head_is_none_of_it() -> None:
+    async with fronted(echo, FrontLimits(head_bytes=100)) as served, served.line() as line:
+        line.write(GET * 10, GET[:-2])
+        for _ in range(10):
+            assert (await line.answer()).status == 200
+        line.write(b"x-a: y\r\n")
+        await asyncio.sleep(0.01)
+        line.write(b"\r\n")
+        assert (await line.answer()).status == 200
+        line.write(GET * 10, GET[:-2])
+        for _ in range(10):
+            assert (await line.answer()).status == 200
+        line.write(b"x-a: " + b"y" * 100)
+        assert (await line.answer()).status == 431
+
+
 async def test_more_framing_than_body(line: Wired) -> None:
     line.write(CHUNKED, b"3;x=")
     for _ in range(40):
@@ -218,6 +234,32 @@ async def test_what_waits_has_no_more_in_its_bodies_than_one_may_have() -> None:
         assert (await line.answer()).json == "/one"
         for _ in range(wanted):
             assert (await line.answer()).json == "/ping"
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        b"GET /last HTTP/1.1\r\nhost: x\r\nx-a: %b\r\n\r\n",
+        HEAD + b"content-length: 10000\r\n\r\n%b",
+    ],
+)
+async def test_nobody_is_slow_whose_bytes_wait_for_us(last: bytes) -> None:
+    """Where we read no more in the middle of a request, it has all its time from when we read on."""
+    gate, wanted = Shut(), MOST_WAITING + 5
+    padded = b"GET /one HTTP/1.1\r\nhost: x\r\nx-a: %b\r\n\r\n" % (b"y" * 300)
+    async with fronted(gate) as served, served.line() as line:
+        line.write(GET)
+        await until(lambda: gate.asked == ["/one"])
+        (connection,) = served.front._connections
+        connection.data_received(padded * wanted + last % (b"z" * 10_000))
+        assert connection._in_head or connection._reading is not None
+        assert connection._unfed
+        connection.sweep(served.front.now_s + 60)
+        assert served.front.refused == {}
+        gate.open.set()
+        for _ in range(1 + wanted):
+            assert (await line.answer()).json == "/one"
+        assert (await line.answer()).status == 200
 
 
 async def test_a_client_that_offers_another_protocol_is_served_in_this_one(line: Wired) -> None:
