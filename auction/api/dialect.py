@@ -6,11 +6,13 @@ shape, errors too. It has no rules of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 from msgspec.structs import replace
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -28,7 +30,9 @@ CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1"})
 """Of forms in parts. Which codec is looked up must not be a sender's to say: Python remembers every name that it was
 asked for, for good, and some codecs (`idna`) take a tenth of a second over a body."""
 MOST_TYPE = 512
-"""Bytes in the content type of a form in parts: a boundary has 70 at most, and to read a long one takes long."""
+"""Bytes in the content type of a form in parts: a boundary has 70 at most, and to read a long one takes long. So it is
+with what each part says of itself."""
+_LONG_PART = re.compile(rb"\ncontent-disposition:[^\r\n]{%d}" % (MOST_TYPE + 1), re.IGNORECASE)
 MOST_PAIRS = 1_000
 """How many names a form or a query may hold."""
 
@@ -81,13 +85,15 @@ async def read_parts(body: bytes, content_type: bytes) -> dict[str, str]:
     _, told = parse_options_header(content_type)
     if told.get(b"charset", b"utf-8").strip().lower() not in CHARSETS:
         raise SellerError(400, "bad_form", "Send the form as UTF-8.")
+    if _LONG_PART.search(body) is not None:
+        raise SellerError(400, "bad_form", f"The name of a part is above {MOST_TYPE} bytes.")
     headers = Headers({"content-type": content_type.decode("latin-1")})
     parser = MultiPartParser(
         headers, pieces(), max_files=MOST_PAIRS, max_fields=MOST_PAIRS, max_part_size=len(body)
     )
     try:
         form = await parser.parse()
-    except MultiPartException:
+    except (MultiPartException, FormParserError):  # the second of older Starlettes
         raise SellerError(400, "bad_form", "The form is not multipart/form-data, or too long.") from None
     pairs, files = [], []
     for name, value in form.multi_items():

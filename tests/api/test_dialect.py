@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from python_multipart.exceptions import FormParserError
 
 from auction.api import dialect
 from auction.api.dialect import MOST_TYPE, read_parts
@@ -98,6 +99,28 @@ async def test_a_long_content_type_is_not_looked_into(monkeypatch: pytest.Monkey
     monkeypatch.setattr(dialect, "parse_options_header", pytest.fail)
     with pytest.raises(SellerError) as caught:
         await read_parts(b"x", b'multipart/form-data; a="' + b";" * MOST_TYPE)
+    assert (caught.value.status, caught.value.code) == (400, "bad_form")
+
+
+async def test_a_long_head_of_a_part_is_not_looked_into() -> None:
+    longest = b'name="%b"' % (b"a" * (MOST_TYPE - len(b' form-data; name=""')))
+    body, kind = in_parts(longest + b"\r\n\r\nx")
+    assert list((await read_parts(body, kind)).values()) == ["x"]
+    for head in (longest + b";", b'name="a"' + b";" * 4_000):
+        body, kind = in_parts(b'name="b"\r\n\r\n1', head + b"\r\n\r\nx")
+        for each in (body, body.replace(b"content-disp", b"Content-DISP")):
+            with pytest.raises(SellerError) as caught:
+                await read_parts(each, kind)
+            assert (caught.value.status, caught.value.code) == (400, "bad_form")
+
+
+async def test_a_fault_of_the_parsers_own_is_400(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(self: object) -> None:
+        raise FormParserError("no boundary")
+
+    monkeypatch.setattr("starlette.formparsers.MultiPartParser.parse", broken)
+    with pytest.raises(SellerError) as caught:
+        await read_parts(*in_parts(b'name="a"\r\n\r\nx'))
     assert (caught.value.status, caught.value.code) == (400, "bad_form")
 
 
