@@ -32,7 +32,7 @@ A key begins with its tag, in braces. All keys of one step have one tag, so a st
 {house}:rebuild        string  the mark of the worker that rebuilds. Goes: 6 seconds after he was last heard of
 {house}:reconcile      string  that nobody need compare the counters yet. Goes: when somebody is to
 {house}:recalled       hash    rule on duplicates -> how far back the counters were told of sales. Goes: at a rebuild
-{house}:recalling      string  that somebody is telling it. Goes: 30 seconds after he was last heard of
+{house}:recalling      string  the mark of whoever tells it. Goes: at a rebuild; 30 seconds after he was last heard of
 {house}:ready          string  nothing: that it could be written. Goes: after a second
 
 A CALLER is such as `seller:acme`. Names are made for every ping, so what makes them is kept short.

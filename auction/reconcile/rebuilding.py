@@ -30,7 +30,7 @@ from auction.counters.era import (
 )
 from auction.counters.faults import CountersRebuilding, CountersUnavailable
 from auction.counters.link import Link
-from auction.counters.naming import HOUSE, REBUILD, RECALLED, RECONCILE
+from auction.counters.naming import HOUSE, REBUILD, RECALLED, RECALLING, RECONCILE
 from auction.counters.sentinel import HEARD_S
 from auction.errors import HouseError, OperatorError
 from auction.ledger.house import RENEW_MS, HouseRow, counters_left, counters_seen, find_house, house_of
@@ -230,7 +230,8 @@ class Rebuilding:
                 raise HouseError("counters_busy", "The counters move on while they are rebuilt.")
             # both before the gate opens: nobody would do it later, were we to end in between
             await link.call("SET", RECONCILE, "rebuilt", "PX", SECOND_LOOK_MS)
-            await link.call("DEL", RECALLED)  # what they know of duplicates may be older than the ledger
+            # what they know of duplicates may be older than the ledger, and so may what is being told
+            await link.call("DEL", RECALLED, RECALLING)
             now_ms = self._real.now_ms()
             words = (mark, self._row.house_id, counters_id, server.run, now_ms)
             if not await link.run(scripts.SETTLE_ERA, bool, 2, HOUSE, REBUILD, *words):

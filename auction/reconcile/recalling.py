@@ -10,6 +10,7 @@ ledger has the word, and until then a duplicate is merely auctioned.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from functools import partial
 
@@ -69,11 +70,14 @@ class Recalling:
             if reaches_ms[name] > keep_ms:  # what is sold from now on is forgotten sooner
                 await link.call("HSET", RECALLED, name, keep_ms)
         missing = [name for name, (_, keep_ms) in rules.items() if reaches_ms[name] < keep_ms]
-        if not missing or not await link.call("SET", RECALLING, 1, "NX", "PX", MARK_MS):
+        mark = secrets.token_hex(8).encode()
+        if not missing or not await link.call("SET", RECALLING, mark, "NX", "PX", MARK_MS):
             return
         async with own_link(self._redis_url) as own:
             for campaign in {rules[name][0].id: rules[name][0] for name in missing}.values():
                 await self._recall(own, campaign)
+            if await own.call("GET", RECALLING) != mark:  # a rebuild took it: what was told may be lost again
+                return
             for name in missing:
                 await own.call("HSET", RECALLED, name, rules[name][1])
             await own.call("DEL", RECALLING)

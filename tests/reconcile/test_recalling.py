@@ -16,6 +16,7 @@ from auction.counters.naming import HOUSE, RECALLED, RECALLING
 from auction.counters.scripts import Script
 from auction.ledger.engine import open_engine
 from auction.reconcile import recalling
+from auction.reconcile.recalling import Recalling
 from tests.api.wired import until
 from tests.house import NOON_MS, House, catalogue
 from tests.ping.test_inbound import BY_HASH, DAY_MS, DIGEST, MANNERS, ORDERS, SAME_PHONE, ping, sell
@@ -122,6 +123,32 @@ async def test_after_a_rebuild_all_is_told_again(
         while (await house.get("/readyz"))[0] != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert {await each for each in known} == {0}, "also where the worker ends right behind the rebuild"
+    await until_told(house)
+    assert (await ping(house, phone=DIGEST))["reason"] == "duplicate"
+
+
+async def test_what_is_told_while_the_counters_are_rebuilt_is_told_again(
+    open_sqlite_house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who tells them has a link of its own, and does not notice."""
+    house: House = await open_sqlite_house(ORDERS, MANNERS, campaign={**BY_HASH, "duplicates": SAME_PHONE})
+    await until_told(house)
+    assert (await sell(house, phone=DIGEST))["status"] == "sold"
+    link, rebuilding = house.exchange.link, house.exchange.rebuilding
+    recall, interrupted = Recalling._recall, asyncio.Event()
+
+    async def rebuilt_meanwhile(self: Recalling, own: Link, campaign: Any) -> None:
+        await recall(self, own, campaign)
+        if not interrupted.is_set():
+            before = rebuilding.rebuilds
+            await own.call("DEL", HOUSE, *await own.call("KEYS", "*:bought:*"))
+            await until(lambda: rebuilding.rebuilds > before, within_s=20)
+            interrupted.set()
+
+    monkeypatch.setattr(Recalling, "_recall", rebuilt_meanwhile)
+    await link.call("DEL", RECALLED)
+    async with asyncio.timeout(30):
+        await interrupted.wait()
     await until_told(house)
     assert (await ping(house, phone=DIGEST))["reason"] == "duplicate"
 
