@@ -49,6 +49,7 @@ class Connection(asyncio.Protocol):
         self._reading: Request | None = None  # its body is still coming
         self._in_head = False
         self._head_bytes = 0
+        self._body_bytes = 0  # in the piece that is being read
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._framing = 0
@@ -241,6 +242,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         assert self._reading is not None
+        self._body_bytes += len(body)
         self._reading.take(body)
 
     def on_message_complete(self) -> None:
@@ -255,11 +257,12 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         if parser is None:
             return
+        self._body_bytes = 0
         try:
             parser.feed_data(data)
         except HttpParserUpgrade as stop:
             self._decline_upgrade(data[stop.args[0] :])
-            data = b""  # what follows was fed, and measured, there
+            data, self._body_bytes = b"", 0  # what follows was fed, and measured, there
         except HttpParserError as error:
             # what comes behind the last request is not ours to read
             if not (self._last and self._reading is None):
@@ -297,7 +300,8 @@ class Connection(asyncio.Protocol):
         reading = self._reading
         limits = self._front.limits
         if reading is None:
-            self._head_bytes += len(came.rpartition(b"\r\n\r\n")[2])  # what is before that was whole
+            # what came before it was whole: heads that end with a blank line, and bodies
+            self._head_bytes += min(len(came.rpartition(b"\r\n\r\n")[2]), len(came) - self._body_bytes)
             if self._head_bytes > limits.head_bytes:
                 self._refuse("large_head", head_too_large(limits.head_bytes, limits.headers))
             return

@@ -132,17 +132,27 @@ async def test_a_head_that_never_ends_is_not_kept(served: Fronted, line: Wired) 
     assert served.front.refused == {"large_head": 1}
 
 
-async def test_what_came_before_a_head_is_none_of_it() -> None:
-    async with fronted(echo, FrontLimits(head_bytes=100)) as served, served.line() as line:
-        line.write(GET * 10, GET[:-2])
-        for _ in range(10):
+@pytest.mark.parametrize(
+    ("before", "answers"),
+    [
+        (GET * 10, 10),
+        (HEAD + b"content-length: 90\r\n\r\n" + b"x" * 90, 1),
+        (CHUNKED + b"5a\r\n" + b"x" * 90 + b"\r\n0\r\n\r\n", 1),
+        (HEAD + b"upgrade: x\r\nconnection: upgrade\r\ncontent-length: 90\r\n\r\n" + b"x" * 90, 1),
+    ],
+    ids=["heads", "a body", "chunks", "an offer of another protocol"],
+)
+async def test_what_came_before_a_head_is_none_of_it(before: bytes, answers: int) -> None:
+    async with fronted(echo, FrontLimits(head_bytes=120)) as served, served.line() as line:
+        line.write(before, GET[:-2])
+        for _ in range(answers):
             assert (await line.answer()).status == 200
         line.write(b"x-a: y\r\n")
         await asyncio.sleep(0.01)
         line.write(b"\r\n")
         assert (await line.answer()).status == 200
-        line.write(GET * 10, GET[:-2])
-        for _ in range(10):
+        line.write(before, GET[:-2])
+        for _ in range(answers):
             assert (await line.answer()).status == 200
         line.write(b"x-a: " + b"y" * 100)
         assert (await line.answer()).status == 431
