@@ -12,6 +12,8 @@ import re
 from hashlib import blake2b, md5, sha256
 from typing import Literal
 
+from auction.market.hashing import spelled
+
 Form = Literal["sha256", "md5"]
 PRINT_BYTES = 8
 _HEX: dict[Form, re.Pattern[str]] = {
@@ -22,9 +24,9 @@ _HEX: dict[Form, re.Pattern[str]] = {
 
 def one_spelling(value: str) -> str:
     """How a normalised value is printed where it came as a value: an email or a text in lower case with single spaces,
-    as the trade hashes them and `market.hashing` does, so that capitals lead nobody past a list. A URL stays as it is.
+    as the trade and `market.hashing` hash them, so that capitals lead nobody past a list. A URL stays as it is.
     """
-    return value if "://" in value else " ".join(value.split()).lower()
+    return value if "://" in value else spelled("text", value)
 
 
 class Prints:
