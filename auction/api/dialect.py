@@ -26,13 +26,13 @@ from auction.market.doors import DoorNames
 FORM = b"application/x-www-form-urlencoded"
 PARTS = b"multipart/form-data"
 _USUAL = "application/json, application/x-www-form-urlencoded or multipart/form-data"
-CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1"})
+CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1", b"windows-1252"})
 """Of forms in parts. Which codec is looked up must not be a sender's to say: Python remembers every name that it was
 asked for, for good, and some codecs (`idna`) take a tenth of a second over a body."""
 MOST_TYPE = 512
 """Bytes in the content type of a form in parts: a boundary has 70 at most, and to read a long one takes long. So it is
 with what each part says of itself."""
-_LONG_PART = re.compile(rb"\ncontent-disposition:[^\r\n]{%d}" % (MOST_TYPE + 1), re.IGNORECASE)
+_LONG_PART = re.compile(rb"\ncontent-disposition:[^\r]{%d}" % (MOST_TYPE + 1), re.IGNORECASE)
 MOST_PAIRS = 1_000
 """How many names a form or a query may hold."""
 

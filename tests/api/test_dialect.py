@@ -106,7 +106,7 @@ async def test_a_long_head_of_a_part_is_not_looked_into() -> None:
     longest = b'name="%b"' % (b"a" * (MOST_TYPE - len(b' form-data; name=""')))
     body, kind = in_parts(longest + b"\r\n\r\nx")
     assert list((await read_parts(body, kind)).values()) == ["x"]
-    for head in (longest + b";", b'name="a"' + b";" * 4_000):
+    for head in (longest + b";", b'name="a"' + b";" * 4_000, b'name="a"' + b"\n;" * 400):
         body, kind = in_parts(b'name="b"\r\n\r\n1', head + b"\r\n\r\nx")
         for each in (body, body.replace(b"content-disp", b"Content-DISP")):
             with pytest.raises(SellerError) as caught:
@@ -133,7 +133,7 @@ async def test_no_codec_is_looked_up_that_a_sender_names(named: bytes) -> None:
     assert not any("sender" in (name or "") for name in encodings._cache)
 
 
-@pytest.mark.parametrize("named", [b"utf-8", b'"UTF-8"', b"US-ASCII", b"utf-8 "])
+@pytest.mark.parametrize("named", [b"utf-8", b'"UTF-8"', b"US-ASCII", b"utf-8 ", b"Windows-1252"])
 async def test_the_usual_character_sets_are_taken(named: bytes) -> None:
     body, kind = in_parts(b'name="a"\r\n\r\nx')
     assert await read_parts(body, kind + b"; charset=" + named) == {"a": "x"}
