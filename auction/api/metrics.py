@@ -8,7 +8,6 @@ its counters go on counting, so no sum ever falls; its gauges do not.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import os
 import threading
@@ -80,8 +79,7 @@ class MetricsDoor:
         """Leave it a last time."""
         if self._leaving is not None:
             self._leaving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._leaving
+            await asyncio.wait([self._leaving])
             self._leave(_encode(self._known()))
 
     async def _leave_always(self) -> None:

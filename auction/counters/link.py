@@ -121,15 +121,16 @@ class Link(Calls):
 
     async def close(self) -> None:
         """Give up the connection; what is pending fails."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
-            self._keeper = None
-        if self._sentinels is not None:
-            await self._sentinels.close()
-        wire = self._wire
-        self._drop(CountersUnavailable("the link is closed"))
+        keeper, self._keeper = self._keeper, None
+        try:
+            if keeper is not None:
+                keeper.cancel()
+                await asyncio.wait([keeper])  # to await it would take a cancellation of our own for its end
+            if self._sentinels is not None:
+                await self._sentinels.close()
+        finally:
+            wire = self._wire
+            self._drop(CountersUnavailable("the link is closed"))
         if wire is not None:
             await wire.lost.wait()
 

@@ -267,4 +267,5 @@ class Waiting:
             except Exception:
                 log.bug("waiting_leads_failed")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), LOOK_EVERY_S)
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._closing.wait()

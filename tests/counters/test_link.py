@@ -269,6 +269,24 @@ async def test_calls_of_the_turn_in_which_the_connection_is_lost_are_not_sent_on
         assert [b"ECHO", b"x"] not in fake.commands
 
 
+async def test_who_is_cancelled_while_he_closes_his_link_is_cancelled() -> None:
+    """Else whoever stops him waits for ever: he goes on as if nobody had."""
+    async with faked() as (fake, url), linked(url) as link:
+
+        async def close_and_go_on() -> str:
+            await link.close()
+            return "goes on"
+
+        closing = asyncio.create_task(close_and_go_on())
+        await asyncio.sleep(0)  # it waits for the keeper's end
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        with pytest.raises(CountersUnavailable):
+            await link.call("ECHO", "a")
+        assert fake.connections == 1, "what it held is given up all the same"
+
+
 async def test_the_queue_is_bounded() -> None:
     async with faked() as (fake, url), linked(url, bound_ms=20_000, max_pending=3) as link:
         fake.frozen = True
