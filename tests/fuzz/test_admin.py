@@ -46,7 +46,10 @@ async def house(tmp_path: Path, emptied_valkey: str, sqlite_ledger: str) -> Asyn
         "sections": {"admins": ADMINS},
         "suppression_lists": lists,
     }
-    async with open_house(tmp_path, emptied_valkey, sqlite_ledger, orders, **changes) as one:
+    settings = {"changes_per_minute": 1_000_000}
+    async with open_house(
+        tmp_path, emptied_valkey, sqlite_ledger, orders, settings=settings, **changes
+    ) as one:
         yield one
 
 
