@@ -64,9 +64,10 @@ class NoBid(Struct, frozen=True, gc=False):
 
 
 class Refused(Struct, frozen=True, gc=False):
-    """An answer that cannot be used."""
+    """An answer that cannot be used. `said`: what there is to say of it, never the buyer's words."""
 
     reason: Reason
+    said: str | None = None
 
 
 class _Ping(Struct):
@@ -146,7 +147,7 @@ def read_bids(
     were meant.
     """
     if status != 200:
-        return _NO_BID if status == 204 else Refused(Reason.HTTP_STATUS)
+        return _NO_BID if status == 204 else Refused(Reason.HTTP_STATUS, f"HTTP {status}")
     try:
         answer = _ANSWER.decode(body)
     except _UNREADABLE:

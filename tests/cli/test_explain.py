@@ -35,6 +35,38 @@ async def test_every_order_is_told_with_its_reason(
     assert told["ping"].startswith(f"ping {ping_id}  solar  from acme  2026-01-01T12:00:00")
 
 
+async def test_the_terms_that_were_in_the_way_are_told(
+    auction: Run, open_test_house: Any, ledger_url: str
+) -> None:
+    """It is a Thursday, 12:00 in UTC."""
+    terms: dict[str, dict[str, Any]] = {
+        "asleep": {"hours": ["Wed 03:00-04:00", "Thu 15:00-16:00"], "timezone": "America/New_York"},
+        "modest": {"price": {"live": True, "max": 2.5}},
+        "full": {"price": {"fixed": 50}, "caps": [{"leads": 1, "per": "day"}, {"spend": 50, "per": "total"}]},
+        "again": {"price": {"fixed": 40}, "caps": [{"leads": 1, "per": "hour"}]},
+        "broken": {},
+        "eager": {"price": {"live": True, "max": 60}},
+        "plain": {"price": {"fixed": 30}},
+    }
+    house = await open_test_house(
+        [{"id": id_, "buyer": id_, **said} for id_, said in terms.items()],
+        {"broken": {"faults": {"error_500": 1}}, "eager": {"bid": {"price": 61}}},
+        buyers={"again": {"caps": [{"leads": 9, "per": "month"}]}},
+    )
+    for sub_id in ("1", "2", "3"):  # the third finds two orders full
+        answer = await house.ping(sub_id=sub_id, floor=5)
+    await house.exchange.writer.flush()
+    result = auction("explain", answer["ping_id"], "--database-url", ledger_url)
+    told = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert told["asleep"].endswith("Wed 03:00-04:00, Thu 15:00-16:00: was Thu 07:00 America/New_York")
+    assert told["modest"].endswith("max 2.50")
+    assert told["eager"].endswith("max 60.00")
+    assert told["broken"].endswith("HTTP 500")
+    assert told["full"].endswith("1 lead per day, spend 50.00 in all")
+    assert told["again"].endswith("1 lead per hour, 9 leads per month (buyer)")
+    assert told["plain"].split()[-2:] == ["won", "30.00"]
+
+
 async def test_the_route_that_acted_is_told(auction: Run, open_test_house: Any, ledger_url: str) -> None:
     house = await open_test_house(
         ORDERS,
