@@ -119,6 +119,9 @@ async def test_a_leads_life_is_told_without_naming_anybody(
     ping_id = (await house.ping())["ping_id"]
     sold = await house.sell(ping_id, first_name="Annabel", phone="512-555-0177")
     assert sold["buyers"] == ["ben"]
+    await house.exchange.writer.flush()
+    explained = auction("explain", ping_id, "--database-url", ledger_url).stdout
+    assert explained.splitlines()[-1] == f"posted: lead {sold['lead_id']} is sold"
     by_lead = auction("lead", sold["lead_id"], "--database-url", ledger_url)
     assert by_lead.exit_code == 0
     for said in ("sold, payout 12.50", "received", "offered", "rejected", "not_wanted", "asked", "cheap"):
