@@ -102,6 +102,8 @@ def _terms(order: TradedOrder, reason: Reason, at_ms: int) -> str | None:
     match reason:
         case Reason.CLOSED:
             return f"{', '.join(order.order.hours)}: was {order.hours.shown(at_ms)}"
+        case Reason.OUTBID if order.exclusive:
+            return "exclusive"
         case Reason.MAX_BELOW_FLOOR | Reason.OVER_MAX:
             return f"max {to_text(order.max_micros)}"
         case Reason.CAP_FULL | Reason.FULL_AT_HOLD:

@@ -67,6 +67,31 @@ async def test_the_terms_that_were_in_the_way_are_told(
     assert told["plain"].split()[-2:] == ["won", "30.00"]
 
 
+async def test_of_several_bids_the_one_that_won_is_told(
+    auction: Run, open_test_house: Any, ledger_url: str
+) -> None:
+    """Ann bids more for the lead alone; she and Ben together pay more than that."""
+    bids = [{"price": 40, "exclusive": True}, {"price": 25, "exclusive": False}]
+    house = await open_test_house(
+        [
+            {"id": "ann", "buyer": "ann"},
+            {"id": "ben", "buyer": "ben", "price": {"fixed": 30}},
+            {"id": "alone", "buyer": "cat", "price": {"fixed": 50}, "exclusive": True},
+        ],
+        {"ann": {"bids": bids}},
+        auction={"mode": "hybrid", "max_buyers": 2},
+    )
+    answer = await house.ping()
+    assert [bid["payout"] for bid in answer["bids"]] == [30, 25]
+    await house.exchange.writer.flush()
+    result = auction("explain", answer["ping_id"], "--database-url", ledger_url)
+    told = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line.strip()}
+    assert told["ann"][3:6] == ["won", "won", "25.00"]
+    assert told["alone"][-3:] == ["outbid", "50.00", "exclusive"], (
+        "it bid more than any, but for the lead alone"
+    )
+
+
 async def test_the_route_that_acted_is_told(auction: Run, open_test_house: Any, ledger_url: str) -> None:
     house = await open_test_house(
         ORDERS,
