@@ -258,7 +258,7 @@ class Exchange:
         self._parts.push_async_callback(self.waiting.close)
 
     def _compose_pings(self) -> None:
-        """The ping's way (DESIGN 4)."""
+        """The ping's way."""
         self.health = Health(self.settings.health)
         self.ping_tally = PingTally(self.health)
         self.pings = PingService(
@@ -272,7 +272,7 @@ class Exchange:
         )
 
     def _compose_posts(self, sealer: Sealer, me: str) -> None:
-        """The post's way (DESIGN 5), and who goes it too: what a silent worker left, what waits, what is told later."""
+        """The post's way, and who goes it too: what a silent worker left, what waits, what is told later."""
         settings, clock, counters = self.settings, self.clock, self.counters
         writer, reader, shelf, lease = self.writer, self.reader, self.shelf, self.lease
 

@@ -1,4 +1,4 @@
-"""The native protocol between the house and a buyer (DESIGN 7): what is sent, and what an answer means.
+"""The native protocol between the house and a buyer: what is sent, and what an answer means.
 
 Pure: no I/O, no clock. A ping's body is encoded once per auction and only the order is spliced in per
 buyer. An answer is decoded once, into typed structs, and becomes one of a few plain outcomes.

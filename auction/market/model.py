@@ -1,4 +1,4 @@
-"""What is traded: the entities of the catalogue, as an operator writes them (DESIGN 8).
+"""What is traded: the entities of the catalogue, as an operator writes them.
 
 Each struct is one entry of a catalogue file, and one JSON document in the ledger. Names in files are the
 operator's (`floor: 5.00`, `tmax_ms: 500`); names in code carry their unit (`floor_micros`). What a struct
@@ -58,7 +58,7 @@ class FieldSpec(Entry, frozen=True, kw_only=True):
 
 
 class AuctionRules(Entry, frozen=True, kw_only=True):
-    """How a campaign's auctions are held. See DESIGN 4.
+    """How a campaign's auctions are held.
 
     `patience`: a buyer is waited for as long as its `timeout_ms` says, or (`adaptive`) as long as it usually needs.
     """
