@@ -31,7 +31,7 @@ class ExchangeError(Exception):
 
 
 class SellerError(ExchangeError):
-    """The request is wrong; `status` and `code` tell the seller how (DESIGN 7)."""
+    """The request is wrong; `status` and `code` tell the seller how."""
 
     def __init__(
         self,

@@ -186,8 +186,8 @@ class Exchange:
         """Whose key this is. Raises `SellerError` 401."""
         seller = self.floor.market.seller_of_key(key) if key else None
         if seller is None:
-            raise SellerError(
-                401, "unknown_key", "Send your API key as Authorization: Bearer KEY or x-api-key: KEY."
+            raise _unknown_key(
+                key, "seller", "Send your API key as Authorization: Bearer KEY or x-api-key: KEY."
             )
         return seller
 
@@ -195,7 +195,7 @@ class Exchange:
         """Which buyer calls with this key. Raises `SellerError` 401."""
         buyer = self.floor.market.buyer_of_key(key) if key else None
         if buyer is None:
-            raise SellerError(401, "unknown_key", "Send the key of a buyer as Authorization: Bearer KEY.")
+            raise _unknown_key(key, "buyer", "Send the key of a buyer as Authorization: Bearer KEY.")
         return buyer
 
     def signing_buyer(self, buyer_id: str) -> tuple[Buyer, str]:
@@ -211,7 +211,7 @@ class Exchange:
         """Which operator calls with this key. Raises `SellerError` 401."""
         admin = self.floor.market.admin_of_key(key) if key else None
         if admin is None:
-            raise SellerError(401, "unknown_key", "Send the key of an admin as Authorization: Bearer KEY.")
+            raise _unknown_key(key, "admin", "Send the key of an admin as Authorization: Bearer KEY.")
         return admin
 
     async def what_is_away(self) -> list[str]:
@@ -258,7 +258,7 @@ class Exchange:
         self._parts.push_async_callback(self.waiting.close)
 
     def _compose_pings(self) -> None:
-        """The ping's way (DESIGN 4)."""
+        """The ping's way."""
         self.health = Health(self.settings.health)
         self.ping_tally = PingTally(self.health)
         self.pings = PingService(
@@ -272,7 +272,7 @@ class Exchange:
         )
 
     def _compose_posts(self, sealer: Sealer, me: str) -> None:
-        """The post's way (DESIGN 5), and who goes it too: what a silent worker left, what waits, what is told later."""
+        """The post's way, and who goes it too: what a silent worker left, what waits, what is told later."""
         settings, clock, counters = self.settings, self.clock, self.counters
         writer, reader, shelf, lease = self.writer, self.reader, self.shelf, self.lease
 
@@ -363,3 +363,8 @@ class Exchange:
             async with asyncio.timeout(LAST_POSTS_S):
                 while self.posts.running:  # noqa: ASYNC110  (once in a lifetime)
                     await asyncio.sleep(0.01)
+
+
+def _unknown_key(key: str | None, whose: str, how: str) -> SellerError:
+    """A key that is none of ours, or was taken back, is told from one that did not arrive."""
+    return SellerError(401, "unknown_key", f"No {whose} has this key." if key else how)

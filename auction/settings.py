@@ -1,4 +1,4 @@
-"""Every setting, in one struct: flag before environment before default; every mistake named at once (DESIGN 9).
+"""Every setting, in one struct: flag before environment before default; every mistake named at once.
 
 The struct says all there is to say of a setting: its name, its type with its bounds, its default, and the
 sentence that `--help` prints. Flags and variables come as text and are read here, in one way.

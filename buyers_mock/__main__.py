@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import signal
 import ssl
@@ -51,7 +52,11 @@ def main(
         uvloop.run(_play(playing(tls=tls, journal=journal), len(script.buyers)))
     except ScriptError as error:
         raise click.ClickException(f"{file} cannot be played:\n{error}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        hint = "the port is taken: stop who has it, or give another --port" if taken else str(error)
+        raise click.ClickException(hint) from None
+    except UnicodeDecodeError as error:
         raise click.ClickException(str(error)) from None
 
 

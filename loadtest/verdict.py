@@ -1,4 +1,4 @@
-"""Whether an answer of the exchange is one that its door promises (DESIGN 7). PURE.
+"""Whether an answer of the exchange is one that its door promises. PURE.
 
 A business outcome is no failure: a ping without a bid and a lead that was rejected are answers. A verdict is
 None for what was promised, else a sentence for the report; they hold no ids, so that Locust can count them.

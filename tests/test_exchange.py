@@ -85,6 +85,28 @@ async def test_a_market_that_cannot_be_traded_on_is_refused_once_and_the_old_one
     assert (await house.ping(sub_id="2"))["payout"] == 40
 
 
+async def test_all_secrets_that_cannot_be_had_are_named_at_once(
+    open_test_house: Any, warnings: list[dict[str, Any]]
+) -> None:
+    house = await open_test_house(FIXED)
+    await apply(
+        house, 35, headers={"authorization": "env:NOT_SET_ANYWHERE"}, signing_secret="env:NOR_IS_THIS"
+    )
+    await until(lambda: bool(warnings))
+    assert "NOT_SET_ANYWHERE" in warnings[0]["detail"]
+    assert "NOR_IS_THIS" in warnings[0]["detail"]
+
+
+async def test_a_secret_that_is_none_is_told_with_its_buyer(
+    open_test_house: Any, warnings: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_BUYERS_SECRET", "?")
+    house = await open_test_house(FIXED)
+    await apply(house, 35, signing_secret="env:A_BUYERS_SECRET")
+    await until(lambda: bool(warnings))
+    assert warnings[0]["detail"].startswith("buyer ann: a signing_secret is ")
+
+
 async def test_a_ledger_that_is_away_for_a_while_is_looked_at_again(
     open_test_house: Any, warnings: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

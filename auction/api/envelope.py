@@ -1,4 +1,4 @@
-"""The envelope of the native door (DESIGN 7): what stands around a lead, read with every mistake at once."""
+"""The envelope of the native door: what stands around a lead, read with every mistake at once."""
 
 from __future__ import annotations
 

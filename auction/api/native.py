@@ -1,4 +1,4 @@
-"""The native door (DESIGN 7): `/ping`, `/post` and `/direct`, wire in and wire out."""
+"""The native door: `/ping`, `/post` and `/direct`, wire in and wire out."""
 
 from __future__ import annotations
 

@@ -60,7 +60,9 @@ class StatusDoor:
 
     async def not_found(self, request: Request, error: Exception) -> Response:
         """No such path."""
-        return await self.problem(request, SellerError(404, "no_such_path", "There is nothing at this path."))
+        return await self.problem(
+            request, SellerError(404, "no_such_path", "There is nothing at this path; see /docs.")
+        )
 
     async def wrong_method(self, request: Request, error: Exception) -> Response:
         """The path is there, for another method."""

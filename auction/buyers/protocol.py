@@ -1,4 +1,4 @@
-"""The native protocol between the house and a buyer (DESIGN 7): what is sent, and what an answer means.
+"""The native protocol between the house and a buyer: what is sent, and what an answer means.
 
 Pure: no I/O, no clock. A ping's body is encoded once per auction and only the order is spliced in per
 buyer. An answer is decoded once, into typed structs, and becomes one of a few plain outcomes.
@@ -64,9 +64,10 @@ class NoBid(Struct, frozen=True, gc=False):
 
 
 class Refused(Struct, frozen=True, gc=False):
-    """An answer that cannot be used."""
+    """An answer that cannot be used. `said`: what there is to say of it, never the buyer's words."""
 
     reason: Reason
+    said: str | None = None
 
 
 class _Ping(Struct):
@@ -146,7 +147,7 @@ def read_bids(
     were meant.
     """
     if status != 200:
-        return _NO_BID if status == 204 else Refused(Reason.HTTP_STATUS)
+        return _NO_BID if status == 204 else Refused(Reason.HTTP_STATUS, f"HTTP {status}")
     try:
         answer = _ANSWER.decode(body)
     except _UNREADABLE:

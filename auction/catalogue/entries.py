@@ -162,7 +162,7 @@ def _compile(wanted: mi.Type) -> _Reader:
     if isinstance(wanted, mi.CustomType) and issubclass(wanted.cls, Micros):
         return _amount(wanted.cls)
     if isinstance(wanted, mi.VarTupleType):
-        return _list(_compile(wanted.item_type))
+        return _list(_compile(wanted.item_type), wanted.min_length or 0)
     if isinstance(wanted, mi.DictType):
         is_raw = isinstance(wanted.value_type, mi.AnyType)
         return _plain_table if is_raw else _table(_compile(wanted.value_type))
@@ -235,10 +235,12 @@ def _amount(kind: type[Micros]) -> _Reader:
     return read
 
 
-def _list(read_item: _Reader) -> _Reader:
+def _list(read_item: _Reader, least: int) -> _Reader:
     def read(reader: EntryReader, node: Node, path: Path) -> Any:
         if not isinstance(node, Items):
             return reader.expected(node, path, "a list, such as [a, b]")
+        if len(node.items) < least:
+            return reader.wrong(node, path, "is empty: leave the key out where all are meant")
         items = [read_item(reader, item, (*path, at)) for at, item in enumerate(node.items)]
         return _WRONG if any(isinstance(item, Wrong) for item in items) else tuple(items)
 

@@ -150,7 +150,8 @@ class _Check:
 
     def _suppression_list(self, one: SuppressionList, path: Path) -> Iterator[Problem]:
         yield from self._references.problems("suppression_lists", one, path)
-        if not self._doubtful_fields and all(name in self._campaigns for name in one.campaigns):
+        all_read = bool(one.campaigns) or not self._unread.get("campaigns")
+        if all_read and not self._doubtful_fields and all(name in self._campaigns for name in one.campaigns):
             yield from suppression_problems(one, self._catalogue.campaigns, path)
 
     def _routes(self) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""The command line: one program, one module a command group (DESIGN 9).
+"""The command line: one program, one module a command group.
 
 A command's module is imported when it is called for: most of them need the database's libraries, which take longer to
 import than many a command takes to run. So `--help` says here what each does, in the first words of its own help.

@@ -15,10 +15,10 @@ from auction.cli.naming import id_hint, lead_named
 from auction.cli.options import open_ledger, settings_of, store_flags
 from auction.cli.postbacks import COLUMNS, cells_of, endpoints_of, shown_postback
 from auction.errors import OperatorError
-from auction.ledger.lead_queries import find_lead, lead_history_of, offers_of, sales_of
+from auction.ledger.lead_queries import find_lead, find_lead_by_key, lead_history_of, offers_of, sales_of
 from auction.ledger.pings import find_ping
 from auction.ledger.postbacks import list_postbacks
-from auction.ledger.records import Offer, PingRow, Sale
+from auction.ledger.records import Lead, Offer, PingRow, Sale
 from auction.market.market import compile_market
 from auction.market.money import to_text
 from auction.ping.explain import Explained, routed
@@ -43,7 +43,11 @@ def explain(ping_id: str, **flags: object) -> None:
     """
     with open_ledger(settings_of(**flags)) as engine, engine.connect() as conn:
         row, orders = explained(conn, ping_id)
-    print_ping(console(), row, orders)
+        posted = find_lead_by_key(conn, row.ping_id)
+    to = console()
+    print_ping(to, row, orders)
+    if posted is not None:
+        show_line(to, f"posted: lead {posted.lead_id} is {_standing(posted)}")
 
 
 @click.command()
@@ -89,8 +93,7 @@ def print_lead(to: Console, conn: Connection, lead_id: str) -> None:
     """A lead with its history, offers, sales and postbacks. Raises `OperatorError` for one that is not there."""
     found = lead_named(conn, lead_id)
     to.print(f"[bold]lead {found.lead_id}[/bold]  {found.campaign}  from {found.seller}")
-    reason = f" ({found.reason})" if found.reason else ""
-    show_line(to, f"{found.state}{reason}, payout {to_text(found.payout_micros)}")
+    show_line(to, f"{_standing(found)}, payout {to_text(found.payout_micros)}")
     moments = lead_history_of(conn, found.lead_id)
     show_table(to, _HISTORY, ((iso_utc(one.at_ms), one.state, _listed(one.detail)) for one in moments))
     if offers := offers_of(conn, found.lead_id):
@@ -100,6 +103,10 @@ def print_lead(to: Console, conn: Connection, lead_id: str) -> None:
     if told := list_postbacks(conn, MOST_POSTBACKS, lead_id=found.lead_id):
         endpoints = endpoints_of(conn)
         show_table(to, COLUMNS, (cells_of(shown_postback(one, endpoints)) for one in told))
+
+
+def _standing(lead: Lead) -> str:
+    return f"{lead.state} ({lead.reason})" if lead.reason else lead.state
 
 
 def _order(one: Explained) -> tuple[str, ...]:

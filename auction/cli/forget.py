@@ -56,7 +56,7 @@ _NOT_CUT = (
 _AGE = re.compile(r"([1-9][0-9]{0,4})d")
 
 
-@click.command(cls=WithVariables)
+@click.command(cls=WithVariables, told=("secret_key",))
 @click.argument("lead_ids", nargs=-1, metavar="[LEAD_ID]...")
 @click.option(
     "--phone", metavar="NUMBER", help="Every lead with this phone, however it was written; - reads a line."

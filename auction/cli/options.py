@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,11 @@ def store_flags(command: Command) -> Command:
 
 
 class WithVariables(click.Command):
-    """A command whose help also tells the settings that it has no flag for."""
+    """A command whose help also tells settings that it has no flag for: `told`, or all there are."""
+
+    def __init__(self, *args: Any, told: Collection[str] = tuple(settings.ALL), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._told = told
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Below the options."""
@@ -53,7 +57,7 @@ class WithVariables(click.Command):
                 [
                     (variable_of(name), _help(known))
                     for name, known in settings.ALL.items()
-                    if name not in flags
+                    if name in self._told and name not in flags
                 ]
             )
 

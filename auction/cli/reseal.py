@@ -21,7 +21,7 @@ live that long."""
 WORKERS_LOOK_S = 1.0
 
 
-@click.command(cls=WithVariables)
+@click.command(cls=WithVariables, told=("secret_key",))
 @click.option("--new-key", is_flag=True, help="First put a new key in front of the file in the data folder.")
 @click.option(
     "--drop-old",

@@ -133,7 +133,10 @@ def _stocked(child: Stocking, settings: Settings) -> Settings:
     stocked = child.store(settings)
     if stocked.version is not None:
         log.event("catalogue", version=stocked.version, changes=stocked.changes)
-    return replace(settings, allow_private_buyers=True) if stocked.on_demo else settings
+    if not stocked.on_demo:
+        return settings
+    log.warning("demo_market", detail="its keys are known to all; name a market of your own by --config")
+    return replace(settings, allow_private_buyers=True)
 
 
 def _announce(settings: Settings, listening: socket.socket, *, embedded: bool) -> None:

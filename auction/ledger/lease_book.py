@@ -6,7 +6,7 @@ next. So what waits is bounded by the market's caps, however long the ledger is 
 A write of which nobody knows whether it was done is done again where it adds, and left where it takes off: then the
 sum is too large, which errs on the side of the cap.
 
-While the ledger is away pings go on (DESIGN 11): they are leased unwritten, counted, and written when it is back. What
+While the ledger is away pings go on: they are leased unwritten, counted, and written when it is back. What
 is not written when the counters are lost comes back only with the worker that knows of it: it is written before that
 worker rebuilds them (`flush`), and one that found the ledger away gives the others the time to write, too. So a cap
 can be passed only where the counters are lost while the ledger is away or late, and by no more than what was leased

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from auction.market.wallclock import next_offset_change_s, offset_s
@@ -59,6 +60,11 @@ class Hours:
         at_s = at_ms // 1000
         minute = (at_s + offset_s(self._zone, at_s) + _MONDAY_S) // 60 % _WEEK_MIN
         return self._sunday_open ^ (bisect_right(self._turns, minute) % 2 == 1)
+
+    def shown(self, at_ms: int) -> str:
+        """What the clock on the wall shows at this instant: `Sun 03:35 America/Chicago`."""
+        wall = datetime.fromtimestamp(at_ms // 1000, self._zone)
+        return f"{_NAMES[wall.weekday()][:3].title()} {wall:%H:%M} {self._zone.key}"
 
     def next_change_ms(self, at_ms: int) -> int | None:
         """The first instant after `at_ms` at which `is_open` answers differently; None if it never will."""

@@ -1,4 +1,4 @@
-"""What is traded: the entities of the catalogue, as an operator writes them (DESIGN 8).
+"""What is traded: the entities of the catalogue, as an operator writes them.
 
 Each struct is one entry of a catalogue file, and one JSON document in the ledger. Names in files are the
 operator's (`floor: 5.00`, `tmax_ms: 500`); names in code carry their unit (`floor_micros`). What a struct
@@ -25,6 +25,8 @@ FieldValue = str | int | float | bool
 Per = Literal["second", "minute", "hour", "day", "week", "month", "total"]
 """The windows of caps, small to large. By the second and by the minute only pings are limited."""
 Mode = Literal["exclusive", "shared", "hybrid"]
+Chosen = Annotated[tuple[Id, ...], Meta(min_length=1)]
+"""Some of all there are. Left out it is all of them; an empty list would look as if it were none, and is refused."""
 
 
 class FieldSpec(Entry, frozen=True, kw_only=True):
@@ -58,7 +60,7 @@ class FieldSpec(Entry, frozen=True, kw_only=True):
 
 
 class AuctionRules(Entry, frozen=True, kw_only=True):
-    """How a campaign's auctions are held. See DESIGN 4.
+    """How a campaign's auctions are held.
 
     `patience`: a buyer is waited for as long as its `timeout_ms` says, or (`adaptive`) as long as it usually needs.
     """
@@ -141,7 +143,7 @@ class Seller(Entry, frozen=True, kw_only=True):
     code: Annotated[str, Meta(pattern=r"^[A-Z0-9]{8}\Z")] | None = None
     slug: Id | None = None
     keys: tuple[KeyHash, ...] = ()
-    campaigns: tuple[Id, ...] = ()
+    campaigns: Chosen = ()
     margin: str | int | float = "0%"
     rate_limit: RateText | None = None
     post_rate_limit: RateText | None = None
@@ -213,7 +215,7 @@ class Order(Entry, frozen=True, kw_only=True):
     priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
     weight: Annotated[int, Meta(ge=1, le=10_000)] = 1
     tier: Annotated[int, Meta(ge=1, le=20)] = 1
-    sellers: tuple[Id, ...] = ()
+    sellers: Chosen = ()
     not_sellers: tuple[Id, ...] = ()
     duplicates: DuplicateRules | None = None
     returns: Returns | None = None
@@ -229,7 +231,7 @@ class SuppressionList(Entry, frozen=True, kw_only=True):
     id: Id
     name: str = ""
     fields: tuple[FieldName, ...]
-    campaigns: tuple[Id, ...] = ()
+    campaigns: Chosen = ()
 
     def covers(self, campaign: Campaign) -> bool:
         """Whether the leads of this campaign are looked up in the list."""

@@ -3,7 +3,7 @@
 No sockets, no clock: the service tells it who was asked, what came back and when to stop. It never asks twice,
 never takes a bid after it closed, and keeps for every asked order why it did not bid (P9).
 
-**When it can close** (DESIGN 4.6): when nobody is outstanding, or when no outstanding order can still win. The
+**When it can close**: when nobody is outstanding, or when no outstanding order can still win. The
 proof is the highest price each outstanding order may bid, its declared `max`: if the worst bid that would win now
 is *above* all of them, no answer can change the winners (at an equal price a tie could, so equal is not enough).
 """

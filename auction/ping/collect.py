@@ -68,7 +68,7 @@ class Collecting:
         elif isinstance(read, NoBid):
             auction.refuse(slot, Reason.NO_BID, elapsed_us, read.reason)
         else:
-            auction.refuse(slot, read.reason, elapsed_us)
+            auction.refuse(slot, read.reason, elapsed_us, read.said)
         # Before `wait_for` the asks are still going out: nothing can be settled yet.
         if self._timer is not None and auction.can_close():
             self._close()

@@ -7,16 +7,19 @@ from collections.abc import Set as AbstractSet
 
 import msgspec
 
+from auction.counted import counted
 from auction.ledger.records import PingRow
-from auction.market.market import CampaignMarket, Eligibility
+from auction.market.market import CampaignMarket, Eligibility, TradedOrder
 from auction.market.masks import bits
+from auction.market.money import to_text
 from auction.market.reasons import Family, Reason
+from auction.market.windows import CapRule
 from auction.ping.journal import read_detail
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """One order in one auction. `said` is the filter's clause that failed, the cap on pings, the lead route, or the
-    buyer's words.
+    """One order in one auction. `said` is what of its terms was in the way (the filter's clause that failed, its hours,
+    caps or maximum), the lead route, or the buyer's words.
     """
 
     order_id: str
@@ -43,7 +46,7 @@ def explain(row: PingRow, campaign: CampaignMarket) -> list[Explained]:
             outcome.reason,
             outcome.price_micros,
             outcome.elapsed_us,
-            outcome.said,
+            outcome.said or _terms(order, outcome.reason, row.at_ms),
         )
     if not detail.eligibility:  # the campaign turned it away: nobody was asked
         assert row.reason is not None
@@ -89,10 +92,34 @@ def _not_asked(
         said = route
     elif reason is Reason.INBOUND and campaign.inbound is not None and row.lead:
         said = campaign.inbound.failing(row.lead)
-    elif reason in (Reason.PING_BUDGET, Reason.PING_CAP):
-        short = reason is Reason.PING_BUDGET
-        said = ", ".join(f"{rule.limit} per {rule.per}" for rule in order.ping_caps if rule.short == short)
+    else:
+        said = _terms(order, reason, row.at_ms)
     return Explained(order.id, order.buyer_id, order.tier, Family.NOT_ASKED, reason, 0, 0, said)
+
+
+def _terms(order: TradedOrder, reason: Reason, at_ms: int) -> str | None:
+    """Those of an order's terms that were in the way; of several caps, one was."""
+    match reason:
+        case Reason.CLOSED:
+            return f"{', '.join(order.order.hours)}: was {order.hours.shown(at_ms)}"
+        case Reason.OUTBID if order.exclusive:
+            return "exclusive"
+        case Reason.MAX_BELOW_FLOOR | Reason.OVER_MAX:
+            return f"max {to_text(order.max_micros)}"
+        case Reason.CAP_FULL | Reason.FULL_AT_HOLD:
+            return ", ".join(map(_cap, order.caps)) or None
+        case Reason.PING_BUDGET | Reason.PING_CAP:
+            short = reason is Reason.PING_BUDGET
+            return ", ".join(
+                f"{rule.limit} per {rule.per}" for rule in order.ping_caps if rule.short == short
+            )
+    return None
+
+
+def _cap(rule: CapRule) -> str:
+    amount = f"spend {to_text(rule.limit)}" if rule.kind == "spend" else counted(rule.limit, "lead")
+    window = "in all" if rule.per == "total" else f"per {rule.per}"
+    return f"{amount} {window}{' (buyer)' if rule.of_buyer else ''}"
 
 
 def _nearest_first(one: Explained) -> tuple[int, int, str]:

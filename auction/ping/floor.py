@@ -6,14 +6,16 @@ known about full caps lives here and starts empty with each floor, because a cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from auction.buyers.protocol import order_json
 from auction.buyers.signing import Signer, resolve_secret
 from auction.buyers.target import Target, compile_target
+from auction.errors import OperatorError
 from auction.market.market import CampaignMarket, Market, TradedOrder
+from auction.market.model import Buyer
 from auction.ping.hashes import Hashes
 
 RECHECK_MS = 1_000
@@ -37,19 +39,11 @@ class Floor:
     """A market, how each live order is asked, and which orders are known to be full just now."""
 
     def __init__(self, market: Market, environ: Mapping[str, str], hashes: Hashes) -> None:
-        """`environ` fills in the `env:NAME` of buyers' secrets. Raises `OperatorError` for one that is not set."""
+        """`environ` fills in the `env:NAME` of buyers' secrets. Raises `OperatorError` naming all that are not set."""
         self.market = market
         self.hashes = hashes
-        self._headers = {
-            buyer.id: {name: resolve_secret(value, environ) for name, value in buyer.headers.items()}
-            for buyer in market.buyers.values()
-        }
-        self._secrets = {
-            buyer.id: resolve_secret(buyer.signing_secret, environ)
-            for buyer in market.buyers.values()
-            if buyer.signing_secret
-        }
-        signers = {buyer_id: Signer(secret) for buyer_id, secret in self._secrets.items()}
+        self._headers, self._secrets = _resolved(market.buyers.values(), environ)
+        signers = {id_: _signer(market.buyers[id_], secret) for id_, secret in self._secrets.items()}
         self.buyer_masks: dict[str, dict[str, int]] = {campaign: {} for campaign in market.campaigns}
         for order in market.orders.values():
             masks = self.buyer_masks[order.campaign_id]
@@ -99,3 +93,34 @@ class Floor:
     def note_full(self, order: TradedOrder, free_at_ms: int, room: int, now_ms: int) -> None:
         """A hold on `order` was refused: a cap with `room` left (spend in micros, else 0) till about `free_at_ms`."""
         self._full[order.campaign_id][order.bit] = (min(free_at_ms, now_ms + RECHECK_MS), room)
+
+
+def _resolved(
+    buyers: Iterable[Buyer], environ: Mapping[str, str]
+) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Buyers' headers and signing secrets, by buyer. Raises `OperatorError`, a line for each that cannot be had."""
+    headers: dict[str, dict[str, str]] = {}
+    secrets: dict[str, str] = {}
+    faults: dict[str, None] = {}
+
+    def read(text: str) -> str:
+        try:
+            return resolve_secret(text, environ)
+        except OperatorError as error:
+            faults[error.detail] = None
+            return ""
+
+    for buyer in buyers:
+        headers[buyer.id] = {name: read(value) for name, value in buyer.headers.items()}
+        if buyer.signing_secret:
+            secrets[buyer.id] = read(buyer.signing_secret)
+    if faults:
+        raise OperatorError("secret", "\n".join(faults))
+    return headers, secrets
+
+
+def _signer(buyer: Buyer, secret: str) -> Signer:
+    try:
+        return Signer(secret)
+    except OperatorError as error:
+        raise OperatorError(error.code, f"buyer {buyer.id}: {error.detail}") from None

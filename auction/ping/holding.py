@@ -75,7 +75,7 @@ class Holding:
                     self._counters.remember(ping.seller, print_of, ping.ping_id, kept, now_ms, ping.until_ms)
                 self.held += len(held)
                 for win in mix.wins:
-                    trace.won(win.bid.order_id)
+                    trace.won(win.bid)
                 return ping, answer
             self.refused += len(full)
             for order_id, refused in full.items():

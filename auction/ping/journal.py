@@ -18,6 +18,7 @@ from auction.market.model import FieldValue
 from auction.market.reasons import Reason
 from auction.market.routing import Routed
 from auction.ping.auction import Outcome
+from auction.ping.bids import Bid
 from auction.ping.hashes import NOTHING, Hashed
 from auction.ping.offer import OpenPing, PingAnswer, PingRequest
 
@@ -136,13 +137,17 @@ class Trace:
         self.dropped += [Dropped(order.bit, reason) for order in left]
         self.left_out = [*self.left_out, *((order.buyer_id, reason) for order in left)]
 
-    def won(self, order_id: str) -> None:
-        """This order's place is held."""
-        self._mark(order_id, Reason.WON)
+    def won(self, bid: Bid) -> None:
+        """The place of this bid's order is held; of several that the order made, it was this one."""
+        for outcome in self.outcomes:
+            if outcome.order_id == bid.order_id:
+                outcome.reason, outcome.price_micros = Reason.WON, bid.price_micros
 
     def lost(self, order_id: str, reason: Reason) -> None:
         """This order's bid came to nothing."""
-        self._mark(order_id, reason)
+        for outcome in self.outcomes:
+            if outcome.order_id == order_id:
+                outcome.reason = reason
 
     def why_no_bid(self) -> str:
         """One code for the seller: the nearest that anybody came to an offer."""
@@ -157,11 +162,6 @@ class Trace:
             if telling in reasons:
                 return code
         return "no_bid"
-
-    def _mark(self, order_id: str, reason: Reason) -> None:
-        for outcome in self.outcomes:
-            if outcome.order_id == order_id:
-                outcome.reason = reason
 
 
 _TELLING = (

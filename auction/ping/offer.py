@@ -84,7 +84,7 @@ class OfferedBid(msgspec.Struct, frozen=True, gc=False):
 
 
 class PingAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """`200` of `POST /ping` (DESIGN 7): an offer, or no bid with the reason."""
+    """`200` of `POST /ping`: an offer, or no bid with the reason."""
 
     ping_id: str
     status: str

@@ -1,4 +1,4 @@
-"""The ping's way, top to bottom (DESIGN 4). `PingService.ping` is the whole of it on one screen.
+"""The ping's way, top to bottom. `PingService.ping` is the whole of it on one screen.
 
 The rules are elsewhere: eligibility in the market, bids and closing in `auction`, choosing in `bids`, caps in the
 counters' scripts. What lives here is the order of things, and the time.

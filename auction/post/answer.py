@@ -1,4 +1,4 @@
-"""What a post can be answered (DESIGN 7), and the request behind it."""
+"""What a post can be answered, and the request behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A direct lead's way: ping and post in one, from the door to its answer (DESIGN 7, `POST /direct`).
+"""A direct lead's way: ping and post in one, from the door to its answer.
 
 Its auction is that of any ping (`ping.service`) and its sale that of any post (`PostService.sell`). What is its own is
 how it is known again: by its request's key, for nobody ever saw its ping.

@@ -1,7 +1,7 @@
 """Offering one lead to one buyer: keep its place, send it, understand the answer.
 
 An answer that nobody heard is asked for again with the same `Idempotency-Key`, but only where the buyer promised
-that this is safe; elsewhere it stays unknown (DESIGN 5.4). Once an answer was lost, only the buyer's own word on that
+that this is safe; elsewhere it stays unknown. Once an answer was lost, only the buyer's own word on that
 key settles it: that nobody listens now, or that a limiter turns us away, says nothing of what was taken before (P1).
 """
 

@@ -1,4 +1,4 @@
-"""The way of a lead that is taken: offered on until it is sold, refused by all, or nobody knows (DESIGN 5.3 to 5.5).
+"""The way of a lead that is taken: offered on until it is sold, refused by all, or nobody knows.
 
 A post begins here with its winners; a lead that another worker left behind (`recovery`) goes on here with what is
 durable of it. Every step is durable before the next, and is this worker's only while the lead is in its hands: where

@@ -1,4 +1,4 @@
-"""The post's way, top to bottom (DESIGN 5): `PostService.post`, `sell`, and from there `selling`.
+"""The post's way, top to bottom: `PostService.post`, `sell`, and from there `selling`.
 
 The order of things is the promise: a post is *claimed* before it is read, the intent is *durable* before anything
 leaves the house, a place is *kept* before its buyer is asked to pay for it, and the answer is *durable* before

@@ -278,6 +278,17 @@ async def test_nobodys_key(line: Wired, traces: Traces, key: bytes) -> None:
     assert await traces.taken() == before
 
 
+async def test_a_key_that_is_wrong_is_told_from_one_that_did_not_arrive(line: Wired) -> None:
+    for path in ("/ping", "/lead-routes", "/admin/orders"):
+        method = "POST" if path == "/ping" else "GET"
+        details = [
+            (await line.send(path, ping(), method=method, key=key)).json["detail"]
+            for key in (b"", b"authorization: Bearer nobodys\r\n")
+        ]
+        assert details[0].startswith("Send "), path
+        assert details[1].endswith(" has this key."), path
+
+
 async def test_keys_as_they_should_be(line: Wired) -> None:
     for key in (
         b"x-api-key: test-key\r\n",

@@ -107,7 +107,7 @@ def test_a_number_beyond_floats_is_no_price() -> None:
 
 @pytest.mark.parametrize("status", [201, 301, 400, 404, 429, 500, 503])
 def test_another_status_is_no_answer(status: int) -> None:
-    assert read({"bid": 5}, status) == Refused(Reason.HTTP_STATUS)
+    assert read({"bid": 5}, status) == Refused(Reason.HTTP_STATUS, f"HTTP {status}")
 
 
 def test_204_is_no_bid() -> None:

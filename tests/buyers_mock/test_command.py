@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import json
+import socket
 import ssl
+import subprocess
 import sys
 import urllib.request
 from pathlib import Path
@@ -40,6 +42,20 @@ def test_it_plays_the_demo_says_where_and_ends_cleanly(tmp_path: Path) -> None:
         ping(found[1])
         assert mock.end() == 0
         assert mock.printed().count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_said_plainly(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        done = subprocess.run(
+            command("--port", other.getsockname()[1]),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "Error: the port is taken: stop who has it, or give another --port\n"
 
 
 def test_it_speaks_tls(tmp_path: Path) -> None:

@@ -209,3 +209,25 @@ def test_a_spoiled_demo_is_a_catalogue_or_its_mistakes(data: st.DataObject) -> N
         width = data.draw(st.integers(0, 8))
         lines[at] = lines[at][:column] + data.draw(SCRAPS) + lines[at][column + width :]
     assert all(1 <= mistake.line <= len(lines) * 2 + 1 for mistake in mistakes_in("\n".join(lines)))
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("sellers:\n  - {id: acme, campaigns: []}", "sellers[0].campaigns"),
+        (
+            "orders:\n  - {id: o, buyer: b, campaign: c, price: {fixed: 5}, sellers: []}",
+            "orders[0].sellers",
+        ),
+        (
+            "suppression_lists:\n  - {id: dnc, fields: [phone], campaigns: []}",
+            "suppression_lists[0].campaigns",
+        ),
+    ],
+)
+def test_an_empty_list_is_not_all(text: str, where: str) -> None:
+    """Whoever takes the last campaign from a seller does not mean to open all of them to it."""
+    with pytest.raises(CatalogueMistakes) as caught:
+        read_catalogue([Source("c.yaml", text)])
+    told = [str(mistake) for mistake in caught.value.mistakes]
+    assert any(f"{where}: is empty: leave the key out where all are meant" in one for one in told), told

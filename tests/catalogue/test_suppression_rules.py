@@ -77,3 +77,14 @@ def test_what_is_wrong_with_a_list(line: str, told: str) -> None:
 def test_a_list_needs_fields() -> None:
     (mistake,) = mistakes_of("  - {id: dnc, fields: []}")
     assert "name at least one field, such as [phone]" in mistake
+
+
+def test_a_field_may_stand_in_a_campaign_that_could_not_be_read() -> None:
+    text = (
+        CAMPAIGNS.replace("  - id: solar\n", "  - id: solar\n    speed: 9\n")
+        + "  - {id: dnc, fields: [phone]}"
+    )
+    with pytest.raises(CatalogueMistakes) as caught:
+        read_catalogue([Source("c.yaml", text)])
+    (mistake,) = caught.value.mistakes
+    assert "speed" in str(mistake)

@@ -35,6 +35,63 @@ async def test_every_order_is_told_with_its_reason(
     assert told["ping"].startswith(f"ping {ping_id}  solar  from acme  2026-01-01T12:00:00")
 
 
+async def test_the_terms_that_were_in_the_way_are_told(
+    auction: Run, open_test_house: Any, ledger_url: str
+) -> None:
+    """It is a Thursday, 12:00 in UTC."""
+    terms: dict[str, dict[str, Any]] = {
+        "asleep": {"hours": ["Wed 03:00-04:00", "Thu 15:00-16:00"], "timezone": "America/New_York"},
+        "modest": {"price": {"live": True, "max": 2.5}},
+        "full": {"price": {"fixed": 50}, "caps": [{"leads": 1, "per": "day"}, {"spend": 50, "per": "total"}]},
+        "again": {"price": {"fixed": 40}, "caps": [{"leads": 1, "per": "hour"}]},
+        "broken": {},
+        "eager": {"price": {"live": True, "max": 60}},
+        "plain": {"price": {"fixed": 30}},
+    }
+    house = await open_test_house(
+        [{"id": id_, "buyer": id_, **said} for id_, said in terms.items()],
+        {"broken": {"faults": {"error_500": 1}}, "eager": {"bid": {"price": 61}}},
+        buyers={"again": {"caps": [{"leads": 9, "per": "month"}]}},
+    )
+    for sub_id in ("1", "2", "3"):  # the third finds two orders full
+        answer = await house.ping(sub_id=sub_id, floor=5)
+    await house.exchange.writer.flush()
+    result = auction("explain", answer["ping_id"], "--database-url", ledger_url)
+    told = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert told["asleep"].endswith("Wed 03:00-04:00, Thu 15:00-16:00: was Thu 07:00 America/New_York")
+    assert told["modest"].endswith("max 2.50")
+    assert told["eager"].endswith("max 60.00")
+    assert told["broken"].endswith("HTTP 500")
+    assert told["full"].endswith("1 lead per day, spend 50.00 in all")
+    assert told["again"].endswith("1 lead per hour, 9 leads per month (buyer)")
+    assert told["plain"].split()[-2:] == ["won", "30.00"]
+
+
+async def test_of_several_bids_the_one_that_won_is_told(
+    auction: Run, open_test_house: Any, ledger_url: str
+) -> None:
+    """Ann bids more for the lead alone; she and Ben together pay more than that."""
+    bids = [{"price": 40, "exclusive": True}, {"price": 25, "exclusive": False}]
+    house = await open_test_house(
+        [
+            {"id": "ann", "buyer": "ann"},
+            {"id": "ben", "buyer": "ben", "price": {"fixed": 30}},
+            {"id": "alone", "buyer": "cat", "price": {"fixed": 50}, "exclusive": True},
+        ],
+        {"ann": {"bids": bids}},
+        auction={"mode": "hybrid", "max_buyers": 2},
+    )
+    answer = await house.ping()
+    assert [bid["payout"] for bid in answer["bids"]] == [30, 25]
+    await house.exchange.writer.flush()
+    result = auction("explain", answer["ping_id"], "--database-url", ledger_url)
+    told = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line.strip()}
+    assert told["ann"][3:6] == ["won", "won", "25.00"]
+    assert told["alone"][-3:] == ["outbid", "50.00", "exclusive"], (
+        "it bid more than any, but for the lead alone"
+    )
+
+
 async def test_the_route_that_acted_is_told(auction: Run, open_test_house: Any, ledger_url: str) -> None:
     house = await open_test_house(
         ORDERS,
@@ -87,6 +144,9 @@ async def test_a_leads_life_is_told_without_naming_anybody(
     ping_id = (await house.ping())["ping_id"]
     sold = await house.sell(ping_id, first_name="Annabel", phone="512-555-0177")
     assert sold["buyers"] == ["ben"]
+    await house.exchange.writer.flush()
+    explained = auction("explain", ping_id, "--database-url", ledger_url).stdout
+    assert explained.splitlines()[-1] == f"posted: lead {sold['lead_id']} is sold"
     by_lead = auction("lead", sold["lead_id"], "--database-url", ledger_url)
     assert by_lead.exit_code == 0
     for said in ("sold, payout 12.50", "received", "offered", "rejected", "not_wanted", "asked", "cheap"):

@@ -107,6 +107,10 @@ def test_help_tells_every_setting(auction: Run) -> None:
     for named in ("--config", "--port", "--workers", "--data-dir", "--database-url", "AUCTION_SECRET_KEY"):
         assert named in told
     assert "AUCTION_PORT" not in told, "it has a flag"
+    for named in ("forget", "reseal"):
+        told = auction(named, "--help").stdout
+        assert "AUCTION_SECRET_KEY" in told
+        assert "AUCTION_WORKERS" not in told, "it has nothing to do with this command"
     for command in ("demo", "serve", "check", "apply", "export", "keys", "explain", "lead"):
         assert command in auction("--help").stdout
         assert "Traceback" not in auction(command, "--help").output

@@ -102,11 +102,12 @@ def run(document: str, url: str) -> list[Ran]:
 
 
 def main() -> None:
-    """Run and print them all."""
+    """Run and print them all. The exit code is 1 if one was not answered as it should be."""
     url = sys.argv[1].rstrip("/") if len(sys.argv) > 1 else "http://127.0.0.1:8080"
-    for document in sorted((*KEYS, "003")):
-        for one in run(document, url):
-            print(f"{one.command}\n{one.status} {one.body}\n")
+    ran = [one for document in sorted((*KEYS, "003")) for one in run(document, url)]
+    for one in ran:
+        print(f"{one.command}\n{one.status} {one.body}\n")
+    sys.exit(any(one.status >= 400 for one in ran))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A buyer frozen, resetting, dripping, silent: the ping keeps its deadline, and a post says what is known (DESIGN 11).
+"""A buyer frozen, resetting, dripping, silent: the ping keeps its deadline, and a post says what is known.
 
 The buyers are on real sockets behind a proxy; what a fault does to bidding is one thing, what it does to a lead
 that is being sold another: there an answer that nobody heard is never taken for a no.

@@ -1,5 +1,5 @@
 """The ledger stopped, frozen, cut off, full: pings go on, posts are refused before anything is offered, nothing hangs
-past its bound, and it comes back by itself (DESIGN 11). SQLite locked: `tests/api/test_stores_away.py`."""
+past its bound, and it comes back by itself. SQLite locked: `tests/api/test_stores_away.py`."""
 
 from __future__ import annotations
 

@@ -141,6 +141,11 @@ def test_hours_that_do_not_exist_or_happen_twice() -> None:
     assert not hours.is_open(ms(datetime(2026, 11, 1, 1, 15, fold=1, tzinfo=ZoneInfo(zone))))
 
 
+def test_what_the_clock_on_the_wall_shows() -> None:
+    hours = parse_hours(["daily 08:00-20:00"], "America/Chicago")
+    assert hours.shown(ms(datetime(2026, 11, 22, 9, 35, tzinfo=UTC))) == "Sun 03:35 America/Chicago"
+
+
 def test_spellings() -> None:
     for line in ("monday-FRIDAY 8:00 - 20:00", "Mon - Fri 08:00-20:00", "Mon,Tue,Wed,Thu,Fri  8:00-20:00"):
         assert shows(parse_hours([line], "UTC"), "UTC", 2026, 1, 2, 8, 0)

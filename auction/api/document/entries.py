@@ -23,7 +23,7 @@ _URL: Final = (
     "there, as long as the URL stays as it is up to the `?`."
 )
 _SECRET: Final = f"Never shown: `{KEPT}` stands for it, and sent back means what is there."
-_OUR_WORDS: Final = re.compile(r" \((?:DESIGN [0-9.]+|P[0-9]+)\)|See `[^`]+`\.?|See DESIGN [0-9.]+\.?")
+_OUR_WORDS: Final = re.compile(r" \(P[0-9]+\)|See `[^`]+`\.?")
 """What a docstring tells those who work on the house, and nobody else."""
 
 

@@ -1,4 +1,4 @@
-"""The native door and the quiet ones (DESIGN 7), as OpenAPI tells them."""
+"""The native door and the quiet ones, as OpenAPI tells them."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ never changes its meaning, and every bad field named at once."""
 DOORS = (native, postbacks, router, distro, leads, routes, admin)
 """Each tells its `paths(campaigns)`, and the `STRUCTS` that they name."""
 
-_FOR_THE_HOUSE = re.compile(r" \(DESIGN [0-9.]+\)")
+_FOR_THE_HOUSE = re.compile(r" \(P[0-9]+\)")
 """What a docstring tells those who work on the house, and nobody else."""
 _PING_STATES = ("offer", "no_bid")
 _POST_STATES = ("sold", "rejected", "pending")

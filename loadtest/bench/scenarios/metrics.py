@@ -88,7 +88,7 @@ def trace_of(market: Market) -> Trace:
     trace.asked, trace.outcomes = auction.asked, auction.outcomes
     for outcome in trace.outcomes:
         outcome.reason = Reason.OUTBID
-    trace.won(trace.outcomes[0].order_id)
+    trace.won(auction.bids[0])
     return trace
 
 
