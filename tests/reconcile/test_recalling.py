@@ -149,6 +149,7 @@ async def test_what_is_told_while_the_counters_are_rebuilt_is_told_again(
     await link.call("DEL", RECALLED)
     async with asyncio.timeout(30):
         await interrupted.wait()
+    assert await link.passed(20_000), "calls go again"
     await until_told(house)
     assert (await ping(house, phone=DIGEST))["reason"] == "duplicate"
 
