@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -177,6 +177,6 @@ async def test_a_locked_ledger_stops_posts_and_no_ping(bounded: House) -> None:
     posts = bounded.exchange.posts
     await until(lambda: posts.book.owed.waiting == posts.claiming.owed.waiting == 0)
     path = bounded.exchange.settings.ledger_url.removeprefix("sqlite:///")
-    with sqlite3.connect(path) as conn:
+    with closing(sqlite3.connect(path)) as conn:
         assert conn.execute("SELECT state FROM leads").fetchall() == [("sold",)]
         assert conn.execute("SELECT state FROM offers").fetchall() == [("accepted",)]

@@ -6,12 +6,12 @@ sale, what was told; it adds the money up anew each time.
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -38,13 +38,15 @@ _runs = count()
 _ledgers: list[Engine] = []
 
 
-def ledger() -> Engine:
+@pytest.fixture(scope="module", autouse=True)
+def ledger_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One for all runs: each has orders of its own."""
-    if not _ledgers:
-        engine = open_engine(f"sqlite:///{Path(tempfile.mkdtemp()) / 'ledger.db'}")
-        upgrade(engine)
-        _ledgers.append(engine)
-    return _ledgers[0]
+    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('later') / 'ledger.db'}")
+    upgrade(engine)
+    _ledgers.append(engine)
+    yield
+    _ledgers.remove(engine)
+    engine.dispose()
 
 
 class OfOffer(msgspec.Struct):
@@ -101,7 +103,7 @@ class LaterMachine(RuleBasedStateMachine):
     )
     def begin(self, terms: list[Returns | None], first: list[tuple[Any, Any]]) -> None:
         self.run = f"r{next(_runs)}"
-        self.engine = ledger()
+        self.engine = _ledgers[0]
         self.now_ms = AT_MS
         self.terms = dict(zip([f"{self.run}-a", f"{self.run}-b"], terms, strict=True))
         self.offers: list[OfOffer] = []
