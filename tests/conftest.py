@@ -49,7 +49,7 @@ settings.register_profile("suite", settings.get_profile("random"), derandomize=T
 settings.load_profile("suite")
 
 TESTS = Path(__file__).parent
-LONG = ("soak", "faults", "exactness", "cli", "fuzz", "loadtest")
+LONG = ("fuzz", "soak", "faults", "exactness", "cli", "loadtest")
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 << 30
 
@@ -79,8 +79,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that wait for processes come first: who has nothing left then takes over short ones."""
-    items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0] not in LONG)
+    """Those that wait for processes come first, the longest ahead: who has nothing left then takes over short ones."""
+
+    def turn(item: pytest.Item) -> int:
+        room = item.path.relative_to(TESTS).parts[0]
+        return LONG.index(room) if room in LONG else len(LONG)
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ EVERY_TYPE = {
     **CAMPAIGN,
     "doors": {"router": {"keyless": "acme"}, "leads": {"name": "Solar"}},
     "pending_hours": 1,
+    "auction": {"tmax_ms": 60_000},
     "fields": [
         *CAMPAIGN["fields"],
         {"name": "zip", "type": "us_zip", "required": "ping"},
@@ -59,7 +60,7 @@ EVERY_TYPE = {
     ],
 }
 DISTRO = {**EVERY_TYPE, "id": "distro", "doors": {"distro": {"name": "D", "fields": DISTRO_FIELDS}}}
-LAX = {**CAMPAIGN, "id": "lax", "unknown_fields": "ignore"}
+LAX = {**CAMPAIGN, "id": "lax", "unknown_fields": "ignore", "auction": {"tmax_ms": 60_000}}
 
 
 @pytest.fixture
