@@ -106,6 +106,10 @@ class House:
         self.clock = clock
         self._session = aiohttp.ClientSession(headers={"x-api-key": KEY})
 
+    async def store(self, text: str) -> None:
+        """Another catalogue, as `auction apply` stores it; the exchange trades on it within a second."""
+        await asyncio.to_thread(_apply, self.exchange.settings.ledger_url, text)
+
     async def post(self, path: str, body: object, **headers: str) -> tuple[int, dict[str, Any]]:
         """One POST as JSON (or as the bytes that are given): status and answer."""
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)

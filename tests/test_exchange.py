@@ -14,15 +14,12 @@ from auction import exchange as exchange_module
 from auction import log
 from auction.buyers import fanout
 from auction.buyers.address import resolve
-from auction.catalogue.reading import Source, read_catalogue
-from auction.changes.applying import apply_catalogue
 from auction.errors import HouseError
 from auction.exchange import Exchange
-from auction.ledger.engine import open_engine
 from auction.ledger.sealing import Sealer
 from auction.sealers import sealer_of
 from auction.settings import Settings
-from tests.house import NOON_MS, House, catalogue
+from tests.house import House, catalogue
 
 FIXED: list[dict[str, Any]] = [{"id": "a", "buyer": "ann", "price": {"fixed": 30}}]
 
@@ -40,12 +37,7 @@ async def apply(house: House, price: float, **buyer: Any) -> None:
     text = catalogue(
         [{**FIXED[0], "price": {"fixed": price}}], mock_url=house.mock.url, buyers={"ann": buyer}
     )
-    engine = open_engine(house.exchange.settings.ledger_url)
-    try:
-        entries = read_catalogue([Source("test.yaml", text)])
-        await asyncio.to_thread(apply_catalogue, engine, entries, NOON_MS, "test")
-    finally:
-        engine.dispose()
+    await house.store(text)
 
 
 @pytest.fixture
@@ -140,9 +132,7 @@ async def test_a_buyer_whose_name_hangs_does_not_hold_up_the_others_new_terms(
         mock_url=house.mock.url,
         buyers={"ben": {"ping_url": "http://slow.test/ping"}},
     )
-    engine = open_engine(house.exchange.settings.ledger_url)
-    apply_catalogue(engine, read_catalogue([Source("test.yaml", text)]), NOON_MS, "test")
-    engine.dispose()
+    await house.store(text)
     await until(lambda: bool(house.exchange.swapping.swaps == 2))
     assert (await house.ping(sub_id="1"))["payout"] == 35
 

@@ -60,9 +60,9 @@ is settled, or the effect fails, done or not. The seller sends again until it is
 what the buyers wrote down. Then answers, journals, ledger, counters and outbox must agree.
 
 ```
-python -m tests.instants sold --trace                           every instant of one life, and its names
-python -m tests.instants sold "dies after" "ledger: settle"     that one alone; --on postgresql
-python -m tests.instants duel twins                             one post at two workers, each overtaken everywhere
+.venv/bin/python -m tests.instants sold --trace   every instant of one life, and its names
+.venv/bin/python -m tests.instants sold "dies after" "ledger: settle"   that one alone; --on postgresql
+.venv/bin/python -m tests.instants duel twins   one post at two workers, each overtaken everywhere
 ```
 
 `tests/instants/lives.py` has the lives, `broken.py` houses with a step left out, `test_broken.py` where each is found.

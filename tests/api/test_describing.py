@@ -9,11 +9,8 @@ import pytest
 
 from auction.api import describing
 from auction.api.describing import DescribingDoor
-from auction.catalogue.reading import Source, read_catalogue
-from auction.changes.applying import apply_catalogue
-from auction.ledger.engine import open_engine
 from tests.api.wired import until
-from tests.house import KEY, NOON_MS, SELLER, House, catalogue
+from tests.house import KEY, SELLER, House, catalogue
 
 ORDERS = [{"id": "a", "buyer": "a-co"}]
 SELLERS = [{**SELLER, "campaigns": ["wind"]}]
@@ -44,12 +41,7 @@ async def test_without_a_key_it_is_everybodys(house: House) -> None:
 async def test_a_document_is_made_once_for_each_market(house: House) -> None:
     before = await house.get("/openapi.json")
     assert await house.get("/openapi.json") == before
-    changed = read_catalogue([Source("c.yaml", catalogue(ORDERS, campaign={"id": "wind"}, sellers=SELLERS))])
-    engine = open_engine(house.exchange.settings.ledger_url)
-    try:
-        await asyncio.to_thread(apply_catalogue, engine, changed, NOON_MS, "test")
-    finally:
-        engine.dispose()
+    await house.store(catalogue(ORDERS, campaign={"id": "wind"}, sellers=SELLERS))
 
     async def follows() -> bool:
         _, after = await house.get("/openapi.json")

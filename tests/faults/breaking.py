@@ -8,12 +8,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from auction.catalogue.reading import Source, read_catalogue
-from auction.changes.applying import apply_catalogue
 from auction.counters.faults import CountersUnavailable
-from auction.ledger.engine import open_engine
 from auction.ledger.faults import away
-from tests.house import NOON_MS, House, catalogue
+from tests.house import House, catalogue
 
 
 class AwayAt:
@@ -106,12 +103,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]], within_s: float = 20.
 async def apply_to(house: House, orders: list[dict[str, Any]], **changes: Any) -> None:
     """Another catalogue for a running house; returns when it trades on it."""
     swaps = house.exchange.swapping.swaps
-    engine = open_engine(house.exchange.settings.ledger_url)
-    try:
-        text = catalogue(orders, mock_url=house.mock.url, **changes)
-        apply_catalogue(engine, read_catalogue([Source("changed.yaml", text)]), NOON_MS, "test")
-    finally:
-        engine.dispose()
+    await house.store(catalogue(orders, mock_url=house.mock.url, **changes))
 
     async def swapped() -> bool:
         return house.exchange.swapping.swaps > swaps

@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 
-from auction.catalogue.reading import Source, read_catalogue
-from auction.changes.applying import apply_catalogue
-from auction.ledger.engine import open_engine
 from auction.ledger.postbacks import Postback, list_postbacks
 from auction.post.settling import Said
 from auction.postbacks.sender import Postbacks
-from tests.house import KEY_HASH, NOON_MS, House, catalogue
+from tests.house import KEY_HASH, House, catalogue
 from tests.postbacks.receiver import Receiver, receiving
 
 ORDERS: list[dict[str, Any]] = [{"id": "a", "buyer": "a-co"}]
@@ -81,11 +78,8 @@ class Telling:
     async def apply(self, *postbacks: dict[str, Any], wait: bool = True) -> None:
         """The seller has these postbacks from now on."""
         text = catalogue(ORDERS, mock_url=self.house.mock.url, sellers=seller(*postbacks))
-        engine = open_engine(self.house.exchange.settings.ledger_url)
         before = self.house.exchange.swapping.swaps
-        entries = read_catalogue([Source("test.yaml", text)])
-        await asyncio.to_thread(apply_catalogue, engine, entries, NOON_MS, "test")
-        engine.dispose()
+        await self.house.store(text)
         async with asyncio.timeout(20):
             while wait and self.house.exchange.swapping.swaps == before:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -8,17 +8,14 @@ from typing import Any
 
 import pytest
 
-from auction.catalogue.reading import Source, read_catalogue
-from auction.changes.applying import apply_catalogue
 from auction.counters import scripts
 from auction.counters.link import Link
 from auction.counters.naming import HOUSE, RECALLED, RECALLING
 from auction.counters.scripts import Script
-from auction.ledger.engine import open_engine
 from auction.reconcile import recalling
 from auction.reconcile.recalling import Recalling
 from tests.api.wired import until
-from tests.house import NOON_MS, House, catalogue
+from tests.house import House, catalogue
 from tests.ping.test_inbound import BY_HASH, DAY_MS, DIGEST, MANNERS, ORDERS, SAME_PHONE, ping, sell
 
 Open = Callable[..., Any]
@@ -90,12 +87,7 @@ async def apply(house: House, **changes: Any) -> None:
     """The house trades on another catalogue."""
     text = catalogue(ORDERS, mock_url=house.mock.url, **changes)
     version = house.exchange.floor.market.version
-    engine = open_engine(house.exchange.settings.ledger_url)
-    try:
-        entries = read_catalogue([Source("test.yaml", text)])
-        await asyncio.to_thread(apply_catalogue, engine, entries, NOON_MS, "test")
-    finally:
-        engine.dispose()
+    await house.store(text)
     await until(lambda: house.exchange.floor.market.version > version)
 
 

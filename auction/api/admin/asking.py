@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
 from auction.api.listing import Condition, Listing, Reading, Value, read_listing
+from auction.api.said import MOST_TEXT
 from auction.errors import FieldMistake, SellerError
 from auction.ledger.conditions import Asked, Wanted
 
-MOST_TEXT = 128
 MOST_SKIP = 10_000
 """Farther back, ask for an earlier time."""
 

@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from auction.api.admin.asking import MOST_TEXT, read_asked, read_word
+from auction.api.admin.asking import read_asked, read_word
 from auction.api.admin.calls import Calls, bad_fields, query_of, reply
 from auction.api.changes import response
 from auction.api.listing import OneOf, Reading, read_flag
+from auction.api.said import MOST_TEXT
 from auction.api.status import MOST_ID
 from auction.buyers.protocol import is_reason
 from auction.errors import FieldMistake, SellerError
